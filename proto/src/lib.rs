@@ -1,1 +1,40 @@
-//! datacache
+//! What two processes of datacache must agree on: the calls they make and the bytes they share.
+//!
+//! This crate is the ground that client and daemon stand on. It does no I/O beyond looking at who and where the
+//! process is, and knows neither LMDB nor a runtime.
+//!
+//! | module | what it settles |
+//! | --- | --- |
+//! | [`service`], [`types`], [`error`] | the calls, what they carry, and how they fail |
+//! | [`codec`] | how calls travel over the socket |
+//! | [`key`], [`time`], [`hash`], [`json`] | keys and tags, moments and durations, the default key, canonical JSON |
+//! | [`record`] | an entry as it is stored |
+//! | [`log`] | the framing of the log |
+//! | [`recent`] | the shared index over the log, and how it is read while it changes |
+//! | [`layout`], [`paths`], [`process`] | names in the store's folder, where it lies, who a process is |
+//!
+//! # Changing what is agreed on
+//! Calls: a change to [`service`] or [`types`] is a new [`PROTOCOL`]; a daemon may go on speaking older ones. Stored bytes: a
+//! change to [`record`], [`log`], [`recent`] or [`layout`] is a new [`layout::LAYOUT`]; ask first what an old reader does
+//! with new data, a new reader with old data, and an old writer with a store that has both.
+
+pub mod codec;
+pub mod error;
+pub mod hash;
+pub mod json;
+pub mod key;
+pub mod layout;
+pub mod log;
+pub mod paths;
+pub mod process;
+pub mod recent;
+pub mod record;
+pub mod service;
+pub mod time;
+pub mod types;
+
+/// The protocol that this build speaks.
+pub const PROTOCOL: u32 = 1;
+
+/// This build, for people to read: the version of the crates.
+pub const BUILD: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,207 @@
+//! The errors that cross the socket: few kinds, with the facts in fields. Neither side ever sends a
+//! bare string for an error.
+
+use serde::{Deserialize, Serialize};
+
+use crate::key::{KeyError, NamespaceError, TagError};
+
+/// Why the daemon did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum WireError {
+    /// The two builds have no protocol in common. Frozen: stays the first variant in every protocol.
+    #[error(
+        "the daemon ({build}) speaks protocol {min} to {max}, which this client does not; \
+         restart the older of the two with `datacache stop`, or update the client"
+    )]
+    Version {
+        /// The oldest protocol the daemon speaks.
+        min: u32,
+        /// The newest protocol the daemon speaks.
+        max: u32,
+        /// The daemon's build.
+        build: String,
+    },
+    /// A call came before `hello` and `introduce`.
+    #[error("the connection has not been introduced; call `hello` and `introduce` first")]
+    NotIntroduced,
+    /// The key can't name an entry.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A tag, or the number of them, is out of bounds.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// The namespace's name is out of bounds.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// A number in the request is out of bounds.
+    #[error("`{field}` is {value}, it must be {min} to {max}")]
+    OutOfRange {
+        /// The field's name.
+        field: String,
+        /// What was sent.
+        value: u64,
+        /// The least that is accepted.
+        min: u64,
+        /// The most that is accepted.
+        max: u64,
+    },
+    /// A value of this size is never taken.
+    #[error("the value is {size} bytes, the limit is {limit}")]
+    TooLarge {
+        /// The value's size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A text or JSON value is not valid UTF-8.
+    #[error("the value was sent as text but is not valid UTF-8 from byte {valid_up_to} on; add it as bytes")]
+    NotText {
+        /// How many bytes at the beginning are valid.
+        valid_up_to: u64,
+    },
+    /// The staged file can't be adopted.
+    #[error("the staged file `{name}` can't be taken: {fault}")]
+    Staged {
+        /// The name that was sent.
+        name: String,
+        /// What is wrong with it.
+        fault: StagedFault,
+    },
+    /// There is no such upload on this connection, or its length is not what was said.
+    #[error("upload {upload} is not open on this connection or is not {length} bytes long")]
+    Upload {
+        /// The upload's number.
+        upload: u64,
+        /// The length that was said, in bytes.
+        length: u64,
+    },
+    /// There is no such open value on this connection.
+    #[error("value {handle} is not open on this connection")]
+    Handle {
+        /// The number that was sent.
+        handle: u64,
+    },
+    /// A lease was asked for by a connection that can hold none.
+    #[error("a value can't be bound: {reason}")]
+    Unbindable {
+        /// Why.
+        reason: UnbindableReason,
+    },
+    /// The filesystem of the store is full.
+    #[error("no space left on the store's filesystem; delete or evict entries, or free space there")]
+    NoSpace,
+    /// Too many of something are in use.
+    #[error("too many {what}: the limit is {limit}; try again when some are done")]
+    Busy {
+        /// Of what.
+        what: Resource,
+        /// The limit.
+        limit: u64,
+    },
+    /// The daemon is about to end; another one takes the call.
+    #[error("the daemon is stopping; the call can be repeated")]
+    Stopping,
+    /// The store failed to do its part.
+    #[error("the store failed to {step}{}", .errno.map(|code| format!(" ({})", std::io::Error::from_raw_os_error(code))).unwrap_or_default())]
+    Store {
+        /// What it was doing.
+        step: StoreStep,
+        /// The system's error number, where there is one.
+        errno: Option<i32>,
+    },
+    /// The bytes of an entry are damaged.
+    #[error("the entry is damaged; `datacache verify --repair` removes it")]
+    Damaged,
+}
+
+/// What is wrong with a staged file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum StagedFault {
+    /// The name is not one plain component.
+    #[error("its name is not a single file name")]
+    Name,
+    /// There is no such file in the staging folder.
+    #[error("there is no such file in the staging folder")]
+    Missing,
+    /// It is a link, a folder or a device.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// It belongs to another user.
+    #[error("it belongs to user {owner}")]
+    Foreign {
+        /// The owner's uid.
+        owner: u32,
+    },
+    /// It is not as long as was said.
+    #[error("it is {actual} bytes long, not {expected}")]
+    Length {
+        /// The length that was said, in bytes.
+        expected: u64,
+        /// The length that it has, in bytes.
+        actual: u64,
+    },
+    /// Its content does not have the hash that was said.
+    #[error("its content does not have the SHA-256 that was said")]
+    Content,
+}
+
+/// Why a connection can't hold leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum UnbindableReason {
+    /// The process at the other end is not the one that was introduced.
+    #[error("the connection belongs to another process; open the cache anew after a fork")]
+    ForeignProcess,
+    /// The scope has ended.
+    #[error("the scope has ended")]
+    Ended,
+}
+
+/// What there can be too many of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Resource {
+    /// Connections.
+    #[error("connections")]
+    Connections,
+    /// Uploads that are open on a connection.
+    #[error("uploads")]
+    Uploads,
+    /// Values that are open on a connection.
+    #[error("open values")]
+    Handles,
+    /// Namespaces in the store.
+    #[error("namespaces")]
+    Namespaces,
+}
+
+/// What a store was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum StoreStep {
+    /// Appending to the log.
+    #[error("append to its log")]
+    Append,
+    /// Applying the log to the index.
+    #[error("apply its log to the index")]
+    Apply,
+    /// Making something durable.
+    #[error("write its data through to the disk")]
+    Sync,
+    /// Reading the index.
+    #[error("read its index")]
+    Read,
+    /// Reading or writing a blob.
+    #[error("reach a value's file")]
+    Blob,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_store_tells_the_step_and_the_cause() {
+        let error = WireError::Store { step: StoreStep::Append, errno: Some(5) };
+        assert_eq!(error.to_string(), "the store failed to append to its log (Input/output error (os error 5))");
+        let error = WireError::Store { step: StoreStep::Read, errno: None };
+        assert_eq!(error.to_string(), "the store failed to read its index");
+    }
+}

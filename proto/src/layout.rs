@@ -1,0 +1,163 @@
+//! The names in a store's folder and the shape of its index: what daemon and clients have to find without asking.
+//!
+//! ```text
+//! STORE/current -> gen-N       the live generation; swapped by rename
+//! STORE/gen-N/                 data.mdb, lock.mdb (LMDB), recent (the shared index), log/NNNNNNNN (segments)
+//! STORE/blobs/ab/<sha256>      values above `inline_max`
+//! STORE/staging/               uploads under way
+//! STORE/lock                   the daemon's flock
+//! STORE/sock -> SOCKET         where that daemon listens
+//! STORE/CACHEDIR.TAG           tells backup programs to skip the folder
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::types::Digest;
+
+/// The version of everything in a store's folder; a store of another one is refused.
+pub const LAYOUT: u32 = 1;
+
+/// The link to the live generation.
+pub const CURRENT: &str = "current";
+/// What a generation's folder is called, before its number.
+pub const GENERATION_PREFIX: &str = "gen-";
+/// The shared index, in a generation's folder.
+pub const RECENT: &str = "recent";
+/// The folder of segments, in a generation's folder.
+pub const LOG: &str = "log";
+/// The folder of blobs.
+pub const BLOBS: &str = "blobs";
+/// The folder of uploads under way.
+pub const STAGING: &str = "staging";
+/// The file that the daemon holds locked.
+pub const LOCK: &str = "lock";
+/// The link to the socket of the daemon that holds the lock.
+pub const SOCKET_LINK: &str = "sock";
+/// The file that tells backup programs to skip the folder.
+pub const CACHEDIR_TAG: &str = "CACHEDIR.TAG";
+/// The file that a started daemon writes its log to.
+pub const DAEMON_LOG: &str = "daemon.log";
+
+/// The slots of LMDB's reader table. Whoever opens a store first sizes it, so there is one number for all.
+pub const READER_SLOTS: u32 = 1_024;
+/// The sizes of LMDB's map that are tried in turn, in bytes: 1 TiB, and less where the system refuses that much.
+pub const MAP_SIZES: [usize; 5] = [1 << 40, 1 << 38, 1 << 36, 1 << 34, 1 << 32];
+
+/// Names of LMDB's tables.
+pub mod tables {
+    /// (namespace, key) to record.
+    pub const ENTRIES: &str = "entries";
+    /// (namespace, expiry, version) to index key.
+    pub const BY_EXPIRY: &str = "by_expiry";
+    /// (namespace, tag, version) to index key.
+    pub const BY_TAG: &str = "by_tag";
+    /// (namespace, seq) to index key: the order in which entries were last written.
+    pub const BY_SEQ: &str = "by_seq";
+    /// SHA-256 to length, references and whether it is verified.
+    pub const BLOBS: &str = "blobs";
+    /// (version, scope) to holder and entry.
+    pub const LEASES: &str = "leases";
+    /// Client to its last replies.
+    pub const REPLIES: &str = "replies";
+    /// Counters of each namespace.
+    pub const COUNTERS: &str = "counters";
+    /// Name to number.
+    pub const META: &str = "meta";
+    /// How many tables there are.
+    pub const COUNT: u32 = 9;
+}
+
+/// The number of the namespace that holds the names of the others: text key to number (u32, little-endian).
+pub const DIRECTORY_NAMESPACE: u32 = 0;
+
+/// The longest index key that LMDB takes, in bytes.
+pub const MAX_INDEX_KEY: usize = 511;
+/// A longer key is cut to this much, its SHA-256 put behind; the record then has the whole key.
+const KEPT_OF_LONG_KEY: usize = MAX_INDEX_KEY - NAMESPACE_LENGTH - 32;
+const NAMESPACE_LENGTH: usize = 4;
+/// Set in the kind's byte of a cut key, so that it never equals a whole one.
+const CUT: u8 = 0x80;
+
+/// Returns the key of the table `entries` for an encoded key: the namespace (big-endian, so that LMDB keeps a
+/// namespace together), then the key, cut where it is too long.
+#[must_use]
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub fn index_key(namespace: u32, key: &[u8]) -> Vec<u8> {
+    use sha2::Digest as _;
+    let mut index_key = Vec::with_capacity((NAMESPACE_LENGTH + key.len()).min(MAX_INDEX_KEY));
+    index_key.extend_from_slice(&namespace.to_be_bytes());
+    if NAMESPACE_LENGTH + key.len() <= MAX_INDEX_KEY {
+        index_key.extend_from_slice(key);
+    } else {
+        index_key.extend_from_slice(&key[..KEPT_OF_LONG_KEY]);
+        index_key.extend_from_slice(&sha2::Sha256::digest(key));
+        index_key[NAMESPACE_LENGTH] |= CUT;
+    }
+    index_key
+}
+
+/// Tells whether the record of this key has to hold the whole key.
+#[must_use]
+pub fn is_cut(key: &[u8]) -> bool {
+    NAMESPACE_LENGTH + key.len() > MAX_INDEX_KEY
+}
+
+/// Returns the encoded key in an index key, `None` where it was cut and stands in the record instead.
+#[must_use]
+pub fn key_of_index_key(index_key: &[u8]) -> Option<&[u8]> {
+    let key = index_key.get(NAMESPACE_LENGTH..)?;
+    (key.first()? & CUT == 0).then_some(key)
+}
+
+/// Returns the name of a segment's file.
+#[must_use]
+pub fn segment_name(number: u64) -> String {
+    format!("{number:08}")
+}
+
+/// Returns the path of a blob below the store's folder.
+#[must_use]
+pub fn blob_path(store: &Path, digest: &Digest) -> PathBuf {
+    let hex = digest.to_string();
+    store.join(BLOBS).join(&hex[..2]).join(hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_keys_stand_in_the_index_whole() {
+        let key = vec![1; MAX_INDEX_KEY - 4];
+        let index_key = index_key(7, &key);
+        assert_eq!(index_key.len(), MAX_INDEX_KEY);
+        assert_eq!(key_of_index_key(&index_key), Some(&key[..]));
+        assert!(!is_cut(&key));
+    }
+
+    #[test]
+    fn long_keys_are_cut_and_stay_apart() {
+        let mut key = vec![1; 60_000];
+        let first = index_key(7, &key);
+        *key.last_mut().unwrap() = 2;
+        let second = index_key(7, &key);
+        assert_eq!((first.len(), second.len()), (MAX_INDEX_KEY, MAX_INDEX_KEY));
+        assert_ne!(first, second);
+        assert_eq!(key_of_index_key(&first), None);
+    }
+
+    #[test]
+    fn a_whole_key_that_looks_like_a_cut_one_is_still_another() {
+        let long = vec![1; 60_000];
+        let cut = index_key(7, &long);
+        let mut forged = cut[4..].to_vec();
+        forged[0] &= !CUT;
+        assert_ne!(index_key(7, &forged), cut);
+    }
+
+    #[test]
+    fn blobs_are_spread_over_folders_by_their_first_byte() {
+        let path = blob_path(Path::new("/s"), &Digest([0xab; 32]));
+        assert_eq!(path, Path::new("/s/blobs/ab").join("ab".repeat(32)));
+    }
+}

@@ -1,0 +1,191 @@
+//! Where a user's store, socket and configuration lie: one answer for every process of that user.
+//! Only decides; creates and opens nothing.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+use sha2::Digest as _;
+
+/// The longest path of a Unix socket in bytes, on Linux.
+pub const MAX_SOCKET_PATH: usize = 107;
+
+/// Names the store's folder from outside.
+pub const DIR_VARIABLE: &str = "DATACACHE_DIR";
+/// Names the socket from outside.
+pub const SOCKET_VARIABLE: &str = "DATACACHE_SOCKET";
+/// Names the daemon's configuration from outside.
+pub const CONFIG_VARIABLE: &str = "DATACACHE_CONFIG";
+
+/// The places of one store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// The store's folder: `--dir`, else `DATACACHE_DIR`, else `~/.cache/datacache` (as `XDG_CACHE_HOME` has it).
+    pub store: PathBuf,
+    /// The socket: `--socket`, else `DATACACHE_SOCKET`, else `$XDG_RUNTIME_DIR/datacache/sock`; for a store that is not
+    /// the default one, a name made of the hash of its path.
+    pub socket: PathBuf,
+    /// A link beside the socket that leads to the store's folder.
+    pub store_link: PathBuf,
+    /// The daemon's configuration: `DATACACHE_CONFIG`, else `~/.config/datacache/config.toml`.
+    pub config: PathBuf,
+    /// Whether this is the store that a user has without naming one.
+    pub is_default: bool,
+}
+
+/// Places that were named by the caller; they win over the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The store's folder.
+    pub dir: Option<PathBuf>,
+    /// The socket.
+    pub socket: Option<PathBuf>,
+}
+
+/// Why the places can't be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathsError {
+    /// The user has no home folder.
+    #[error(
+        "no home folder: HOME is not set and the user database has none; set HOME, or name a store with --dir or {DIR_VARIABLE}"
+    )]
+    NoHome,
+    /// The path of the socket is too long for the system.
+    #[error("the path of the socket is {} bytes long, the system allows {MAX_SOCKET_PATH}: {}; name a shorter one with --socket or {SOCKET_VARIABLE}", .path.as_os_str().len(), .path.display())]
+    SocketTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path that was named leads nowhere in particular.
+    #[error("{what} is set to `{}`, which is not an absolute path", .path.display())]
+    Relative {
+        /// What was set.
+        what: &'static str,
+        /// To what.
+        path: PathBuf,
+    },
+    /// The working folder, which a relative path starts from, is gone.
+    #[error("the relative path `{}` can't be resolved: the working folder is gone", .path.display())]
+    NoWorkingFolder {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl Paths {
+    /// Finds the places of the store that `overrides`, else the environment, name.
+    ///
+    /// # Errors
+    /// [`PathsError`] where they can't be told; it says what to set.
+    pub fn resolve(overrides: &Overrides) -> Result<Self, PathsError> {
+        let project = ProjectDirs::from("", "", "datacache");
+        let default_store = project.as_ref().map(|dirs| dirs.cache_dir().to_owned());
+        let store = match (&overrides.dir, from_environment(DIR_VARIABLE)?) {
+            (Some(dir), _) => absolute(dir)?,
+            (None, Some(dir)) => dir,
+            (None, None) => default_store.clone().ok_or(PathsError::NoHome)?,
+        };
+        let is_default = default_store.as_ref() == Some(&store);
+        let socket = match (&overrides.socket, from_environment(SOCKET_VARIABLE)?) {
+            (Some(socket), _) => absolute(socket)?,
+            (None, Some(socket)) => socket,
+            (None, None) => runtime_folder(&store, project.as_ref())?.join(socket_name(&store, is_default)),
+        };
+        if socket.as_os_str().len() > MAX_SOCKET_PATH {
+            return Err(PathsError::SocketTooLong { path: socket });
+        }
+        let config = match (from_environment(CONFIG_VARIABLE)?, &project) {
+            (Some(config), _) => config,
+            (None, Some(dirs)) => dirs.config_dir().join("config.toml"),
+            (None, None) => store.join("config.toml"),
+        };
+        Ok(Self { store_link: link_beside(&socket), store, socket, config, is_default })
+    }
+}
+
+/// Returns the absolute path in an environment variable; an empty one counts as unset.
+fn from_environment(name: &'static str) -> Result<Option<PathBuf>, PathsError> {
+    let Some(path) = std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    if path.is_absolute() { Ok(Some(path)) } else { Err(PathsError::Relative { what: name, path }) }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, PathsError> {
+    std::path::absolute(path).map_err(|_| PathsError::NoWorkingFolder { path: path.to_owned() })
+}
+
+/// Returns the folder for sockets: the session's, else the one systemd makes for the user although the variable is
+/// unset (cron, `su`), else one in the default store, which is the user's alone.
+fn runtime_folder(store: &Path, project: Option<&ProjectDirs>) -> Result<PathBuf, PathsError> {
+    if let Some(runtime) = from_environment("XDG_RUNTIME_DIR")? {
+        return Ok(runtime.join("datacache"));
+    }
+    let uid = rustix::process::getuid().as_raw();
+    let systemd = PathBuf::from(format!("/run/user/{uid}"));
+    if std::fs::metadata(&systemd).is_ok_and(|folder| folder.is_dir() && folder.uid() == uid) {
+        return Ok(systemd.join("datacache"));
+    }
+    let home = project.map_or(store, ProjectDirs::cache_dir);
+    Ok(home.join("run"))
+}
+
+fn socket_name(store: &Path, is_default: bool) -> OsString {
+    if is_default {
+        return "sock".into();
+    }
+    let hash = sha2::Sha256::digest(store.as_os_str().as_bytes());
+    let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}.sock").into()
+}
+
+/// `sock` has `store` beside it, `NAME.sock` has `NAME.store`.
+fn link_beside(socket: &Path) -> PathBuf {
+    match socket.file_stem() {
+        Some(stem) if socket.extension().is_some() => socket.with_file_name(stem).with_extension("store"),
+        _ if socket.file_name().is_some_and(|name| name == "sock") => socket.with_file_name("store"),
+        _ => socket.with_extension("store"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(dir: &str, socket: Option<&str>) -> Overrides {
+        Overrides { dir: Some(dir.into()), socket: socket.map(Into::into) }
+    }
+
+    #[test]
+    fn a_store_of_its_own_has_a_socket_of_its_own() {
+        let one = Paths::resolve(&named("/stores/one", None)).unwrap();
+        let two = Paths::resolve(&named("/stores/two", None)).unwrap();
+        assert!(!one.is_default);
+        assert_ne!(one.socket, two.socket);
+        assert_eq!(one, Paths::resolve(&named("/stores/one", None)).unwrap());
+    }
+
+    #[test]
+    fn a_socket_path_that_the_system_refuses_is_refused_with_advice() {
+        let long = format!("/{}", "s".repeat(MAX_SOCKET_PATH));
+        let error = Paths::resolve(&named("/stores/one", Some(&long))).unwrap_err();
+        assert!(error.to_string().contains("108 bytes long, the system allows 107"), "{error}");
+        let fits = format!("/{}", "s".repeat(MAX_SOCKET_PATH - 1));
+        assert!(Paths::resolve(&named("/stores/one", Some(&fits))).is_ok());
+    }
+
+    #[test]
+    fn the_link_to_the_store_stands_beside_the_socket() {
+        assert_eq!(link_beside(Path::new("/r/sock")), Path::new("/r/store"));
+        assert_eq!(link_beside(Path::new("/r/ab12.sock")), Path::new("/r/ab12.store"));
+        assert_eq!(link_beside(Path::new("/r/mine")), Path::new("/r/mine.store"));
+    }
+
+    #[test]
+    fn relative_paths_start_from_the_working_folder() {
+        let paths = Paths::resolve(&named("here", Some("/r/sock"))).unwrap();
+        assert_eq!(paths.store, std::env::current_dir().unwrap().join("here"));
+    }
+}
