@@ -1,0 +1,130 @@
+//! What the store can be told to do, and what comes of it: the writer's vocabulary, free of sockets and files.
+
+use datacache_proto::key::{Key, Tag};
+use datacache_proto::process::Process;
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{Added, CallId, Codec, Digest};
+use serde::{Deserialize, Serialize};
+
+use super::blob::Incoming;
+
+/// Commands that are done together or not at all, also across a crash.
+#[derive(Debug)]
+pub struct Batch {
+    /// In the order in which they take effect; a later one sees what an earlier one did.
+    pub commands: Vec<Command>,
+    /// Names the call, so that a repeated one is answered from its stored reply.
+    pub call: Option<CallId>,
+}
+
+impl Batch {
+    /// Returns a batch of one command.
+    #[must_use]
+    pub fn of(command: Command, call: Option<CallId>) -> Self {
+        Self { commands: vec![command], call }
+    }
+}
+
+/// One change of the store.
+#[derive(Debug)]
+pub enum Command {
+    /// Adds an entry, or replaces the one with its key.
+    Put(Box<Put>),
+    /// Gives a live entry another expiry (`None` for never).
+    Touch {
+        /// The namespace's number.
+        namespace: u32,
+        /// The entry's key.
+        key: Key,
+        /// The new expiry.
+        expires: Option<Timestamp>,
+    },
+    /// Deletes an entry, if it is there and the condition holds for it *then*.
+    Delete {
+        /// The namespace's number.
+        namespace: u32,
+        /// The entry's key.
+        key: Key,
+        /// What must hold for the current record.
+        when: Condition,
+    },
+    /// Ends a scope's lease of one version; the entry goes with the last lease of its version.
+    Release {
+        /// The holder.
+        holder: Holder,
+        /// The version it was taken on.
+        version: u64,
+    },
+    /// Notes that a blob was hashed and has the content that its name says.
+    Verified {
+        /// The blob.
+        digest: Digest,
+    },
+}
+
+/// An entry to be added.
+#[derive(Debug)]
+pub struct Put {
+    /// The namespace's name; it is made if it is new.
+    pub namespace: String,
+    /// The entry's key.
+    pub key: Key,
+    /// What the bytes stand for.
+    pub codec: Codec,
+    /// The value.
+    pub value: NewValue,
+    /// When the entry ends; `None` for never.
+    pub expires: Option<Timestamp>,
+    /// Its tags, checked and sorted.
+    pub tags: Vec<Tag>,
+    /// The scope that it is bound to.
+    pub holder: Option<Holder>,
+}
+
+/// A value on its way in.
+#[derive(Clone, Debug)]
+pub enum NewValue {
+    /// The bytes themselves.
+    Inline(Vec<u8>),
+    /// A file in the staging folder that has been looked at.
+    Blob(Incoming),
+}
+
+/// Who holds a lease: a scope of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Holder {
+    /// The process.
+    pub process: Process,
+    /// The number that the process drew for the scope.
+    pub scope: u64,
+}
+
+/// What must hold for a record so that a delete deletes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It is live.
+    Live,
+    /// Its time is over.
+    Expired,
+    /// It is live and has this tag.
+    Tagged(Tag),
+    /// It was last written by an operation up to this sequence number.
+    NotAfter(u64),
+    /// It has this version.
+    Version(u64),
+}
+
+/// What came of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The entry is there.
+    Added(Added),
+    /// Whether a live entry was there to be touched.
+    Touched(bool),
+    /// Whether an entry was deleted.
+    Deleted(bool),
+    /// Whether the entry went with the lease.
+    Released(bool),
+    /// The blob is marked, if it is still there.
+    Verified,
+}

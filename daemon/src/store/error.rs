@@ -1,0 +1,144 @@
+//! What can go wrong in the store, by the operation that failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use datacache_proto::error::{Resource, StagedFault};
+
+/// A store that can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another daemon has it.
+    #[error("the store {} is in use by another daemon", .path.display())]
+    InUse {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// A folder or file can't be made or read.
+    #[error("failed to {action} {}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The folder belongs to somebody else.
+    #[error("the store {} belongs to user {owner}, not to user {me}", .path.display())]
+    Foreign {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user who wants it.
+        me: u32,
+    },
+    /// The folder holds something that is not a store.
+    #[error(
+        "{} is neither empty nor a store of datacache (found `{found}`); name another folder", .path.display()
+    )]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+        /// What was found in it.
+        found: String,
+    },
+    /// A build with another layout wrote it.
+    #[error(
+        "the store {} has layout {found}, this build knows {known}; use the build that wrote it, \
+         or move the folder away to begin anew", .path.display()
+    )]
+    Layout {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+        /// The layout this build knows.
+        known: u32,
+    },
+    /// LMDB refused.
+    #[error("failed to {action} the index of the store {}", .path.display())]
+    Index {
+        /// What was tried.
+        action: &'static str,
+        /// The store's folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: heed::Error,
+    },
+}
+
+/// A change or a look that the store could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The filesystem is full.
+    #[error("no space left on the store's filesystem")]
+    NoSpace,
+    /// The log could not be appended to.
+    #[error("failed to append to the log")]
+    Append {
+        /// Why.
+        source: io::Error,
+    },
+    /// The index could not be read.
+    #[error("failed to read the index")]
+    Read {
+        /// Why.
+        source: heed::Error,
+    },
+    /// The log can't be applied to the index any more, so nothing new is taken.
+    #[error("the log can't be applied to the index")]
+    ApplyFailed,
+    /// A blob or a staged file could not be reached.
+    #[error("failed to {action} the file of a value")]
+    Blob {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A staged file is not what was said.
+    #[error("the staged file `{name}` can't be taken: {fault}")]
+    Staged {
+        /// The name that was sent.
+        name: String,
+        /// What is wrong with it.
+        fault: StagedFault,
+    },
+    /// The blob changed between the look at the staged file and its adoption: look again.
+    #[error("the blob changed while its content was compared")]
+    BlobChanged,
+    /// A record's bytes are damaged.
+    #[error("the record is damaged")]
+    Damaged,
+    /// The command is larger than any frame.
+    #[error("the batch is larger than a frame of the log")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// There are too many of something.
+    #[error("too many {what}: the limit is {limit}")]
+    TooMany {
+        /// Of what.
+        what: Resource,
+        /// The limit.
+        limit: u64,
+    },
+    /// The scope has ended already.
+    #[error("the scope has ended")]
+    ScopeEnded,
+}
+
+impl StoreError {
+    /// Tells a full disk from the other ways in which an append can fail.
+    pub(crate) fn append(source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            _ => Self::Append { source },
+        }
+    }
+}
