@@ -1,1 +1,2 @@
 //! datacache
+pub mod store;

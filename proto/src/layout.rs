@@ -96,6 +96,21 @@ pub fn index_key(namespace: u32, key: &[u8]) -> Vec<u8> {
     index_key
 }
 
+/// Returns what the index keys begin with of all keys that begin with the encoded `prefix`: of whole ones, and of cut ones.
+/// A prefix longer than what is kept of a key lets more keys pass than it should; compare the keys themselves.
+#[must_use]
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub fn index_prefixes(namespace: u32, prefix: &[u8]) -> [Vec<u8>; 2] {
+    [(0, MAX_INDEX_KEY - NAMESPACE_LENGTH), (CUT, KEPT_OF_LONG_KEY)].map(|(mark, kept)| {
+        let mut begin = namespace.to_be_bytes().to_vec();
+        begin.extend_from_slice(&prefix[..prefix.len().min(kept)]);
+        if let Some(kind) = begin.get_mut(NAMESPACE_LENGTH) {
+            *kind |= mark;
+        }
+        begin
+    })
+}
+
 /// Tells whether the record of this key has to hold the whole key.
 #[must_use]
 pub fn is_cut(key: &[u8]) -> bool {
@@ -144,6 +159,18 @@ mod tests {
         assert_eq!((first.len(), second.len()), (MAX_INDEX_KEY, MAX_INDEX_KEY));
         assert_ne!(first, second);
         assert_eq!(key_of_index_key(&first), None);
+    }
+
+    #[test]
+    fn the_prefixes_of_index_keys_cover_whole_and_cut_keys() {
+        for prefix in [&b"\x01ab"[..], &[1; 600]] {
+            let prefixes = index_prefixes(7, prefix);
+            for more in [0, 1, 500, 60_000] {
+                let key = [prefix, &vec![9; more]].concat();
+                let index_key = index_key(7, &key);
+                assert!(prefixes.iter().any(|begin| index_key.starts_with(begin)), "{} + {more}", prefix.len());
+            }
+        }
     }
 
     #[test]

@@ -189,6 +189,15 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// Returns the whole key that a record holds because its index key is cut, before the record is checked: its
+    /// checksum can only be checked once the key is known.
+    #[must_use]
+    pub fn unchecked_key(bytes: &[u8]) -> Option<&[u8]> {
+        let head = bytes.get(..HEAD).filter(|head| head[FLAGS_AT] & WHOLE_KEY != 0)?;
+        let (_, rest) = Tags::split(head[TAG_COUNT_AT], &bytes[HEAD..])?;
+        rest.get(..key_length(head))
+    }
+
     /// Appends the record's bytes to `out`; `seed` is the hash of its namespace and key.
     pub fn encode(&self, seed: u64, out: &mut Vec<u8>) {
         let start = out.len();
@@ -328,6 +337,7 @@ mod tests {
             let mut bytes = vec![0xee; 3];
             record.encode(42, &mut bytes);
             assert_eq!(Record::decode(&bytes[3..], 42), Ok(record));
+            assert_eq!(Record::unchecked_key(&bytes[3..]), record.key);
         }
     }
 

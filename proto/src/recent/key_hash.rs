@@ -45,6 +45,12 @@ impl KeyHash {
         Self(bits)
     }
 
+    /// Returns all its bits: the seed of the record's checksum.
+    #[inline]
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
     /// Returns what a slot keeps of the hash.
     #[inline]
     pub const fn tag(self) -> u32 {

@@ -1,0 +1,245 @@
+//! The log becomes the index: applies frames to LMDB's tables, in slices of whole frames, each its own durable
+//! transaction. What an operation changes is derived from the old record that the index itself holds, so applying
+//! is deterministic and may be repeated from any commit on.
+
+use std::collections::{BTreeSet, HashMap};
+
+use datacache_proto::layout::index_key;
+use datacache_proto::log::{Kind, Operation};
+use datacache_proto::recent::KeyHash;
+use datacache_proto::record::Record;
+use datacache_proto::types::Digest;
+use heed::RwTxn;
+use tracing::warn;
+
+use super::body::{decode_digest, decode_lease, decode_reply, lease_key, lease_prefix};
+use super::replies::{self, ClientReplies};
+use super::tables::{BlobRow, Counts, Meta, Tables, expiry_key, namespace_prefix, seq_key, tag_key};
+
+/// One transaction's worth of the log.
+pub(super) struct Slice<'t> {
+    tables: &'t Tables,
+    txn: RwTxn<'t>,
+    counts: HashMap<u32, Counts>,
+    replies: HashMap<u64, ClientReplies>,
+    /// Blobs that lost their last reference.
+    dropped: BTreeSet<Digest>,
+    /// Blobs that operations of this slice name.
+    named: BTreeSet<Digest>,
+    operations: usize,
+    applied: u64,
+}
+
+/// What a committed slice tells.
+#[derive(Debug, Default)]
+pub(super) struct Committed {
+    /// The last sequence number that the index has now.
+    pub(super) applied: u64,
+    /// Blobs that no record of the index names any more.
+    pub(super) dropped: Vec<Digest>,
+}
+
+impl<'t> Slice<'t> {
+    pub(super) fn begin(tables: &'t Tables) -> heed::Result<Self> {
+        let txn = tables.env.write_txn()?;
+        let applied = tables.meta(&txn, Meta::Applied)?.unwrap_or(0);
+        Ok(Self {
+            tables,
+            txn,
+            counts: HashMap::new(),
+            replies: HashMap::new(),
+            dropped: BTreeSet::new(),
+            named: BTreeSet::new(),
+            operations: 0,
+            applied,
+        })
+    }
+
+    /// Returns the last sequence number that is in, counting this slice.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Returns how many operations the slice has.
+    pub(super) fn operations(&self) -> usize {
+        self.operations
+    }
+
+    /// Returns the blobs that must be durable before the slice is committed.
+    pub(super) fn named(&self) -> impl Iterator<Item = &Digest> {
+        self.named.iter()
+    }
+
+    /// Applies one operation.
+    pub(super) fn apply(&mut self, operation: &Operation<'_>) -> heed::Result<()> {
+        debug_assert_eq!(operation.seq, self.applied + 1, "operations are applied without a gap");
+        match operation.kind {
+            Kind::Put | Kind::Touch => self.put(operation)?,
+            Kind::Delete => self.remove(operation.namespace, operation.key, None)?,
+            Kind::Lease => self.lease(operation)?,
+            Kind::Release => self.release(operation)?,
+            Kind::Verified => self.verified(operation)?,
+            Kind::Reply => self.reply(operation)?,
+        }
+        self.operations += 1;
+        self.applied = operation.seq;
+        Ok(())
+    }
+
+    /// Applies a put whose blob is lost as the delete that it then is.
+    pub(super) fn apply_as_delete(&mut self, operation: &Operation<'_>) -> heed::Result<()> {
+        self.apply(&Operation { kind: Kind::Delete, body: &[], ..*operation })
+    }
+
+    fn put(&mut self, operation: &Operation<'_>) -> heed::Result<()> {
+        let hash = KeyHash::of(operation.namespace, operation.key);
+        let Ok(record) = Record::decode(operation.body, hash.to_bits()) else {
+            // The frame's checksum was right, so a build that knew another format wrote it.
+            warn!(seq = operation.seq, "a record in the log can't be read; its entry is dropped");
+            return self.remove(operation.namespace, operation.key, None);
+        };
+        self.remove(operation.namespace, operation.key, Some(&record))?;
+        let (namespace, tables) = (operation.namespace, self.tables);
+        let index_key = index_key(namespace, operation.key);
+        tables.entries.put(&mut self.txn, &index_key, operation.body)?;
+        if let Some(expires) = record.expires {
+            tables.by_expiry.put(&mut self.txn, &expiry_key(namespace, expires, record.version), &index_key)?;
+        }
+        for tag in record.tags.iter() {
+            tables.by_tag.put(&mut self.txn, &tag_key(namespace, tag, record.version), &index_key)?;
+        }
+        tables.by_seq.put(&mut self.txn, &seq_key(namespace, record.seq), &index_key)?;
+        if let Some(digest) = record.value.digest() {
+            self.named.insert(digest);
+            self.refer(digest, 1, record.value.len())?;
+        }
+        self.count(namespace, 1, signed(record.value.len()))
+    }
+
+    /// Removes the entry of a key with all its rows. Leases of its version stay if `next` goes on with it.
+    fn remove(&mut self, namespace: u32, key: &[u8], next: Option<&Record<'_>>) -> heed::Result<()> {
+        let index_key = index_key(namespace, key);
+        let Some(row) = self.tables.entries.get(&self.txn, &index_key)?.map(<[u8]>::to_vec) else { return Ok(()) };
+        self.tables.entries.delete(&mut self.txn, &index_key)?;
+        let Ok(old) = Record::decode(&row, KeyHash::of(namespace, key).to_bits()) else {
+            // Its other rows can't be told; plans that meet them find that they hold for nothing.
+            return self.count(namespace, -1, 0);
+        };
+        if let Some(expires) = old.expires {
+            self.tables.by_expiry.delete(&mut self.txn, &expiry_key(namespace, expires, old.version))?;
+        }
+        for tag in old.tags.iter() {
+            self.tables.by_tag.delete(&mut self.txn, &tag_key(namespace, tag, old.version))?;
+        }
+        self.tables.by_seq.delete(&mut self.txn, &seq_key(namespace, old.seq))?;
+        if let Some(digest) = old.value.digest() {
+            self.refer(digest, -1, old.value.len())?;
+        }
+        if old.bound && !next.is_some_and(|next| next.bound && next.version == old.version) {
+            self.drop_leases(old.version)?;
+        }
+        self.count(namespace, -1, -signed(old.value.len()))
+    }
+
+    fn refer(&mut self, digest: Digest, change: i64, length: u64) -> heed::Result<()> {
+        let row = self.tables.blobs.get(&self.txn, &digest.0)?.and_then(BlobRow::decode);
+        let mut row = row.unwrap_or(BlobRow { references: 0, length, verified: false });
+        row.references = row.references.saturating_add_signed(change);
+        if row.references == 0 {
+            self.tables.blobs.delete(&mut self.txn, &digest.0)?;
+            self.dropped.insert(digest);
+        } else {
+            self.tables.blobs.put(&mut self.txn, &digest.0, &row.encode())?;
+            self.dropped.remove(&digest);
+        }
+        Ok(())
+    }
+
+    fn drop_leases(&mut self, version: u64) -> heed::Result<()> {
+        let mut keys = Vec::new();
+        for row in self.tables.leases.prefix_iter(&self.txn, &lease_prefix(version))? {
+            keys.push(row?.0.to_vec());
+        }
+        for key in keys {
+            self.tables.leases.delete(&mut self.txn, &key)?;
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, operation: &Operation<'_>) -> heed::Result<()> {
+        let Some((version, holder)) = decode_lease(operation.body) else { return Ok(()) };
+        let mut row = operation.namespace.to_le_bytes().to_vec();
+        row.extend_from_slice(operation.key);
+        self.tables.leases.put(&mut self.txn, &lease_key(version, &holder), &row)
+    }
+
+    fn release(&mut self, operation: &Operation<'_>) -> heed::Result<()> {
+        let Some((version, holder)) = decode_lease(operation.body) else { return Ok(()) };
+        self.tables.leases.delete(&mut self.txn, &lease_key(version, &holder)).map(drop)
+    }
+
+    fn verified(&mut self, operation: &Operation<'_>) -> heed::Result<()> {
+        let Some(digest) = decode_digest(operation.body) else { return Ok(()) };
+        let row = self.tables.blobs.get(&self.txn, &digest.0)?.and_then(BlobRow::decode);
+        let Some(row) = row else { return Ok(()) };
+        self.tables.blobs.put(&mut self.txn, &digest.0, &BlobRow { verified: true, ..row }.encode())
+    }
+
+    fn reply(&mut self, operation: &Operation<'_>) -> heed::Result<()> {
+        let Some((call, reply)) = decode_reply(operation.body) else { return Ok(()) };
+        if !self.replies.contains_key(&call.client) {
+            let row = self.tables.replies.get(&self.txn, &call.client.to_le_bytes())?;
+            self.replies.insert(call.client, row.map(ClientReplies::decode).unwrap_or_default());
+        }
+        self.replies.entry(call.client).or_default().add(call.number, operation.seq, reply);
+        Ok(())
+    }
+
+    fn count(&mut self, namespace: u32, entries: i64, bytes: i64) -> heed::Result<()> {
+        if !self.counts.contains_key(&namespace) {
+            let row = self.tables.counters.get(&self.txn, &namespace_prefix(namespace))?;
+            self.counts.insert(namespace, row.and_then(Counts::decode).unwrap_or_default());
+        }
+        self.counts.entry(namespace).or_default().change(entries, bytes);
+        Ok(())
+    }
+
+    /// Makes the slice durable; `first_segment` is the first one that still matters afterwards.
+    pub(super) fn commit(mut self, first_segment: u64, next_segment: u64) -> heed::Result<Committed> {
+        for (namespace, counts) in &self.counts {
+            self.tables.counters.put(&mut self.txn, &namespace_prefix(*namespace), &counts.encode())?;
+        }
+        self.write_replies()?;
+        self.tables.set_meta(&mut self.txn, Meta::Applied, self.applied)?;
+        self.tables.set_meta(&mut self.txn, Meta::FirstSegment, first_segment)?;
+        let known = self.tables.meta(&self.txn, Meta::NextSegment)?.unwrap_or(0);
+        self.tables.set_meta(&mut self.txn, Meta::NextSegment, known.max(next_segment))?;
+        self.txn.commit()?;
+        Ok(Committed { applied: self.applied, dropped: self.dropped.into_iter().collect() })
+    }
+
+    fn write_replies(&mut self) -> heed::Result<()> {
+        for (client, replies) in &self.replies {
+            self.tables.replies.put(&mut self.txn, &client.to_le_bytes(), &replies.encode())?;
+        }
+        let rows = self.tables.replies.len(&self.txn)?;
+        let excess = usize::try_from(rows).unwrap_or(usize::MAX).saturating_sub(replies::CLIENTS);
+        if excess == 0 {
+            return Ok(());
+        }
+        let mut clients = Vec::new();
+        for row in self.tables.replies.iter(&self.txn)? {
+            let (client, row) = row?;
+            clients.push((ClientReplies::decode(row).seq, client.to_vec()));
+        }
+        clients.sort_unstable();
+        for (_, client) in &clients[..excess] {
+            self.tables.replies.delete(&mut self.txn, client)?;
+        }
+        Ok(())
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

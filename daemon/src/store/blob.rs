@@ -1,0 +1,334 @@
+//! Values that are files: looking at what a client staged, adopting it, opening and removing blobs. Everything here may block but
+//! [`BlobStore::adopt`] and [`BlobStore::set_aside`], which are the writer's and take a few microseconds.
+//!
+//! A blob's file is named by its SHA-256, written by one process only, and never changed once it is adopted.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use datacache_proto::error::StagedFault;
+use datacache_proto::layout::{BLOBS, STAGING, blob_path};
+use datacache_proto::types::Digest;
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use sha2::Digest as _;
+
+use super::error::StoreError;
+use super::tables::{BlobRow, Tables};
+use super::upload::Upload;
+
+/// A staged file that nobody holds locked is left alone until it is this old: its client may be about to lock it.
+const STAGED_GRACE: Duration = Duration::from_secs(60);
+/// How much of a file is read at a time.
+const CHUNK: usize = 256 * 1024;
+
+/// The folders of blobs and of uploads.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    store: Arc<Path>,
+    tables: Arc<Tables>,
+}
+
+/// A staged file that was looked at and may be adopted. Holds it open: its name no longer matters.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    file: Arc<File>,
+    path: PathBuf,
+    length: u64,
+    digest: Digest,
+    /// The inode of the blob that is there already and has the same bytes.
+    equal: Option<u64>,
+}
+
+impl Incoming {
+    /// Returns its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Returns its SHA-256, as its client counted it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Returns the name it was staged under.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl BlobStore {
+    pub(super) fn new(store: &Path, tables: Arc<Tables>) -> Self {
+        Self { store: store.into(), tables }
+    }
+
+    /// Makes the folders that are not there yet.
+    pub(super) fn create_folders(store: &Path) -> io::Result<()> {
+        for folder in [store.join(BLOBS), store.join(STAGING)] {
+            create_private(&folder)?;
+        }
+        for first in 0..=u8::MAX {
+            create_private(&store.join(BLOBS).join(format!("{first:02x}")))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the folder that clients stage their values in.
+    #[must_use]
+    pub fn staging(&self) -> PathBuf {
+        self.store.join(STAGING)
+    }
+
+    /// Looks at a staged file: no link, a regular file of ours, as long as was said. Where a blob of that name exists and
+    /// its content was never hashed, compares the two byte for byte. With `durable`, writes the file through to the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Staged`] says what is wrong with the file.
+    pub fn receive(&self, name: &str, length: u64, digest: Digest, durable: bool) -> Result<Incoming, StoreError> {
+        let refuse = |fault| StoreError::Staged { name: name.to_owned(), fault };
+        if !is_plain_name(name) {
+            return Err(refuse(StagedFault::Name));
+        }
+        let path = self.staging().join(name);
+        let file = open_staged(&path).map_err(|fault| fault.map_or_else(open_failed, refuse))?;
+        let metadata = file.metadata().map_err(open_failed)?;
+        let me = rustix::process::geteuid().as_raw();
+        let fault = if !metadata.is_file() {
+            Some(StagedFault::NotRegular)
+        } else if metadata.uid() != me {
+            Some(StagedFault::Foreign { owner: metadata.uid() })
+        } else if metadata.len() != length {
+            Some(StagedFault::Length { expected: length, actual: metadata.len() })
+        } else {
+            None
+        };
+        match fault {
+            Some(fault) => Err(refuse(fault)),
+            None => self.examine(file, path, length, digest, durable),
+        }
+    }
+
+    /// Compares a file with the blob that may be there under its name.
+    pub(super) fn examine(
+        &self,
+        file: File,
+        path: PathBuf,
+        length: u64,
+        digest: Digest,
+        durable: bool,
+    ) -> Result<Incoming, StoreError> {
+        if durable {
+            file.sync_all().map_err(|source| StoreError::Blob { action: "write through", source })?;
+        }
+        let mut incoming = Incoming { file: Arc::new(file), path, length, digest, equal: None };
+        let Some(there) = self.open(&digest)? else { return Ok(incoming) };
+        let inode = there.metadata().map_err(open_failed)?.ino();
+        if self.is_verified(&digest)? || same_content(&incoming.file, &there).map_err(read_failed)? {
+            incoming.equal = Some(inode);
+            return Ok(incoming);
+        }
+        // One of the two is not what its name says. The blob that is there is the writer's own affair, see `verifier`.
+        if hash_of(&incoming.file).map_err(read_failed)? != digest {
+            let name = incoming.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Err(StoreError::Staged { name, fault: StagedFault::Content });
+        }
+        self.set_aside(&digest).map_err(|source| StoreError::Blob { action: "set aside", source })?;
+        Ok(incoming)
+    }
+
+    fn is_verified(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let read = |source| StoreError::Read { source };
+        let txn = self.tables.env.read_txn().map_err(read)?;
+        let row = self.tables.blobs.get(&txn, &digest.0).map_err(read)?;
+        Ok(row.and_then(BlobRow::decode).is_some_and(|row| row.verified))
+    }
+
+    /// Gives a staged file its blob's name. Never touches a file that is there: either that is the one whose content was
+    /// found to be the same, or the caller has to look again.
+    pub(super) fn adopt(&self, incoming: &Incoming) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Blob { action: "adopt", source };
+        let blob = blob_path(&self.store, &incoming.digest);
+        rustix::fs::fchmod(&*incoming.file, Mode::RUSR).map_err(|errno| failed(errno.into()))?;
+        // By descriptor: what was looked at is what is adopted, whatever happened to the name.
+        let open = format!("/proc/self/fd/{}", incoming.file.as_raw_fd());
+        match rustix::fs::linkat(CWD, open, CWD, &blob, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::EXIST) => {
+                let there = fs::metadata(&blob).map_err(failed)?.ino();
+                let own = incoming.file.metadata().map_err(failed)?.ino();
+                let known = there == own || incoming.equal == Some(there);
+                if known { Ok(()) } else { Err(StoreError::BlobChanged) }
+            }
+            // All its names are gone: deduplicated once, its staged name was removed.
+            Err(rustix::io::Errno::NOENT) if incoming.equal.is_some() => Err(StoreError::BlobChanged),
+            Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => Err(StoreError::NoSpace),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+
+    /// Opens a blob; `None` where it is gone, and its key has to be looked up again.
+    ///
+    /// # Errors
+    /// Where it is there and can't be opened.
+    pub fn open(&self, digest: &Digest) -> Result<Option<File>, StoreError> {
+        match File::open(blob_path(&self.store, digest)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(open_failed(source)),
+        }
+    }
+
+    /// Makes a staged file that the daemon itself writes, for a client that can't reach the folder.
+    ///
+    /// # Errors
+    /// Where it can't be made.
+    pub fn create_upload(&self) -> Result<Upload, StoreError> {
+        Upload::create(self.clone())
+    }
+
+    /// Moves a blob out of the way, to be removed or looked at by somebody else; returns where it is now.
+    pub(super) fn set_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
+        let aside = self.staging().join(format!("removed-{digest}"));
+        match fs::rename(blob_path(&self.store, digest), &aside) {
+            Ok(()) => Ok(Some(aside)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes blobs and their folders through to the disk; one that is gone is passed over.
+    pub(super) fn sync<'d>(&self, digests: impl Iterator<Item = &'d Digest>) -> io::Result<()> {
+        let mut folders = std::collections::BTreeSet::new();
+        for digest in digests {
+            let path = blob_path(&self.store, digest);
+            match File::open(&path) {
+                Ok(file) => file.sync_data()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            }
+            folders.extend(path.parent().map(Path::to_owned));
+        }
+        folders.iter().try_for_each(|folder| File::open(folder)?.sync_all())
+    }
+
+    /// Tells whether the blob is there with the length and the content that its record and its name say.
+    pub(super) fn is_sound(&self, digest: &Digest, length: u64) -> io::Result<bool> {
+        let file = match File::open(blob_path(&self.store, digest)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(file.metadata()?.len() == length && hash_of(&file)? == *digest)
+    }
+
+    /// Returns the names of all blobs that are there, a folder at a time.
+    pub(super) fn each_folder(&self, mut seen: impl FnMut(Vec<Digest>)) -> io::Result<()> {
+        for folder in fs::read_dir(self.store.join(BLOBS))? {
+            let mut digests = Vec::new();
+            for file in fs::read_dir(folder?.path())? {
+                digests.extend(file?.file_name().to_str().and_then(Digest::from_hex));
+            }
+            seen(digests);
+        }
+        Ok(())
+    }
+
+    /// Removes staged files that are a minute old and that nobody holds locked; returns how many.
+    ///
+    /// # Errors
+    /// Where the folder can't be read. A file that can't be removed is left.
+    pub fn sweep_staging(&self) -> Result<usize, StoreError> {
+        let failed = |source| StoreError::Blob { action: "list", source };
+        let mut swept = 0;
+        for staged in fs::read_dir(self.staging()).map_err(failed)? {
+            let path = staged.map_err(failed)?.path();
+            if is_abandoned(&path).unwrap_or(false) && fs::remove_file(&path).is_ok() {
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+/// Makes a folder that only its owner enters, unless it is there.
+pub(super) fn create_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// A name that leads nowhere but into the folder it is looked up in.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 255 && !name.starts_with('.') && !name.contains(['/', '\0'])
+}
+
+/// Opens without following a link or waiting for a pipe. The outer error is a fault of the file, the inner one the system's.
+fn open_staged(path: &Path) -> Result<File, Result<StagedFault, io::Error>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened: rustix::io::Result<OwnedFd> = rustix::fs::open(path, flags, Mode::empty());
+    opened.map(File::from).map_err(|errno| match errno {
+        rustix::io::Errno::NOENT => Ok(StagedFault::Missing),
+        rustix::io::Errno::LOOP | rustix::io::Errno::NXIO => Ok(StagedFault::NotRegular),
+        other => Err(other.into()),
+    })
+}
+
+/// Tells whether a staged file is old enough and not locked.
+fn is_abandoned(path: &Path) -> io::Result<bool> {
+    let Ok(file) = open_staged(path) else { return Ok(fs::symlink_metadata(path)?.is_symlink()) };
+    let age = SystemTime::now().duration_since(file.metadata()?.modified()?).unwrap_or_default();
+    Ok(age >= STAGED_GRACE && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
+
+/// Compares two files from their beginnings, wherever their positions are.
+fn same_content(one: &File, other: &File) -> io::Result<bool> {
+    use std::os::unix::fs::FileExt;
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let mut at = 0;
+    loop {
+        let have = one.read_at(&mut left, at)?;
+        if have == 0 {
+            return Ok(true);
+        }
+        if other.read_exact_at(&mut right[..have], at).is_err() || left[..have] != right[..have] {
+            return Ok(false);
+        }
+        at += have as u64;
+    }
+}
+
+/// Hashes a file from its beginning.
+pub(super) fn hash_of(file: &File) -> io::Result<Digest> {
+    use std::os::unix::fs::FileExt;
+    let (mut hasher, mut chunk, mut at) = (sha2::Sha256::new(), vec![0; CHUNK], 0);
+    loop {
+        match file.read_at(&mut chunk, at) {
+            Ok(0) => return Ok(Digest(hasher.finalize().into())),
+            Ok(have) => {
+                hasher.update(&chunk[..have]);
+                at += have as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn open_failed(source: io::Error) -> StoreError {
+    StoreError::Blob { action: "open", source }
+}
+
+fn read_failed(source: io::Error) -> StoreError {
+    StoreError::Blob { action: "read", source }
+}

@@ -1,0 +1,151 @@
+//! When the entries end that the log brought and the index does not have yet: the log's own expiry index, a part for each segment.
+
+use std::collections::BTreeSet;
+
+use datacache_proto::recent::{Location, Offset};
+use datacache_proto::time::Timestamp;
+
+/// The newest operations of keys in one segment whose entries have an expiry.
+#[derive(Debug, Default)]
+pub(super) struct SegmentExpiring {
+    /// By place, which grows: an operation is appended behind all others.
+    places: Vec<Placed>,
+    by_time: BTreeSet<(Timestamp, Offset)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    offset: Offset,
+    namespace: u32,
+    expires: Timestamp,
+}
+
+/// The same of the two segments that the index does not have.
+#[derive(Debug, Default)]
+pub(super) struct Expiring {
+    active: u64,
+    newer: SegmentExpiring,
+    older: SegmentExpiring,
+}
+
+impl SegmentExpiring {
+    fn find(&self, offset: Offset) -> Option<Placed> {
+        let at = self.places.binary_search_by_key(&offset, |placed| placed.offset).ok()?;
+        Some(self.places[at])
+    }
+
+    fn remove(&mut self, offset: Offset) {
+        if let Some(placed) = self.find(offset) {
+            self.by_time.remove(&(placed.expires, offset));
+        }
+    }
+
+    fn until(&self, now: Timestamp, namespace: Option<u32>) -> impl Iterator<Item = Offset> {
+        let due = self.by_time.iter().take_while(move |(expires, _)| *expires <= now).map(|&(_, offset)| offset);
+        due.filter(move |&offset| {
+            namespace.is_none_or(|namespace| self.find(offset).is_some_and(|placed| placed.namespace == namespace))
+        })
+    }
+}
+
+impl Expiring {
+    /// Begins with `segment` active and empty.
+    pub(super) fn new(segment: u64) -> Self {
+        Self { active: segment, ..Self::default() }
+    }
+
+    /// Notes an operation that became the newest of its key, at `at` in the active segment.
+    pub(super) fn publish(
+        &mut self,
+        at: Location,
+        namespace: u32,
+        expires: Option<Timestamp>,
+        replaces: Option<Location>,
+    ) {
+        if let Some(old) = replaces {
+            let part = if old.segment == self.active { &mut self.newer } else { &mut self.older };
+            part.remove(old.offset);
+        }
+        if let Some(expires) = expires {
+            self.newer.places.push(Placed { offset: at.offset, namespace, expires });
+            self.newer.by_time.insert((expires, at.offset));
+        }
+    }
+
+    /// Begins the next segment.
+    pub(super) fn rotate(&mut self) {
+        debug_assert!(self.older.by_time.is_empty(), "the segment before was retired");
+        self.active += 1;
+        self.older = std::mem::take(&mut self.newer);
+    }
+
+    /// Forgets the older segment, which the index has now. Returns it: dropping it takes a while.
+    pub(super) fn retire(&mut self) -> SegmentExpiring {
+        std::mem::take(&mut self.older)
+    }
+
+    /// Returns where the entries are, at most `limit`, whose time is over at `now`.
+    pub(super) fn until(&self, now: Timestamp, namespace: Option<u32>, limit: usize) -> Vec<Location> {
+        let place = |segment| move |offset| Location { segment, offset };
+        let older = self.older.until(now, namespace).map(place(self.active.wrapping_sub(1)));
+        older.chain(self.newer.until(now, namespace).map(place(self.active))).take(limit).collect()
+    }
+
+    /// Counts the entries of a namespace whose time is over at `now`.
+    pub(super) fn count_until(&self, now: Timestamp, namespace: u32) -> u64 {
+        [&self.older, &self.newer].into_iter().map(|part| part.until(now, Some(namespace)).count() as u64).sum()
+    }
+
+    /// Returns the earliest moment at which an entry ends, also if that is past.
+    pub(super) fn first(&self) -> Option<Timestamp> {
+        let firsts = [&self.older, &self.newer].map(|part| part.by_time.first().map(|&(expires, _)| expires));
+        firsts.into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(segment: u64, offset: u64) -> Location {
+        Location { segment, offset: Offset::from_bytes(offset).unwrap() }
+    }
+
+    fn moment(millis: u64) -> Option<Timestamp> {
+        Some(Timestamp::from_millis(millis))
+    }
+
+    #[test]
+    fn only_the_newest_operation_of_a_key_counts() {
+        let mut expiring = Expiring::new(3);
+        expiring.publish(at(3, 64), 1, moment(10), None);
+        expiring.publish(at(3, 128), 2, moment(5), None);
+        expiring.publish(at(3, 192), 1, moment(30), Some(at(3, 64)));
+        let now = Timestamp::from_millis(20);
+        assert_eq!(expiring.until(now, None, 9), [at(3, 128)]);
+        assert_eq!((expiring.count_until(now, 1), expiring.count_until(now, 2)), (0, 1));
+        assert_eq!(expiring.first(), moment(5));
+    }
+
+    #[test]
+    fn an_operation_of_the_segment_before_is_replaced_too() {
+        let mut expiring = Expiring::new(3);
+        expiring.publish(at(3, 64), 1, moment(10), None);
+        expiring.publish(at(3, 128), 1, moment(11), None);
+        expiring.rotate();
+        expiring.publish(at(4, 64), 1, None, Some(at(3, 64)));
+        assert_eq!(expiring.until(Timestamp::MAX, None, 9), [at(3, 128)]);
+        expiring.publish(at(4, 128), 1, moment(12), None);
+        assert_eq!(expiring.until(Timestamp::MAX, None, 9), [at(3, 128), at(4, 128)]);
+        expiring.retire();
+        assert_eq!(expiring.until(Timestamp::MAX, Some(1), 9), [at(4, 128)]);
+    }
+
+    #[test]
+    fn an_entry_is_due_in_the_very_millisecond_of_its_expiry() {
+        let mut expiring = Expiring::new(1);
+        expiring.publish(at(1, 64), 1, moment(10), None);
+        assert_eq!(expiring.count_until(Timestamp::from_millis(9), 1), 0);
+        assert_eq!(expiring.count_until(Timestamp::from_millis(10), 1), 1);
+    }
+}

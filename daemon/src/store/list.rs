@@ -1,0 +1,89 @@
+//! Lists of entries, a page at a time, each page a snapshot of its own.
+
+use std::ops::Bound;
+
+use datacache_proto::key::{Key, Tag};
+use datacache_proto::layout::index_prefixes;
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{ListPage, Metadata};
+use heed::RoTxn;
+
+use super::error::StoreError;
+use super::plan::Reader;
+use super::rows::entry_of;
+use super::tables::{Table, namespace_prefix, tag_prefix};
+
+impl Reader {
+    /// Lists live entries: by key, or, where a tag is asked for, in the order of their versions. `after` is the `next`
+    /// of the page before.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn list(
+        &self,
+        namespace: u32,
+        prefix: Option<&str>,
+        tag: Option<&Tag>,
+        after: Option<&[u8]>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<ListPage, StoreError> {
+        let tables = &self.tables;
+        let has_prefix =
+            |key: &Key| prefix.is_none_or(|prefix| key.as_text().is_some_and(|text| text.starts_with(prefix)));
+        let page = || {
+            let txn = tables.env.read_txn()?;
+            if let Some(tag) = tag {
+                let begins = [tag_prefix(namespace, tag.as_str())];
+                return page(&txn, tables.by_tag, &begins, after, limit, |_, index_key| {
+                    let entry = tables.entries.get(&txn, index_key)?;
+                    Ok(entry.and_then(|row| live(index_key, row, now)).filter(|entry| has_prefix(&entry.key)))
+                });
+            }
+            let begins = match prefix {
+                Some(prefix) => index_prefixes(namespace, Key::text(prefix).encoded()).to_vec(),
+                None => vec![namespace_prefix(namespace).to_vec()],
+            };
+            page(&txn, tables.entries, &begins, after, limit, |index_key, row| {
+                Ok(live(index_key, row, now).filter(|entry| has_prefix(&entry.key)))
+            })
+        };
+        page().map_err(|source| StoreError::Read { source })
+    }
+}
+
+/// Collects entries from the rows whose keys begin with one of `begins`, which ascend, from behind `after` on.
+fn page(
+    txn: &RoTxn<'_>,
+    table: Table,
+    begins: &[Vec<u8>],
+    after: Option<&[u8]>,
+    limit: usize,
+    entry: impl Fn(&[u8], &[u8]) -> heed::Result<Option<Metadata>>,
+) -> heed::Result<ListPage> {
+    let mut page = ListPage { entries: Vec::new(), next: None };
+    for begin in begins {
+        let from = match after {
+            Some(after) if after >= &begin[..] => Bound::Excluded(after),
+            _ => Bound::Included(&begin[..]),
+        };
+        for row in table.range(txn, &(from, Bound::Unbounded))? {
+            let (key, row) = row?;
+            if !key.starts_with(begin) {
+                break;
+            }
+            if page.entries.len() == limit {
+                return Ok(page);
+            }
+            page.next = Some(key.to_vec());
+            page.entries.extend(entry(key, row)?);
+        }
+    }
+    Ok(ListPage { next: None, ..page })
+}
+
+/// Returns what a row of `entries` is about, if it is live.
+fn live(index_key: &[u8], row: &[u8], now: Timestamp) -> Option<Metadata> {
+    let (_, key, record) = entry_of(index_key, row)?;
+    (!record.is_expired(now)).then(|| record.metadata(key))
+}

@@ -1,0 +1,128 @@
+//! The daemon's own look at a key: the shared index, the log, LMDB, in the order in which every reader looks.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use datacache_proto::key::Key;
+use datacache_proto::layout::index_key;
+use datacache_proto::log::Kind;
+use datacache_proto::recent::{Candidate, Found, KeyHash, Location, find};
+use datacache_proto::record::Record;
+use tracing::error;
+
+use super::error::StoreError;
+use super::index::Index;
+use super::segment::Segment;
+use super::tables::Tables;
+
+/// Where the newest operation of a key is looked for.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) index: Arc<Index>,
+    pub(super) tables: Arc<Tables>,
+    /// The segment that is appended to.
+    pub(super) active: Arc<Segment>,
+    /// The one before, until the index has all of it.
+    pub(super) applying: Option<Arc<Segment>>,
+    /// The operation that was fetched last. Kept, so that a look allocates nothing.
+    buffer: RefCell<Vec<u8>>,
+}
+
+/// What is there under a key.
+#[derive(Debug)]
+pub(super) enum Seen<'a> {
+    /// Nothing.
+    Absent,
+    /// Something whose bytes can't be trusted.
+    Damaged,
+    /// An entry, whose time may be over.
+    Entry(Record<'a>),
+}
+
+impl Lookup {
+    pub(super) fn new(index: Arc<Index>, tables: Arc<Tables>, active: Arc<Segment>) -> Self {
+        Self { index, tables, active, applying: None, buffer: RefCell::default() }
+    }
+
+    /// Shows `look` what is there under an encoded key, and where in the log its newest operation is, if it is there.
+    ///
+    /// `look` must not look up another key.
+    pub(super) fn see<R>(
+        &self,
+        namespace: u32,
+        key: &[u8],
+        hash: KeyHash,
+        look: impl FnOnce(Seen<'_>, Option<Location>) -> R,
+    ) -> Result<R, StoreError> {
+        let mut buffer = self.buffer.borrow_mut();
+        let mut fetch = |at: Location| self.fetch(at, namespace, key, &mut buffer);
+        match find(&self.index.words(), hash, &mut fetch) {
+            Found::Here((at, Kind::Delete, _)) => Ok(look(Seen::Absent, Some(at))),
+            Found::Here((at, _, body)) => Ok(look(seen(&buffer[body], hash), Some(at))),
+            Found::Absent { .. } => self.see_in_index(namespace, key, hash, |seen| look(seen, None)),
+            // The writer's own thread moves the view, so it never moves under its looks.
+            Found::Over | Found::Unstable | Found::Unreadable { .. } => {
+                error!(namespace, "an operation that the index names can't be read");
+                Err(StoreError::Damaged)
+            }
+        }
+    }
+
+    /// Reads the operation at `at` and tells whether it is about the key: where it is, its kind, its body in `buffer`.
+    fn fetch(
+        &self,
+        at: Location,
+        namespace: u32,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Candidate<(Location, Kind, std::ops::Range<usize>)> {
+        let Some(segment) = self.segment(at.segment) else { return Candidate::Unreadable };
+        let Ok(operation) = segment.read(at, buffer) else { return Candidate::Unreadable };
+        if operation.namespace != namespace || operation.key != key {
+            return Candidate::Other;
+        }
+        let start = datacache_proto::log::OPERATION_HEAD + operation.key.len();
+        Candidate::Mine((at, operation.kind, start..start + operation.body.len()))
+    }
+
+    /// Returns one of the two segments that readers may be sent to.
+    pub(super) fn segment(&self, number: u64) -> Option<&Segment> {
+        [Some(&self.active), self.applying.as_ref()].into_iter().flatten().find(|s| s.number() == number).map(|s| &**s)
+    }
+
+    fn see_in_index<R>(
+        &self,
+        namespace: u32,
+        key: &[u8],
+        hash: KeyHash,
+        look: impl FnOnce(Seen<'_>) -> R,
+    ) -> Result<R, StoreError> {
+        let read = |source| StoreError::Read { source };
+        let txn = self.tables.env.read_txn().map_err(read)?;
+        let row = self.tables.entries.get(&txn, &index_key(namespace, key)).map_err(read)?;
+        Ok(look(row.map_or(Seen::Absent, |row| seen(row, hash))))
+    }
+
+    /// Returns what the operation at `at` is about.
+    pub(super) fn key_at(&self, at: Location) -> Option<(u32, Key)> {
+        let mut buffer = self.buffer.borrow_mut();
+        let operation = self.segment(at.segment)?.read(at, &mut buffer).ok()?;
+        Some((operation.namespace, Key::from_encoded(operation.key).ok()?))
+    }
+
+    /// Tells where in the log the newest operation of a key is, if it is there.
+    pub(super) fn locate(&self, namespace: u32, key: &[u8], hash: KeyHash) -> Option<Location> {
+        let mut buffer = self.buffer.borrow_mut();
+        match find(&self.index.words(), hash, &mut |at: Location| self.fetch(at, namespace, key, &mut buffer)) {
+            Found::Here((at, ..)) => Some(at),
+            _ => None,
+        }
+    }
+}
+
+fn seen(record: &[u8], hash: KeyHash) -> Seen<'_> {
+    match Record::decode(record, hash.to_bits()) {
+        Ok(record) => Seen::Entry(record),
+        Err(_) => Seen::Damaged,
+    }
+}

@@ -1,0 +1,220 @@
+//! What the writer knows by heart: counters, names of namespaces, leases, replies. It is changed while a frame is being
+//! decided on, and a journal takes the changes back when the frame, or a batch of it, comes to nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use datacache_proto::key::Key;
+use datacache_proto::layout::DIRECTORY_NAMESPACE;
+use datacache_proto::types::CallId;
+
+use super::command::{Holder, Outcome};
+use super::leases::Leases;
+use super::replies::{self, Replies};
+use super::tables::Counts;
+
+/// The writer's memory.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    names: BTreeMap<String, u32>,
+    counts: HashMap<u32, Counts>,
+    /// What the active segment added to `counts`: the rest is what the index must say once the others are applied.
+    active: HashMap<u32, (i64, i64)>,
+    leases: Leases,
+    replies: Replies,
+    journal: Vec<Undo>,
+}
+
+/// How to take one change back.
+#[derive(Debug)]
+enum Undo {
+    Count { namespace: u32, entries: i64, bytes: i64 },
+    Name(String),
+    Taken { version: u64, holder: Holder },
+    GivenBack { version: u64, namespace: u32, key: Key, holder: Holder },
+    Reply { client: u64 },
+}
+
+/// A point in the journal to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark(usize);
+
+impl Memory {
+    /// Returns the number of a namespace.
+    pub(super) fn namespace(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    /// Returns every namespace, by name.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.names.iter().map(|(name, &number)| (name.as_str(), number))
+    }
+
+    /// Returns the number that the next new namespace gets.
+    pub(super) fn next_namespace(&self) -> u32 {
+        self.names.values().max().map_or(DIRECTORY_NAMESPACE + 1, |last| last + 1)
+    }
+
+    /// Returns what a namespace holds.
+    pub(super) fn counts(&self, namespace: u32) -> Counts {
+        self.counts.get(&namespace).copied().unwrap_or_default()
+    }
+
+    pub(super) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Returns what came of a call, if it was done.
+    pub(super) fn reply(&self, call: CallId) -> Option<Vec<Outcome>> {
+        self.replies.find(call)
+    }
+
+    /// Takes in what the index knows.
+    pub(super) fn load(&mut self, names: Vec<(String, u32)>, counts: Vec<(u32, Counts)>) {
+        self.names.extend(names);
+        self.counts.extend(counts);
+    }
+
+    /// Takes in a lease that the index knows.
+    pub(super) fn load_lease(&mut self, version: u64, namespace: u32, key: &Key, holder: Holder) {
+        self.leases.take(version, namespace, key, holder);
+    }
+
+    pub(super) fn replies_mut(&mut self) -> &mut Replies {
+        &mut self.replies
+    }
+
+    pub(super) fn count(&mut self, namespace: u32, entries: i64, bytes: i64) {
+        self.change(namespace, entries, bytes);
+        self.journal.push(Undo::Count { namespace, entries, bytes });
+    }
+
+    fn change(&mut self, namespace: u32, entries: i64, bytes: i64) {
+        self.counts.entry(namespace).or_default().change(entries, bytes);
+        let active = self.active.entry(namespace).or_default();
+        *active = (active.0 + entries, active.1 + bytes);
+    }
+
+    pub(super) fn name(&mut self, name: &str, number: u32) {
+        self.names.insert(name.to_owned(), number);
+        self.journal.push(Undo::Name(name.to_owned()));
+    }
+
+    /// Takes a lease; `false` where the holder has it already.
+    pub(super) fn take_lease(&mut self, version: u64, namespace: u32, key: &Key, holder: Holder) -> bool {
+        let taken = self.leases.take(version, namespace, key, holder);
+        if taken {
+            self.journal.push(Undo::Taken { version, holder });
+        }
+        taken
+    }
+
+    /// Gives a lease back, see [`Leases::give_back`].
+    pub(super) fn give_back_lease(&mut self, version: u64, holder: Holder) -> Option<(u32, Key, bool)> {
+        let (namespace, key, last) = self.leases.give_back(version, &holder)?;
+        self.journal.push(Undo::GivenBack { version, namespace, key: key.clone(), holder });
+        Some((namespace, key, last))
+    }
+
+    /// Ends all leases of a version that is no more.
+    pub(super) fn drop_leases(&mut self, version: u64) {
+        let Some((namespace, key, holders)) = self.leases.drop_version(version) else { return };
+        for holder in holders {
+            self.journal.push(Undo::GivenBack { version, namespace, key: key.clone(), holder });
+        }
+    }
+
+    /// Keeps what came of a call; returns it as it is stored.
+    pub(super) fn keep_reply(&mut self, call: CallId, seq: u64, outcomes: &[Outcome]) -> Vec<u8> {
+        let reply = replies::encode(outcomes);
+        self.replies.add(call, seq, &reply);
+        self.journal.push(Undo::Reply { client: call.client });
+        reply
+    }
+
+    /// Returns the point that [`Memory::undo`] goes back to.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.journal.len())
+    }
+
+    /// Takes back everything since `mark`, the last change first.
+    pub(super) fn undo(&mut self, mark: Mark) {
+        while self.journal.len() > mark.0 {
+            match self.journal.pop().expect("it is longer than the mark") {
+                Undo::Count { namespace, entries, bytes } => self.change(namespace, -entries, -bytes),
+                Undo::Name(name) => drop(self.names.remove(&name)),
+                Undo::Taken { version, holder } => drop(self.leases.give_back(version, &holder)),
+                Undo::GivenBack { version, namespace, key, holder } => {
+                    self.leases.take(version, namespace, &key, holder);
+                }
+                Undo::Reply { client } => self.replies.take_back(client),
+            }
+        }
+    }
+
+    /// Takes back everything that is not final.
+    pub(super) fn undo_all(&mut self) {
+        self.undo(Mark(0));
+    }
+
+    /// Makes everything so far final: it is in the log.
+    pub(super) fn commit(&mut self) {
+        self.journal.clear();
+    }
+
+    /// Notes that a new segment is active.
+    pub(super) fn rotate(&mut self) {
+        self.active.clear();
+    }
+
+    /// Returns what the index must say of each namespace once it has every segment but the active one.
+    pub(super) fn expected_in_index(&self) -> BTreeMap<u32, Counts> {
+        let before_active = self.counts.iter().map(|(&namespace, &counts)| {
+            let mut counts = counts;
+            let (entries, bytes) = self.active.get(&namespace).copied().unwrap_or_default();
+            counts.change(-entries, -bytes);
+            (namespace, counts)
+        });
+        before_active.filter(|(_, counts)| *counts != Counts::default()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::process::Process;
+
+    #[test]
+    fn what_comes_to_nothing_is_taken_back_in_full() {
+        let holder = Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 };
+        let key = Key::from("k");
+        let mut memory = Memory::default();
+        memory.name("kept", 1);
+        memory.count(1, 1, 10);
+        memory.take_lease(7, 1, &key, holder);
+        memory.commit();
+
+        let mark = memory.mark();
+        memory.name("new", 2);
+        memory.count(1, -1, -10);
+        memory.drop_leases(7);
+        memory.take_lease(8, 1, &key, holder);
+        let call = CallId { client: 1, number: 1 };
+        memory.keep_reply(call, 9, &[Outcome::Deleted(true)]);
+        memory.undo(mark);
+
+        assert_eq!(memory.counts(1), Counts { entries: 1, bytes: 10 });
+        assert_eq!((memory.namespace("kept"), memory.namespace("new")), (Some(1), None));
+        assert_eq!(memory.leases().of(&holder, 9), [7]);
+        assert_eq!(memory.reply(call), None);
+    }
+
+    #[test]
+    fn the_index_is_expected_to_lack_just_the_active_segment() {
+        let mut memory = Memory::default();
+        memory.count(1, 2, 20);
+        memory.rotate();
+        memory.count(1, 1, 5);
+        memory.count(2, 1, 1);
+        assert_eq!(memory.expected_in_index(), BTreeMap::from([(1, Counts { entries: 2, bytes: 20 })]));
+    }
+}

@@ -1,0 +1,83 @@
+//! The engine: synchronous, single-threaded at its heart, and ignorant of sockets, calls and runtimes.
+//!
+//! # What it is
+//! A log, a small shared-memory index over it, and LMDB as the materialised view of the log. A write is appended to the log and
+//! published in the index, and is then done; a thread applies the log to LMDB, a segment at a time, in large durable
+//! transactions. A look goes to the index first, then to LMDB. So a reader in any process sees a write at once, and no writer waits
+//! for a commit.
+//!
+//! # Who does what
+//! | | thread | file |
+//! | --- | --- | --- |
+//! | decide, append, publish | the owner's | `write`, `turn`, `draft`, `memory` |
+//! | look, plan an expiry sweep | the owner's | `lookup`, `sweep`, `expiring` |
+//! | retire a segment, remove blobs | the owner's | `progress` |
+//! | plan other bulk operations, list | any | `plan`, `list` |
+//! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay` |
+//! | sync, make and remove segments | `datacache-sync` | `threads` |
+//! | hash and remove blobs | `datacache-blobs` | `verifier` |
+//! | open, recover | the owner's, before all else | `folder`, `recovery` |
+//!
+//! # Invariants
+//! - There is one path for every change: an operation in a frame of the log. What a bulk operation plans is a list of
+//!   conditional deletes that go that way.
+//! - Operations are numbered without a gap. A frame is applied only if it follows what the index has.
+//! - The writer's memory changes with the draft and is taken back with it: after a failed append nothing has happened.
+//! - An operation is published after its frame is written, a segment retired after LMDB's commit, its table cleared after that.
+//! - A blob is there as long as a record of the index or an operation of the log names it. It goes in the writer's turn, when
+//!   neither does.
+//! - A number of a segment is never used twice.
+//! - Nothing is appended to a segment that was found at the start.
+//!
+//! # Durability
+//! The process dies: nothing acknowledged is lost; the log is in the page cache. Power goes: what was acknowledged since the last sync may
+//! be lost (`sync_interval`, and at each rotation), the rest is there in order and without a gap. What was written as durable is there. An
+//! entry whose blob did not reach the disk is missing; never is an older value back.
+//!
+//! A batch of commands is done whole or not at all, also across a crash; each key is linearizable; other processes may see the
+//! keys of a batch appear one after the other.
+//!
+//! # What it departs from
+//! The design drew a slot as pointing at a frame. It points at the operation, which has a checksum of its own: a reader of one key must not
+//! fetch a batch of 8 MiB. There is no table `by_holder`: holders are few, and the writer knows them by heart.
+
+mod apply;
+mod blob;
+mod body;
+mod command;
+mod draft;
+mod error;
+mod expiring;
+mod folder;
+mod index;
+mod leases;
+mod list;
+mod lookup;
+mod memory;
+mod plan;
+mod position;
+mod progress;
+mod recovery;
+mod replay;
+mod replies;
+mod rows;
+mod segment;
+#[expect(clippy::module_inception, reason = "the noun of the file is the store")]
+mod store;
+mod sweep;
+mod tables;
+mod threads;
+mod turn;
+mod upload;
+mod verifier;
+mod write;
+
+pub use blob::{BlobStore, Incoming};
+pub use command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
+pub use error::{OpenError, StoreError};
+pub use plan::{Cursor, Plan, Reader};
+pub use position::Position;
+pub use store::{Counters, Store, StoreOptions};
+pub use tables::Counts;
+pub use upload::Upload;
+pub use write::BatchResult;

@@ -1,0 +1,237 @@
+//! From a folder to a store that can be written: opens or makes the generation, applies what the log has and the index has not,
+//! and leaves behind an empty active segment.
+//!
+//! Within one boot, readers may be attached to the shared index and must not notice; the steps and their order are
+//! `recent::restart`'s. After another boot nobody is attached, and nothing in shared memory is believed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datacache_proto::layout::{LAYOUT, LOG, RECENT};
+use datacache_proto::recent::{Mark, RestartError, RestartSteps, begin, restart};
+use rustix::rand::{GetRandomFlags, getrandom};
+use tracing::{debug, info};
+
+use super::blob::BlobStore;
+use super::error::OpenError;
+use super::folder;
+use super::index::Index;
+use super::replay::{Replay, ReplayError};
+use super::segment::{self, Segment};
+use super::tables::{self, Meta, Tables};
+use super::threads::create_segment;
+
+/// A store that is ready to be written.
+pub(super) struct Recovered {
+    pub(super) generation: PathBuf,
+    pub(super) store_id: u128,
+    pub(super) tables: Arc<Tables>,
+    pub(super) blobs: BlobStore,
+    pub(super) index: Arc<Index>,
+    /// Active and empty.
+    pub(super) segment: Arc<Segment>,
+}
+
+/// Opens the store in `path`, whose lock the caller holds.
+pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
+    let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+    let lmdb = |action| move |source| OpenError::Index { action, path: path.to_owned(), source };
+    let live = folder::current(path).map_err(io("find the live generation of"))?;
+    let is_new = live.is_none();
+    let generation = match live {
+        Some(generation) => generation,
+        None => folder::create_generation(path).map_err(io("make the folders of"))?,
+    };
+    let tables = Arc::new(Tables::open(&generation).map_err(lmdb("open"))?);
+    if is_new {
+        tables::allocate_lock_file(&generation).map_err(io("allocate the lock file of"))?;
+    }
+    let store_id = identity(path, &tables, is_new)?;
+    let blobs = BlobStore::new(path, Arc::clone(&tables));
+    let mut steps = Steps { path, log: generation.join(LOG), store_id, tables: &tables, blobs: &blobs, made: None };
+    let index = match Index::open(&generation, store_id).map_err(io("open the shared index of"))? {
+        Some(index) => {
+            debug!("taking over the shared index of this boot");
+            restart(&index.words(), &mut steps).map_err(|error| steps.failed(error))?;
+            index
+        }
+        None => begin_anew(&generation, &mut steps)?,
+    };
+    index.set_mark(Mark::InUse).map_err(io("mark"))?;
+    let segment = steps.made.take().expect("both ways make the active segment");
+    if is_new {
+        folder::make_current(path, &generation).map_err(io("make the first generation of"))?;
+    }
+    Ok(Recovered { generation, store_id, tables, blobs, index: Arc::new(index), segment })
+}
+
+/// Returns the store's identity; a new store gets one, and the layout's number.
+fn identity(path: &Path, tables: &Tables, is_new: bool) -> Result<u128, OpenError> {
+    let lmdb = |source| OpenError::Index { action: "read the identity in", path: path.to_owned(), source };
+    let txn = tables.env.read_txn().map_err(lmdb)?;
+    let layout = tables.meta(&txn, Meta::Layout).map_err(lmdb)?;
+    let low = tables.meta(&txn, Meta::StoreIdLow).map_err(lmdb)?;
+    let high = tables.meta(&txn, Meta::StoreIdHigh).map_err(lmdb)?;
+    drop(txn);
+    match (layout, low, high) {
+        (Some(layout), ..) if layout != u64::from(LAYOUT) => {
+            let found = u32::try_from(layout).unwrap_or(u32::MAX);
+            Err(OpenError::Layout { path: path.to_owned(), found, known: LAYOUT })
+        }
+        (Some(_), Some(low), Some(high)) => Ok(u128::from(low) | u128::from(high) << 64),
+        _ if is_new => draw_identity(path, tables),
+        _ => Err(OpenError::Layout { path: path.to_owned(), found: 0, known: LAYOUT }),
+    }
+}
+
+fn draw_identity(path: &Path, tables: &Tables) -> Result<u128, OpenError> {
+    let mut random = [0; 16];
+    getrandom(&mut random, GetRandomFlags::empty()).map_err(|errno| OpenError::Io {
+        action: "draw an identity for",
+        path: path.to_owned(),
+        source: errno.into(),
+    })?;
+    let id = u128::from_le_bytes(random);
+    let write = || {
+        let mut txn = tables.env.write_txn()?;
+        tables.set_meta(&mut txn, Meta::Layout, LAYOUT.into())?;
+        tables.set_meta(&mut txn, Meta::StoreIdLow, id as u64)?;
+        tables.set_meta(&mut txn, Meta::StoreIdHigh, (id >> 64) as u64)?;
+        txn.commit()
+    };
+    write().map_err(|source| OpenError::Index { action: "write the identity in", path: path.to_owned(), source })?;
+    Ok(id)
+}
+
+/// Makes a shared index that nobody is attached to. Its first segment's number is above every number that was ever used.
+fn begin_anew(generation: &Path, steps: &mut Steps<'_>) -> Result<Index, OpenError> {
+    let path = steps.path;
+    let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+    let had_index = generation.join(RECENT).exists();
+    steps.apply(had_index).map_err(|error| steps.failed(RestartError::Step { source: error }))?;
+    let numbers = segment::numbers(&steps.log).map_err(io("list the log of"))?;
+    let next = steps.next_segment().map_err(|error| steps.failed(RestartError::Step { source: error }))?;
+    let number = numbers.last().map_or(0, |last| last + 1).max(next).max(1);
+    steps.create(number).map_err(|error| steps.failed(RestartError::Step { source: error }))?;
+    let index = Index::create(generation, steps.store_id, |words| {
+        begin(&words, number);
+    });
+    let index = index.map_err(io("make the shared index of"))?;
+    steps.remove_older(number).map_err(|error| steps.failed(RestartError::Step { source: error }))?;
+    Ok(index)
+}
+
+/// The steps of a restart on the store's own files.
+struct Steps<'s> {
+    path: &'s Path,
+    log: PathBuf,
+    store_id: u128,
+    tables: &'s Tables,
+    blobs: &'s BlobStore,
+    made: Option<Arc<Segment>>,
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error("failed to apply the log")]
+    Replay {
+        #[from]
+        source: ReplayError,
+    },
+    #[error("failed to change the log")]
+    Io {
+        #[from]
+        source: io::Error,
+    },
+    #[error("failed to read the index")]
+    Index {
+        #[from]
+        source: heed::Error,
+    },
+}
+
+impl Steps<'_> {
+    /// Applies the segments that are there, as far as they follow one another without a gap.
+    fn apply(&self, check_blobs: bool) -> Result<(), StepError> {
+        let replay = Replay { tables: self.tables, blobs: self.blobs, check_blobs };
+        let txn = self.tables.env.read_txn()?;
+        let first = self.tables.meta(&txn, Meta::FirstSegment)?.unwrap_or(0);
+        drop(txn);
+        let before = self.applied()?;
+        for number in segment::numbers(&self.log)?.into_iter().filter(|number| *number >= first) {
+            // A header that was not written whole: nothing was appended behind it either.
+            let Some(segment) = Segment::open(&self.log, number, self.store_id)? else { continue };
+            replay.segment(&segment, None, number + 1, |_| ())?;
+        }
+        let operations = self.applied()? - before;
+        if operations > 0 {
+            info!(operations, "applied the log that the daemon before left behind");
+        }
+        Ok(())
+    }
+
+    fn applied(&self) -> Result<u64, StepError> {
+        let txn = self.tables.env.read_txn()?;
+        Ok(self.tables.meta(&txn, Meta::Applied)?.unwrap_or(0))
+    }
+
+    fn next_segment(&self) -> Result<u64, StepError> {
+        let txn = self.tables.env.read_txn()?;
+        Ok(self.tables.meta(&txn, Meta::NextSegment)?.unwrap_or(0))
+    }
+
+    fn failed(&self, error: RestartError<StepError>) -> OpenError {
+        let path = self.path.to_owned();
+        match error {
+            RestartError::Over => {
+                OpenError::Io { action: "take over", path, source: io::Error::other("its generation is over") }
+            }
+            RestartError::Step { source: StepError::Index { source } } => {
+                OpenError::Index { action: "read", path, source }
+            }
+            RestartError::Step { source: StepError::Replay { source: ReplayError::Index { source } } } => {
+                OpenError::Index { action: "apply the log to", path, source }
+            }
+            RestartError::Step { source: StepError::Io { source } } => {
+                OpenError::Io { action: "recover", path, source }
+            }
+            RestartError::Step { source } => {
+                OpenError::Io { action: "recover", path, source: io::Error::other(source) }
+            }
+        }
+    }
+}
+
+impl RestartSteps for Steps<'_> {
+    type Error = StepError;
+
+    fn apply_all(&mut self) -> Result<(), StepError> {
+        self.apply(false)
+    }
+
+    fn unlink(&mut self, segment: u64) -> Result<(), StepError> {
+        match segment::remove_file(&self.log.join(datacache_proto::layout::segment_name(segment))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn create(&mut self, segment: u64) -> Result<(), StepError> {
+        self.made = Some(Arc::new(create_segment(&self.log, segment, self.store_id)?));
+        // IMPORTANT: durable before anything is appended. Else a power cut can bring back segments that were removed, and
+        // with them operations that later ones had overtaken.
+        let mut txn = self.tables.env.write_txn()?;
+        self.tables.set_meta(&mut txn, Meta::FirstSegment, segment)?;
+        self.tables.set_meta(&mut txn, Meta::NextSegment, segment + 1)?;
+        Ok(txn.commit()?)
+    }
+
+    fn remove_older(&mut self, segment: u64) -> Result<(), StepError> {
+        for number in segment::numbers(&self.log)?.into_iter().filter(|number| *number < segment) {
+            self.unlink(number)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,441 @@
+//! The store as its owner sees it: opened, written, looked at, and told from time to time to take in what its threads did.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use datacache_proto::key::Key;
+use datacache_proto::layout::{DIRECTORY_NAMESPACE, LOG};
+use datacache_proto::log::SEGMENT_HEADER;
+use datacache_proto::recent::{KeyHash, Mark};
+use datacache_proto::record::Record;
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{Digest, StoreStats};
+use tracing::debug;
+
+use super::blob::BlobStore;
+use super::body::decode_lease_key;
+use super::command::Holder;
+use super::draft::Draft;
+use super::error::{OpenError, StoreError};
+use super::expiring::Expiring;
+use super::folder;
+use super::lookup::{Lookup, Seen};
+use super::memory::Memory;
+use super::plan::{Cursor, Plan, Reader};
+use super::position::Position;
+use super::recovery::{Recovered, recover};
+use super::replies::ClientReplies;
+use super::rows::entry_of;
+use super::segment::{self, Segment};
+use super::tables::{BlobRow, Counts, Tables, namespace_prefix};
+use super::threads::{ApplyJob, Event, Helper, Outbox, SyncJob, Tail, applier, syncer};
+use super::verifier::{BlobJob, verifier};
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Its folder; made if it is not there.
+    pub path: PathBuf,
+    /// How long at most what was acknowledged waits before it is written through to the disk.
+    pub sync_interval: Duration,
+    /// A segment of this many bytes is succeeded by the next, whatever the number of its keys.
+    pub segment_bytes: u64,
+    /// Called from the store's threads when [`Store::progress`] has something to take in.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl StoreOptions {
+    /// The bytes of a segment that is succeeded by the next (64 MiB).
+    pub const SEGMENT_BYTES: u64 = 64 << 20;
+}
+
+/// The only writer of a store. Belongs to one thread; what it shares with others is in [`Reader`] and [`BlobStore`].
+///
+/// Dropping it is like the death of the process: what is in the log stays there, for the next to apply. [`Store::close`]
+/// ends it in good order.
+pub struct Store {
+    // The threads first: they end before anything that they use.
+    pub(super) applier: Helper<ApplyJob>,
+    pub(super) syncer: Helper<SyncJob>,
+    pub(super) verifier: Helper<BlobJob>,
+    pub(super) events: Receiver<Event>,
+    pub(super) generation: PathBuf,
+    pub(super) options: StoreOptions,
+    pub(super) id: u128,
+    pub(super) lookup: Lookup,
+    pub(super) blobs: BlobStore,
+    pub(super) memory: Memory,
+    pub(super) draft: Draft,
+    pub(super) tail: Arc<Tail>,
+    /// Where the next frame goes in the active segment.
+    pub(super) end: u64,
+    /// How many distinct keys the active segment has.
+    pub(super) used: usize,
+    /// The sequence number of the last operation in the log.
+    pub(super) last_seq: u64,
+    /// The same of the segment that is being applied.
+    pub(super) applying_seq: u64,
+    /// The last sequence number that readers find without the log.
+    pub(super) applied: u64,
+    pub(super) apply_failed: bool,
+    /// Set when log and shared index disagree: nothing more is written, a restart mends it.
+    pub(super) poisoned: bool,
+    pub(super) next: Next,
+    /// Rotate as soon as that can be done.
+    pub(super) checkpoint: bool,
+    pub(super) synced: Position,
+    /// What was synced behind a segment that could not be; it counts once that one is applied.
+    pub(super) synced_later: Position,
+    pub(super) sync_failed: BTreeSet<u64>,
+    pub(super) sync_scheduled: bool,
+    /// Blobs that were adopted since the last sync that somebody waits for.
+    pub(super) unsynced_blobs: Vec<Digest>,
+    pub(super) named: Named,
+    pub(super) expiring: Expiring,
+    /// Blobs that may belong to nobody any more.
+    pub(super) dropped: VecDeque<Digest>,
+    /// Damaged blobs, each with the sequence number that must be applied before its entries are looked for.
+    pub(super) damaged: Vec<(u64, Digest)>,
+    /// Every entry that ended until then is planned to go; see [`Store::plan_expired`].
+    pub(super) swept: Timestamp,
+    pub(super) counters: Counters,
+    /// The daemon's lock on the folder. Last: it is given back when all else is done.
+    pub(super) _lock: File,
+}
+
+/// The segment that comes next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// It is being made.
+    Preparing,
+    /// It can become active.
+    Ready(Arc<Segment>),
+    /// It is made once the one that is being applied is retired.
+    Later,
+    /// It could not be made; tried again when a frame needs it.
+    Failed,
+}
+
+/// The blobs that operations of the two unapplied segments name.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) active: HashSet<Digest>,
+    pub(super) applying: HashSet<Digest>,
+}
+
+impl Named {
+    pub(super) fn contains(&self, digest: &Digest) -> bool {
+        self.active.contains(digest) || self.applying.contains(digest)
+    }
+}
+
+/// What the store did since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames that were appended to the log.
+    pub frames: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// Segments that were applied to the index.
+    pub segments: u64,
+    /// Times that nothing could be written before a segment was applied.
+    pub waits: u64,
+}
+
+impl Store {
+    /// Opens a store, making it where it is new, and applies what a daemon before has left in the log. Blocks, for seconds after
+    /// a kill.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] where another daemon has it; else what is wrong with the folder.
+    pub fn open(options: StoreOptions, now: Timestamp) -> Result<Self, OpenError> {
+        let lock = folder::take(&options.path)?;
+        let Recovered { generation, store_id, tables, blobs, index, segment } = recover(&options.path)?;
+        let (outbox, events) = Outbox::new(Arc::clone(&options.wake));
+        let tail = Arc::new(Tail::new(Arc::clone(&segment), SEGMENT_HEADER as u64));
+        let spawn = |source| OpenError::Io { action: "start a thread for", path: options.path.clone(), source };
+        let applier = applier(Arc::clone(&tables), blobs.clone(), outbox.clone()).map_err(spawn)?;
+        let interval = options.sync_interval;
+        let syncer = syncer(Arc::clone(&index), blobs.clone(), Arc::clone(&tail), interval, outbox.clone());
+        let syncer = syncer.map_err(spawn)?;
+        let verifier = verifier(Arc::clone(&tables), blobs.clone(), outbox).map_err(spawn)?;
+        let lmdb = |source| OpenError::Index { action: "read", path: options.path.clone(), source };
+        let memory = load(&tables).map_err(lmdb)?;
+        let applied = applied(&tables).map_err(lmdb)?;
+        let number = segment.number();
+        let mut store = Self {
+            applier,
+            syncer,
+            verifier,
+            events,
+            generation,
+            id: store_id,
+            lookup: Lookup::new(index, tables, segment),
+            blobs,
+            memory,
+            draft: Draft::default(),
+            tail,
+            end: SEGMENT_HEADER as u64,
+            used: 0,
+            last_seq: applied,
+            applying_seq: applied,
+            applied,
+            apply_failed: false,
+            poisoned: false,
+            next: Next::Later,
+            checkpoint: false,
+            synced: Position { segment: number, offset: SEGMENT_HEADER as u64 },
+            synced_later: Position::default(),
+            sync_failed: BTreeSet::new(),
+            sync_scheduled: false,
+            unsynced_blobs: Vec::new(),
+            named: Named::default(),
+            expiring: Expiring::new(number),
+            dropped: VecDeque::new(),
+            damaged: Vec::new(),
+            swept: Timestamp::default(),
+            counters: Counters::default(),
+            options,
+            _lock: lock,
+        };
+        store.prepare_next();
+        store.verifier.send(BlobJob::Survey);
+        debug!(segment = number, applied, now = now.as_millis(), "the store is open");
+        Ok(store)
+    }
+
+    /// Returns the store's random identity.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// Returns the store's folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.options.path
+    }
+
+    /// Returns the number of a namespace, `None` where there is none of that name.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<u32> {
+        self.memory.namespace(name)
+    }
+
+    /// Returns every namespace, by name, with its number.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<(String, u32)> {
+        self.memory.namespaces().map(|(name, number)| (name.to_owned(), number)).collect()
+    }
+
+    /// Returns what a namespace holds, expired entries included until they are removed.
+    #[must_use]
+    pub fn counts(&self, namespace: u32) -> Counts {
+        self.memory.counts(namespace)
+    }
+
+    /// Returns what the store did since it was opened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Shows a live entry to `found`; `None` where the key has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] where its bytes can't be trusted, [`StoreError::Read`] where the index can't be read.
+    pub fn lookup<R>(
+        &self,
+        namespace: u32,
+        key: &Key,
+        now: Timestamp,
+        found: impl FnOnce(&Record<'_>) -> R,
+    ) -> Result<Option<R>, StoreError> {
+        let hash = KeyHash::of(namespace, key.encoded());
+        self.lookup.see(namespace, key.encoded(), hash, |seen, _| match seen {
+            Seen::Entry(record) if !record.is_expired(now) => Ok(Some(found(&record))),
+            Seen::Entry(_) | Seen::Absent => Ok(None),
+            Seen::Damaged => Err(StoreError::Damaged),
+        })?
+    }
+
+    /// Counts the live entries of a namespace, exactly.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn len(&self, namespace: u32, now: Timestamp) -> Result<u64, StoreError> {
+        let mut expired = self.expiring.count_until(now, namespace);
+        let mut after = namespace_prefix(namespace).to_vec();
+        loop {
+            let due = self.reader().due(namespace, &after, now, 1_024).map_err(|source| StoreError::Read { source })?;
+            let Some((last, _)) = due.last() else { break };
+            after.clone_from(last);
+            let stands = |key: &Key| {
+                let hash = KeyHash::of(namespace, key.encoded());
+                self.lookup.locate(namespace, key.encoded(), hash).is_none()
+            };
+            expired += due.iter().filter(|(_, key)| key.as_ref().is_some_and(stands)).count() as u64;
+        }
+        Ok(self.memory.counts(namespace).entries.saturating_sub(expired))
+    }
+
+    /// Returns a way to look at the index from other threads.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader { tables: Arc::clone(&self.lookup.tables) }
+    }
+
+    /// Returns the blobs, for other threads.
+    #[must_use]
+    pub fn blobs(&self) -> BlobStore {
+        self.blobs.clone()
+    }
+
+    /// Returns up to `limit` versions that a holder leases.
+    #[must_use]
+    pub fn leases_of(&self, holder: &Holder, limit: usize) -> Vec<u64> {
+        self.memory.leases().of(holder, limit)
+    }
+
+    /// Returns everyone who holds a lease.
+    #[must_use]
+    pub fn holders(&self) -> Vec<Holder> {
+        self.memory.leases().holders()
+    }
+
+    /// Returns sizes and counts of the store as a whole.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        let read = |source| StoreError::Read { source };
+        let tables = &self.lookup.tables;
+        let txn = tables.env.read_txn().map_err(read)?;
+        let (mut blobs, mut blob_bytes) = (0, 0);
+        for row in tables.blobs.iter(&txn).map_err(read)? {
+            let row = row.map_err(read)?.1;
+            blobs += 1;
+            blob_bytes += BlobRow::decode(row).map_or(0, |row| row.length);
+        }
+        let unsynced = match self.end().segment == self.synced.segment {
+            true => self.end.saturating_sub(self.synced.offset),
+            false => self.end,
+        };
+        Ok(StoreStats {
+            index_bytes: tables.env.non_free_pages_size().map_err(read)?,
+            unapplied_operations: self.last_seq - self.applied,
+            unapplied_bytes: self.end - SEGMENT_HEADER as u64 + self.lookup.applying.as_ref().map_or(0, |s| s.length()),
+            unsynced_bytes: unsynced,
+            blobs,
+            blob_bytes,
+            readers: self.reader().readers(),
+            leases: self.memory.leases().count(),
+        })
+    }
+
+    /// Plans to remove entries whose time is over, `limit` at most on a page. A sweep over all namespaces begins where the one
+    /// before ended, and looks from the beginning again after the index changed or the clock stepped back.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn plan_expired(
+        &mut self,
+        namespace: Option<u32>,
+        now: Timestamp,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Plan, StoreError> {
+        if now < self.swept {
+            self.swept = Timestamp::default();
+        }
+        let plan = super::sweep::plan(self, namespace, now, cursor, limit)?;
+        if plan.next.is_none() && namespace.is_none() {
+            self.swept = now;
+        }
+        Ok(plan)
+    }
+
+    /// Returns the earliest moment after `after` at which an entry ends, as far as it is known without looking at each:
+    /// an entry that was deleted or touched meanwhile may be what it is about. An entry of the log whose time is over and that no
+    /// sweep has removed counts too.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn next_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let reader = self.reader();
+        let mut first = self.expiring.first();
+        for (_, namespace) in self.memory.namespaces() {
+            let due = reader.first_due(namespace, after).map_err(|source| StoreError::Read { source })?;
+            first = [first, due].into_iter().flatten().min();
+        }
+        Ok(first)
+    }
+
+    /// Ends the store in good order: applies the log, and says so. Blocks.
+    ///
+    /// # Errors
+    /// Where the log can't be applied; it stays for the next daemon then.
+    pub fn close(mut self, now: Timestamp) -> Result<(), StoreError> {
+        let target = self.request_checkpoint();
+        while self.applied < target {
+            if self.apply_failed || self.poisoned {
+                return Err(StoreError::ApplyFailed);
+            }
+            if let Ok(event) = self.events.recv() {
+                self.take(event, now);
+            }
+            self.progress(now);
+        }
+        // IMPORTANT: the log first. Readers of another boot believe the mark only if no log is there.
+        let removed = remove_log(&self.generation.join(LOG));
+        removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed)).map_err(StoreError::append)
+    }
+}
+
+fn remove_log(folder: &Path) -> std::io::Result<()> {
+    for number in segment::numbers(folder)? {
+        segment::remove_file(&folder.join(datacache_proto::layout::segment_name(number)))?;
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// Learns by heart what the index knows.
+fn load(tables: &Tables) -> heed::Result<Memory> {
+    let mut memory = Memory::default();
+    let txn = tables.env.read_txn()?;
+    let mut names = Vec::new();
+    for row in tables.entries.prefix_iter(&txn, &namespace_prefix(DIRECTORY_NAMESPACE))? {
+        let (index_key, row) = row?;
+        let Some((_, key, record)) = entry_of(index_key, row) else { continue };
+        if let (Some(name), datacache_proto::record::Value::Inline(number)) = (key.as_text(), record.value) {
+            names.extend(number.try_into().ok().map(|number| (name.to_owned(), u32::from_le_bytes(number))));
+        }
+    }
+    memory.load(names, tables.all_counts(&txn)?);
+    for row in tables.leases.iter(&txn)? {
+        let (lease, entry) = row?;
+        let Some(((version, holder), (namespace, key))) = decode_lease_key(lease).zip(entry.split_at_checked(4)) else {
+            continue;
+        };
+        let namespace = u32::from_le_bytes(namespace.try_into().unwrap_or_default());
+        if let Ok(key) = Key::from_encoded(key) {
+            memory.load_lease(version, namespace, &key, holder);
+        }
+    }
+    for row in tables.replies.iter(&txn)? {
+        let (client, replies) = row?;
+        if let Ok(client) = client.try_into() {
+            memory.replies_mut().load(u64::from_le_bytes(client), ClientReplies::decode(replies));
+        }
+    }
+    Ok(memory)
+}
+
+fn applied(tables: &Tables) -> heed::Result<u64> {
+    let txn = tables.env.read_txn()?;
+    Ok(tables.meta(&txn, super::tables::Meta::Applied)?.unwrap_or(0))
+}

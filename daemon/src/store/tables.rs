@@ -1,0 +1,305 @@
+//! The index: LMDB's tables, how their keys and rows are laid out, and the one place that opens the environment.
+//! Knows nothing of the log; who may write here is the apply thread's (and recovery's) affair.
+//!
+//! | table | key | row |
+//! | --- | --- | --- |
+//! | `entries` | namespace (u32 BE) ‖ key | record |
+//! | `by_expiry` | namespace ‖ expires (u64 BE) ‖ version (u64 BE) | index key |
+//! | `by_tag` | namespace ‖ tag ‖ 0 ‖ version | index key |
+//! | `by_seq` | namespace ‖ seq (u64 BE) | index key |
+//! | `blobs` | SHA-256 | references u64, length u64, verified u8 |
+//! | `leases` | version ‖ scope ‖ boot ‖ pid ‖ start | namespace u32, key |
+//! | `replies` | client | see `replies` |
+//! | `counters` | namespace | entries u64, bytes u64 |
+//! | `meta` | name | number |
+//!
+//! Rows are little-endian; what LMDB has to sort is big-endian. Rows of expiry, tag and sequence carry numbers that grow, so that new ones
+//! land on few pages: a page touched at random costs a copy.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use datacache_proto::layout::{self, MAP_SIZES, READER_SLOTS};
+use datacache_proto::time::Timestamp;
+use heed::types::Bytes;
+use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
+
+/// A table: bytes to bytes, the typing is done by the functions below.
+pub(super) type Table = Database<Bytes, Bytes>;
+
+/// The open index.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub(super) env: Env,
+    pub(super) entries: Table,
+    pub(super) by_expiry: Table,
+    pub(super) by_tag: Table,
+    pub(super) by_seq: Table,
+    pub(super) blobs: Table,
+    pub(super) leases: Table,
+    pub(super) replies: Table,
+    pub(super) counters: Table,
+    meta: Table,
+}
+
+/// The numbers that the index keeps about the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meta {
+    /// The layout of everything in the folder.
+    Layout,
+    /// The lower half of the store's random identity.
+    StoreIdLow,
+    /// The upper half of it.
+    StoreIdHigh,
+    /// The last sequence number whose operation is in the index.
+    Applied,
+    /// Segments below it are garbage, whatever they hold.
+    FirstSegment,
+    /// Above every segment number that was ever used, as far as the index knows.
+    NextSegment,
+}
+
+impl Meta {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Layout => b"layout",
+            Self::StoreIdLow => b"store_id_low",
+            Self::StoreIdHigh => b"store_id_high",
+            Self::Applied => b"applied",
+            Self::FirstSegment => b"first_segment",
+            Self::NextSegment => b"next_segment",
+        }
+    }
+}
+
+impl Tables {
+    /// Opens the index in `folder`, making it where it is new.
+    ///
+    /// The map has the first size of [`MAP_SIZES`] that the system grants, and is never resized.
+    pub(super) fn open(folder: &Path) -> heed::Result<Self> {
+        let env = open_env(folder)?;
+        let mut txn = env.write_txn()?;
+        let mut table = |name| env.create_database(&mut txn, Some(name));
+        let tables = Self {
+            entries: table(layout::tables::ENTRIES)?,
+            by_expiry: table(layout::tables::BY_EXPIRY)?,
+            by_tag: table(layout::tables::BY_TAG)?,
+            by_seq: table(layout::tables::BY_SEQ)?,
+            blobs: table(layout::tables::BLOBS)?,
+            leases: table(layout::tables::LEASES)?,
+            replies: table(layout::tables::REPLIES)?,
+            counters: table(layout::tables::COUNTERS)?,
+            meta: table(layout::tables::META)?,
+            env: env.clone(),
+        };
+        txn.commit()?;
+        Ok(tables)
+    }
+
+    /// Reads a number about the store; `None` where it was never written.
+    pub(super) fn meta(&self, txn: &RoTxn<'_>, meta: Meta) -> heed::Result<Option<u64>> {
+        Ok(self.meta.get(txn, meta.name())?.and_then(|row| Some(u64::from_le_bytes(row.try_into().ok()?))))
+    }
+
+    /// Writes a number about the store.
+    pub(super) fn set_meta(&self, txn: &mut RwTxn<'_>, meta: Meta, value: u64) -> heed::Result<()> {
+        self.meta.put(txn, meta.name(), &value.to_le_bytes())
+    }
+
+    /// Returns the counters of every namespace that has any.
+    pub(super) fn all_counts(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<(u32, Counts)>> {
+        let mut all = Vec::new();
+        for row in self.counters.iter(txn)? {
+            let (key, row) = row?;
+            if let (Some(namespace), Some(counts)) = (namespace_of(key), Counts::decode(row)) {
+                all.push((namespace, counts));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Asks for ever smaller maps, since a limit on address space (`ulimit -v`) refuses large ones.
+fn open_env(folder: &Path) -> heed::Result<Env> {
+    let mut refused = None;
+    for size in MAP_SIZES {
+        let mut options = EnvOpenOptions::new();
+        options.map_size(size).max_readers(READER_SLOTS).max_dbs(layout::tables::COUNT);
+        // SAFETY: the duties of a memory-mapped environment, each kept as follows.
+        // - Nobody truncates or overwrites `data.mdb` under the map: it lies in a folder of mode 0700, its owner was
+        //   checked, and the store's flock lets in one daemon.
+        // - It is opened once a process: `Tables` owns the only `Env` of this path; heed refuses a second.
+        // - It does not cross a fork: the daemon only ever execs.
+        // - An I/O error under the map is a SIGBUS; the crate's documentation says so.
+        #[expect(unsafe_code, reason = "LMDB maps its file")]
+        let opened = unsafe { options.open(folder) };
+        match opened {
+            Err(heed::Error::Io(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error()) => {
+                refused = Some(heed::Error::Io(error));
+            }
+            outcome => return outcome,
+        }
+    }
+    Err(refused.unwrap_or_else(|| heed::Error::Io(io::Error::from(io::ErrorKind::OutOfMemory))))
+}
+
+/// Writes the pages of a new environment's files for real: a hole would be a SIGBUS for a client on a full disk.
+pub(super) fn allocate_lock_file(folder: &Path) -> io::Result<()> {
+    let file = fs::OpenOptions::new().read(true).write(true).open(folder.join("lock.mdb"))?;
+    let length = file.metadata()?.len();
+    Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length.max(1))?)
+}
+
+/// What a namespace holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries that are there, also those whose time is over and that were not removed yet.
+    pub entries: u64,
+    /// The sum of their values' lengths in bytes.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// Adds a change, which may be negative.
+    pub(super) fn change(&mut self, entries: i64, bytes: i64) {
+        self.entries = self.entries.saturating_add_signed(entries);
+        self.bytes = self.bytes.saturating_add_signed(bytes);
+    }
+
+    pub(super) fn encode(self) -> [u8; 16] {
+        let mut row = [0; 16];
+        row[..8].copy_from_slice(&self.entries.to_le_bytes());
+        row[8..].copy_from_slice(&self.bytes.to_le_bytes());
+        row
+    }
+
+    pub(super) fn decode(row: &[u8]) -> Option<Self> {
+        let (entries, bytes) = row.split_at_checked(8)?;
+        Some(Self {
+            entries: u64::from_le_bytes(entries.try_into().ok()?),
+            bytes: u64::from_le_bytes(bytes.try_into().ok()?),
+        })
+    }
+}
+
+/// What the index knows of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlobRow {
+    /// How many records name it.
+    pub(super) references: u64,
+    /// Its length in bytes.
+    pub(super) length: u64,
+    /// Whether its content was hashed and found to be what its name says.
+    pub(super) verified: bool,
+}
+
+impl BlobRow {
+    pub(super) fn encode(self) -> [u8; 17] {
+        let mut row = [0; 17];
+        row[..8].copy_from_slice(&self.references.to_le_bytes());
+        row[8..16].copy_from_slice(&self.length.to_le_bytes());
+        row[16] = u8::from(self.verified);
+        row
+    }
+
+    pub(super) fn decode(row: &[u8]) -> Option<Self> {
+        let row: &[u8; 17] = row.try_into().ok()?;
+        Some(Self {
+            references: u64::from_le_bytes(row[..8].try_into().ok()?),
+            length: u64::from_le_bytes(row[8..16].try_into().ok()?),
+            verified: row[16] == 1,
+        })
+    }
+}
+
+/// Returns the first bytes of every key of a namespace.
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub(super) fn namespace_prefix(namespace: u32) -> [u8; 4] {
+    namespace.to_be_bytes()
+}
+
+/// Returns the namespace that a key of any of its tables begins with.
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub(super) fn namespace_of(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(..4)?.try_into().ok()?))
+}
+
+/// Returns a key of `by_expiry`; version 0 sorts before every entry of that moment.
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub(super) fn expiry_key(namespace: u32, expires: Timestamp, version: u64) -> [u8; 20] {
+    let mut key = [0; 20];
+    key[..4].copy_from_slice(&namespace.to_be_bytes());
+    key[4..12].copy_from_slice(&expires.as_millis().to_be_bytes());
+    key[12..].copy_from_slice(&version.to_be_bytes());
+    key
+}
+
+/// Returns the moment in a key of `by_expiry`.
+#[expect(clippy::big_endian_bytes, reason = "the inverse of `expiry_key`")]
+pub(super) fn expiry_of(key: &[u8]) -> Option<Timestamp> {
+    Some(Timestamp::from_millis(u64::from_be_bytes(key.get(4..12)?.try_into().ok()?)))
+}
+
+/// Returns what all keys of `by_tag` for a tag begin with.
+pub(super) fn tag_prefix(namespace: u32, tag: &str) -> Vec<u8> {
+    let mut key = namespace_prefix(namespace).to_vec();
+    key.extend_from_slice(tag.as_bytes());
+    key.push(0);
+    key
+}
+
+/// Returns a key of `by_tag`.
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub(super) fn tag_key(namespace: u32, tag: &str, version: u64) -> Vec<u8> {
+    let mut key = tag_prefix(namespace, tag);
+    key.extend_from_slice(&version.to_be_bytes());
+    key
+}
+
+/// Returns a key of `by_seq`.
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub(super) fn seq_key(namespace: u32, seq: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&namespace.to_be_bytes());
+    key[4..].copy_from_slice(&seq.to_be_bytes());
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_the_expiry_index_sort_by_time_within_a_namespace() {
+        let key = |namespace, millis| expiry_key(namespace, Timestamp::from_millis(millis), 9);
+        assert!(key(1, 255) < key(1, 256) && key(1, u64::MAX) < key(2, 0));
+        assert_eq!(expiry_of(&key(1, 77)), Some(Timestamp::from_millis(77)));
+    }
+
+    #[test]
+    fn a_tag_that_begins_another_does_not_share_its_rows() {
+        assert!(!tag_key(1, "ab", 1).starts_with(&tag_prefix(1, "a")));
+        assert!(tag_key(1, "a", 1).starts_with(&tag_prefix(1, "a")));
+    }
+
+    #[test]
+    fn the_longest_tag_fits_a_key() {
+        assert!(tag_key(1, &"x".repeat(datacache_proto::key::MAX_TAG), u64::MAX).len() <= layout::MAX_INDEX_KEY);
+    }
+
+    #[test]
+    fn the_index_keeps_its_numbers_over_a_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::open(folder.path()).unwrap();
+        let mut txn = tables.env.write_txn().unwrap();
+        tables.set_meta(&mut txn, Meta::Applied, 7).unwrap();
+        txn.commit().unwrap();
+        let Tables { env, .. } = tables;
+        env.prepare_for_closing().wait();
+        let tables = Tables::open(folder.path()).unwrap();
+        let txn = tables.env.read_txn().unwrap();
+        assert_eq!(tables.meta(&txn, Meta::Applied).unwrap(), Some(7));
+        assert_eq!(tables.meta(&txn, Meta::Layout).unwrap(), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! The store's helpers: a thread that applies segments to the index, one that syncs and prepares segments, one that
+//! hashes and removes blobs. They are sent jobs, and what they did is heard of as events; nothing else is shared.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use datacache_proto::log::SegmentHeader;
+use datacache_proto::recent::clear_free;
+use datacache_proto::types::Digest;
+use rustix::rand::{GetRandomFlags, getrandom};
+use tracing::{error, warn};
+
+use super::blob::BlobStore;
+use super::command::Command;
+use super::index::Index;
+use super::position::Position;
+use super::replay::Replay;
+use super::segment::Segment;
+use super::tables::Tables;
+
+/// How long the apply thread waits before it tries again what failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a helper did.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A slice is in the index: up to this sequence number.
+    Slice { applied: u64, dropped: Vec<Digest> },
+    /// The whole segment is in the index.
+    Applied { segment: u64 },
+    /// A segment could not be applied; it is tried again.
+    ApplyFailed,
+    /// The next segment can become active.
+    Prepared(Arc<Segment>),
+    /// It could not be made.
+    PrepareFailed(io::Error),
+    /// Everything before this position survives a power cut.
+    Synced(Position),
+    /// What was appended to this segment can't be made to.
+    SyncFailed { segment: u64 },
+    /// A blob has the content its name says.
+    Verified(Digest),
+    /// A blob has not.
+    Damaged(Digest),
+    /// Entries that name a damaged blob.
+    Condemned(Vec<Command>),
+    /// Files among the blobs that the index does not know.
+    Orphans(Vec<Digest>),
+}
+
+/// Where the helpers' events go.
+#[derive(Clone)]
+pub(super) struct Outbox {
+    events: Sender<Event>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Outbox {
+    pub(super) fn new(wake: Arc<dyn Fn() + Send + Sync>) -> (Self, Receiver<Event>) {
+        let (events, inbox) = channel();
+        (Self { events, wake }, inbox)
+    }
+
+    /// The store may be gone already; then nobody wants to know.
+    pub(super) fn send(&self, event: Event) {
+        if self.events.send(event).is_ok() {
+            (self.wake)();
+        }
+    }
+}
+
+/// A helper thread that ends, once its current job is done, when this is dropped.
+#[derive(Debug)]
+pub(super) struct Helper<J> {
+    jobs: Option<Sender<J>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<J: Send + 'static> Helper<J> {
+    /// Starts a thread with a lower priority than the writer's.
+    pub(super) fn start(name: &str, body: impl FnOnce(Receiver<J>) + Send + 'static) -> io::Result<Self> {
+        let (jobs, inbox) = channel();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // On Linux a thread has a priority of its own. It is a courtesy: without it things only get slower.
+            rustix::process::nice(5).ok();
+            body(inbox);
+        })?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Hands a job over. A helper that is gone has said why.
+    pub(super) fn send(&self, job: J) {
+        if let Some(jobs) = &self.jobs {
+            jobs.send(job).ok();
+        }
+    }
+}
+
+impl<J> Drop for Helper<J> {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            error!("a thread of the store panicked");
+        }
+    }
+}
+
+/// A segment to be applied up to `end`.
+#[derive(Debug)]
+pub(super) struct ApplyJob {
+    pub(super) segment: Arc<Segment>,
+    pub(super) end: u64,
+}
+
+/// Starts the thread that applies segments.
+pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
+    Helper::start("datacache-apply", move |jobs| {
+        let replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false };
+        while let Ok(job) = jobs.recv() {
+            while let Err(error) = apply(&replay, &job, &outbox) {
+                error!(error = &error as &dyn std::error::Error, "the log can't be applied to the index");
+                outbox.send(Event::ApplyFailed);
+                // Nobody sends a job before this one is done: what ends the wait is the store's end, or the time.
+                if !matches!(jobs.recv_timeout(RETRY), Err(RecvTimeoutError::Timeout)) {
+                    return;
+                }
+            }
+        }
+    })
+}
+
+fn apply(replay: &Replay<'_>, job: &ApplyJob, outbox: &Outbox) -> Result<(), super::replay::ReplayError> {
+    let segment = job.segment.number();
+    replay.segment(&job.segment, Some(job.end), segment + 1, |committed| {
+        outbox.send(Event::Slice { applied: committed.applied, dropped: committed.dropped });
+    })?;
+    outbox.send(Event::Applied { segment });
+    Ok(())
+}
+
+/// The end of the log, as the writer last left it.
+#[derive(Debug)]
+pub(super) struct Tail(Mutex<(Arc<Segment>, u64)>);
+
+impl Tail {
+    pub(super) fn new(segment: Arc<Segment>, end: u64) -> Self {
+        Self(Mutex::new((segment, end)))
+    }
+
+    pub(super) fn set(&self, segment: Arc<Segment>, end: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (segment, end);
+    }
+
+    fn get(&self) -> (Arc<Segment>, u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A job of the thread that syncs.
+#[derive(Debug)]
+pub(super) enum SyncJob {
+    /// Sync the end of the log when the interval is over.
+    Later,
+    /// Sync blobs, then the end of the log.
+    Now { blobs: Vec<Digest> },
+    /// Sync a segment that nothing more is appended to.
+    Whole { segment: Arc<Segment>, end: u64 },
+    /// Clear the free table and make the next segment.
+    Prepare { folder: std::path::PathBuf, number: u64, store_id: u128 },
+    /// Remove a segment that the index has.
+    Remove(Arc<Segment>),
+}
+
+/// Starts the thread that syncs and prepares segments.
+pub(super) fn syncer(
+    index: Arc<Index>,
+    blobs: BlobStore,
+    tail: Arc<Tail>,
+    interval: Duration,
+    outbox: Outbox,
+) -> io::Result<Helper<SyncJob>> {
+    Helper::start("datacache-sync", move |jobs| {
+        let syncer = Syncer { index, blobs, tail, outbox };
+        let mut due: Option<Instant> = None;
+        loop {
+            let job = match due {
+                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => jobs.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            match job {
+                Ok(SyncJob::Later) => due = due.or_else(|| Some(Instant::now() + interval)),
+                Ok(job) => syncer.job(job),
+                Err(RecvTimeoutError::Timeout) => {
+                    due = None;
+                    syncer.job(SyncJob::Now { blobs: Vec::new() });
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    })
+}
+
+struct Syncer {
+    index: Arc<Index>,
+    blobs: BlobStore,
+    tail: Arc<Tail>,
+    outbox: Outbox,
+}
+
+impl Syncer {
+    fn job(&self, job: SyncJob) {
+        match job {
+            SyncJob::Later => {}
+            SyncJob::Now { blobs } => {
+                // IMPORTANT: the end is noted before the call; what is appended meanwhile may or may not be synced.
+                let (segment, end) = self.tail.get();
+                let outcome = self.blobs.sync(blobs.iter()).and_then(|()| segment.sync());
+                self.report(&segment, end, outcome);
+            }
+            SyncJob::Whole { segment, end } => self.report(&segment, end, segment.sync()),
+            SyncJob::Prepare { folder, number, store_id } => match self.prepare(&folder, number, store_id) {
+                Ok(segment) => self.outbox.send(Event::Prepared(segment)),
+                Err(error) => self.outbox.send(Event::PrepareFailed(error)),
+            },
+            SyncJob::Remove(segment) => {
+                if let Err(error) = segment.remove() {
+                    warn!(segment = segment.number(), %error, "a segment of the log can't be removed");
+                }
+            }
+        }
+    }
+
+    fn report(&self, segment: &Segment, offset: u64, outcome: io::Result<()>) {
+        let number = segment.number();
+        match outcome {
+            Ok(()) => self.outbox.send(Event::Synced(Position { segment: number, offset })),
+            Err(error) => {
+                error!(segment = number, %error, "the log can't be written through to the disk");
+                self.outbox.send(Event::SyncFailed { segment: number });
+            }
+        }
+    }
+
+    fn prepare(&self, folder: &std::path::Path, number: u64, store_id: u128) -> io::Result<Arc<Segment>> {
+        clear_free(&self.index.words()).map_err(io::Error::other)?;
+        create_segment(folder, number, store_id).map(Arc::new)
+    }
+}
+
+/// Makes the file of a segment, so that it survives a power cut. One that is there from a failed attempt is replaced.
+pub(super) fn create_segment(folder: &std::path::Path, number: u64, store_id: u128) -> io::Result<Segment> {
+    let mut salt = [0; 8];
+    getrandom(&mut salt, GetRandomFlags::empty())?;
+    let header = SegmentHeader { number, store_id, salt: u64::from_le_bytes(salt) };
+    let segment = match Segment::create(folder, header) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // No view ever named it, or it would not be made.
+            std::fs::remove_file(folder.join(datacache_proto::layout::segment_name(number)))?;
+            Segment::create(folder, header)?
+        }
+        outcome => outcome?,
+    };
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(segment)
+}

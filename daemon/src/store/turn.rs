@@ -1,0 +1,336 @@
+//! One turn of the writer: what a command does is decided here, against what is there at this moment, and written into
+//! the draft of a frame. Nothing is visible to anyone before the frame is in the log.
+
+use datacache_proto::key::Key;
+use datacache_proto::layout::{DIRECTORY_NAMESPACE, is_cut};
+use datacache_proto::log::{Kind, MAX_FRAME};
+use datacache_proto::recent::{KeyHash, Location};
+use datacache_proto::record::{Record, Tags, TagsBuf, Value};
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{Added, Codec, Digest};
+
+use super::blob::BlobStore;
+use super::body::encode_lease;
+use super::command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
+use super::draft::{Decision, Draft};
+use super::error::StoreError;
+use super::lookup::{Lookup, Seen};
+use super::memory::Memory;
+
+/// The most namespaces that a store can have.
+pub(super) const MAX_NAMESPACES: u64 = 65_536;
+
+/// Everything that a decision looks at or changes.
+pub(super) struct Turn<'s> {
+    pub(super) lookup: &'s Lookup,
+    pub(super) memory: &'s mut Memory,
+    pub(super) draft: &'s mut Draft,
+    pub(super) blobs: &'s BlobStore,
+    pub(super) now: Timestamp,
+}
+
+/// What a decision has to know of the entry that is there.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    seq: u64,
+    version: u64,
+    created: Timestamp,
+    bound: bool,
+    live: bool,
+    bytes: u64,
+}
+
+/// A key with what is derived from it.
+#[derive(Clone, Copy)]
+struct Place<'k> {
+    namespace: u32,
+    key: &'k Key,
+    hash: KeyHash,
+}
+
+impl<'k> Place<'k> {
+    fn of(namespace: u32, key: &'k Key) -> Self {
+        Self { namespace, key, hash: KeyHash::of(namespace, key.encoded()) }
+    }
+
+    fn decision(&self, kind: Kind, replaces: Option<Location>) -> Decision {
+        let Self { namespace, hash, .. } = *self;
+        Decision { kind, namespace, hash, replaces, expires: None, digest: None }
+    }
+}
+
+impl Turn<'_> {
+    /// Decides a whole batch, or takes back all of it.
+    pub(super) fn batch(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        if let Some(outcomes) = batch.call.and_then(|call| self.memory.reply(call)) {
+            return Ok(outcomes);
+        }
+        let (draft, memory) = (self.draft.mark(), self.memory.mark());
+        let outcomes = self.commands(batch);
+        if outcomes.is_err() {
+            self.draft.undo(draft);
+            self.memory.undo(memory);
+        }
+        outcomes
+    }
+
+    fn commands(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        let outcomes = batch.commands.iter().map(|command| self.command(command)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(call) = batch.call {
+            let seq = self.draft.frame.next_seq();
+            let reply = self.memory.keep_reply(call, seq, &outcomes);
+            self.fits(16 + reply.len())?;
+            self.draft.frame.push(Kind::Reply, 0, &[], |out| super::body::encode_reply(call, &reply, out));
+        }
+        Ok(outcomes)
+    }
+
+    fn command(&mut self, command: &Command) -> Result<Outcome, StoreError> {
+        match command {
+            Command::Put(put) => self.put(put),
+            Command::Touch { namespace, key, expires } => self.touch(Place::of(*namespace, key), *expires),
+            Command::Delete { namespace, key, when } => self.delete(Place::of(*namespace, key), when),
+            Command::Release { holder, version } => self.release(*holder, *version),
+            Command::Verified { digest } => self.verified(*digest),
+        }
+    }
+
+    fn put(&mut self, put: &Put) -> Result<Outcome, StoreError> {
+        let namespace = self.namespace(&put.namespace)?;
+        let place = Place::of(namespace, &put.key);
+        let tags = TagsBuf::new(&put.tags);
+        if let NewValue::Blob(incoming) = &put.value {
+            self.blobs.adopt(incoming)?;
+        }
+        let value = value_of(&put.value);
+        self.fits(2 * put.key.encoded().len() + inline_length(&value) + 64 * 256)?;
+
+        let (before, same, replaces) = self.look(place, |record| record.codec == put.codec && record.value == value)?;
+        let live = before.filter(|before| before.live);
+        let same = live.filter(|_| same);
+        // Equal content: bound joins the leases of that version, or leaves alone what is there for good.
+        let keeps = same.filter(|before| put.holder.is_some() || !before.bound);
+        let seq = self.draft.frame.next_seq();
+        let bound = put.holder.is_some() && keeps.is_none_or(|before| before.bound);
+        let record = Record {
+            codec: put.codec,
+            bound,
+            seq,
+            version: keeps.map_or(seq, |before| before.version),
+            created: keeps.map_or(self.now, |before| before.created),
+            expires: put.expires,
+            tags: tags.as_tags(),
+            key: is_cut(put.key.encoded()).then_some(put.key.encoded()),
+            value,
+        };
+        let version = record.version;
+        let decision =
+            Decision { expires: record.expires, digest: record.value.digest(), ..place.decision(Kind::Put, replaces) };
+        self.draft.decide(decision, put.key.encoded(), |out| record.encode(place.hash.to_bits(), out));
+        if let Some(old) = before.filter(|old| old.version != version || (old.bound && !bound)) {
+            self.memory.drop_leases(old.version);
+        }
+        self.count(namespace, before, Some(value.len()));
+        if let Some(holder) = put.holder.filter(|_| bound) {
+            self.lease(place, version, holder)?;
+        }
+        Ok(Outcome::Added(Added { version, replaced: live.is_some() }))
+    }
+
+    fn lease(&mut self, place: Place<'_>, version: u64, holder: Holder) -> Result<(), StoreError> {
+        self.fits(place.key.encoded().len() + super::body::LEASE)?;
+        if self.memory.take_lease(version, place.namespace, place.key, holder) {
+            self.draft.frame.push(Kind::Lease, place.namespace, place.key.encoded(), |out| {
+                encode_lease(version, &holder, out);
+            });
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, place: Place<'_>, expires: Option<Timestamp>) -> Result<Outcome, StoreError> {
+        let seq = self.draft.frame.next_seq();
+        let (mut touched, mut digest) = (Vec::new(), None);
+        let (now, seed) = (self.now, place.hash.to_bits());
+        let (_, live, replaces) = self.look(place, |record| {
+            let live = !record.is_expired(now);
+            if live {
+                digest = record.value.digest();
+                Record { seq, expires, ..*record }.encode(seed, &mut touched);
+            }
+            live
+        })?;
+        if live {
+            self.fits(place.key.encoded().len() + touched.len())?;
+            let decision = Decision { expires, digest, ..place.decision(Kind::Touch, replaces) };
+            self.draft.decide(decision, place.key.encoded(), |out| out.extend_from_slice(&touched));
+        }
+        Ok(Outcome::Touched(live))
+    }
+
+    fn delete(&mut self, place: Place<'_>, when: &Condition) -> Result<Outcome, StoreError> {
+        let (before, tagged, replaces) = self.look(place, |record| match when {
+            Condition::Tagged(tag) => record.tags.iter().any(|text| text == tag.as_str()),
+            _ => false,
+        })?;
+        let Some(before) = before else { return Ok(Outcome::Deleted(false)) };
+        let (holds, counts) = match when {
+            Condition::Live => (before.live, true),
+            Condition::Expired => (!before.live, true),
+            Condition::Tagged(_) => (tagged && before.live, true),
+            // What had expired anyway was gone for every reader: it goes, and is not counted.
+            Condition::NotAfter(seq) => (before.seq <= *seq, before.live),
+            Condition::Version(version) => (before.version == *version, before.live),
+        };
+        if holds {
+            self.remove(place, before, replaces)?;
+        }
+        Ok(Outcome::Deleted(holds && counts))
+    }
+
+    fn remove(&mut self, place: Place<'_>, before: Before, replaces: Option<Location>) -> Result<(), StoreError> {
+        self.fits(place.key.encoded().len())?;
+        self.draft.decide(place.decision(Kind::Delete, replaces), place.key.encoded(), |_| ());
+        self.memory.drop_leases(before.version);
+        self.count(place.namespace, Some(before), None);
+        Ok(())
+    }
+
+    fn release(&mut self, holder: Holder, version: u64) -> Result<Outcome, StoreError> {
+        let Some((namespace, key, last)) = self.memory.give_back_lease(version, holder) else {
+            return Ok(Outcome::Released(false));
+        };
+        let place = Place::of(namespace, &key);
+        self.fits(key.encoded().len() + super::body::LEASE)?;
+        self.draft.frame.push(Kind::Release, namespace, key.encoded(), |out| encode_lease(version, &holder, out));
+        if !last {
+            return Ok(Outcome::Released(false));
+        }
+        let (before, _, replaces) = self.look(place, |_| false)?;
+        let Some(before) = before.filter(|before| before.bound && before.version == version) else {
+            return Ok(Outcome::Released(false));
+        };
+        self.remove(place, before, replaces)?;
+        Ok(Outcome::Released(before.live))
+    }
+
+    fn verified(&mut self, digest: Digest) -> Result<Outcome, StoreError> {
+        self.fits(32)?;
+        self.draft.frame.push(Kind::Verified, 0, &[], |out| out.extend_from_slice(&digest.0));
+        Ok(Outcome::Verified)
+    }
+
+    /// Returns the number of a namespace; a new one is written down in the directory like any entry.
+    fn namespace(&mut self, name: &str) -> Result<u32, StoreError> {
+        if let Some(number) = self.memory.namespace(name) {
+            return Ok(number);
+        }
+        let number = self.memory.next_namespace();
+        if u64::from(number) > MAX_NAMESPACES {
+            let what = datacache_proto::error::Resource::Namespaces;
+            return Err(StoreError::TooMany { what, limit: MAX_NAMESPACES });
+        }
+        let key = Key::text(name);
+        let place = Place::of(DIRECTORY_NAMESPACE, &key);
+        let seq = self.draft.frame.next_seq();
+        let bytes = number.to_le_bytes();
+        let record = Record {
+            codec: Codec::Bytes,
+            bound: false,
+            seq,
+            version: seq,
+            created: self.now,
+            expires: None,
+            tags: Tags::default(),
+            key: None,
+            value: Value::Inline(&bytes),
+        };
+        let seed = place.hash.to_bits();
+        self.fits(key.encoded().len() + 128)?;
+        let decision = place.decision(Kind::Put, None);
+        self.draft.decide(decision, key.encoded(), |out| record.encode(seed, out));
+        self.count(DIRECTORY_NAMESPACE, None, Some(bytes.len() as u64));
+        self.memory.name(name, number);
+        Ok(number)
+    }
+
+    /// Looks at what is there: the facts about it, what `judge` says of the record (`false` where there is none), and
+    /// where in the log the key's newest operation is.
+    fn look(
+        &self,
+        place: Place<'_>,
+        judge: impl FnOnce(&Record<'_>) -> bool,
+    ) -> Result<(Option<Before>, bool, Option<Location>), StoreError> {
+        let Place { namespace, key, hash } = place;
+        let now = self.now;
+        let facts = |seen: Seen<'_>| match seen {
+            Seen::Absent => (None, false),
+            Seen::Damaged => (Some(Before::unknown()), false),
+            Seen::Entry(record) => (Some(Before::of(&record, now)), judge(&record)),
+        };
+        if let Some((operation, replaces)) = self.draft.find(namespace, key.encoded(), hash) {
+            let (before, judged) = match operation.kind {
+                Kind::Delete => (None, false),
+                // The record's checksum is in place already; the operation's comes when the frame is sealed.
+                _ => facts(Record::decode(operation.body, hash.to_bits()).map_or(Seen::Damaged, Seen::Entry)),
+            };
+            return Ok((before, judged, replaces));
+        }
+        self.lookup.see(namespace, key.encoded(), hash, |seen, at| {
+            let (before, judged) = facts(seen);
+            (before, judged, at)
+        })
+    }
+
+    /// Counts an entry that was there out and the one that is there now in.
+    fn count(&mut self, namespace: u32, before: Option<Before>, after: Option<u64>) {
+        let entries = i64::from(after.is_some()) - i64::from(before.is_some());
+        let bytes = signed(after.unwrap_or(0)) - signed(before.map_or(0, |before| before.bytes));
+        self.memory.count(namespace, entries, bytes);
+    }
+
+    /// Checks that an operation with `length` bytes of key and body fits the frame.
+    fn fits(&self, length: usize) -> Result<(), StoreError> {
+        if self.draft.frame.has_room_for(length) {
+            return Ok(());
+        }
+        Err(StoreError::TooLarge { size: (self.draft.frame.length() + length) as u64, limit: MAX_FRAME as u64 })
+    }
+}
+
+impl Before {
+    fn of(record: &Record<'_>, now: Timestamp) -> Self {
+        Self {
+            seq: record.seq,
+            version: record.version,
+            created: record.created,
+            bound: record.bound,
+            live: !record.is_expired(now),
+            bytes: record.value.len(),
+        }
+    }
+
+    /// A damaged record: it is there, nothing is known of it, and anything may replace it. The apply thread counts it
+    /// the same way.
+    fn unknown() -> Self {
+        let created = Timestamp::default();
+        Self { seq: 0, version: 0, created, bound: false, live: false, bytes: 0 }
+    }
+}
+
+fn value_of(value: &NewValue) -> Value<'_> {
+    match value {
+        NewValue::Inline(bytes) => Value::Inline(bytes),
+        NewValue::Blob(incoming) => Value::Blob { length: incoming.length(), digest: incoming.digest() },
+    }
+}
+
+fn inline_length(value: &Value<'_>) -> usize {
+    match value {
+        Value::Inline(bytes) => bytes.len(),
+        Value::Blob { .. } => 32,
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,87 @@
+//! A value that comes in chunks: a staged file that the daemon itself writes, hashing as it goes.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datacache_proto::types::Digest;
+use rustix::fs::FlockOperation;
+use sha2::Digest as _;
+
+use super::blob::{BlobStore, Incoming};
+use super::error::StoreError;
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// An upload under way. Dropping it removes what was written.
+#[derive(Debug)]
+pub struct Upload {
+    blobs: BlobStore,
+    file: Option<File>,
+    path: PathBuf,
+    hasher: sha2::Sha256,
+    length: u64,
+}
+
+impl Upload {
+    pub(super) fn create(blobs: BlobStore) -> Result<Self, StoreError> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = blobs.staging().join(format!("upload-{}-{number}", std::process::id()));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file = file.map_err(|source| failed("create", source))?;
+        // Locked like a client's own: a sweep passes it over.
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|errno| failed("lock", errno.into()))?;
+        Ok(Self { blobs, file: Some(file), path, hasher: sha2::Sha256::new(), length: 0 })
+    }
+
+    /// Appends a chunk.
+    ///
+    /// # Errors
+    /// Where it can't be written; the upload is of no more use then.
+    pub fn write_chunk(&mut self, chunk: &[u8]) -> Result<(), StoreError> {
+        let Some(file) = &mut self.file else {
+            return Err(failed("write", std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+        };
+        file.write_all(chunk).map_err(|source| failed("write", source))?;
+        self.hasher.update(chunk);
+        self.length += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Returns how many bytes were written.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an empty upload is an ordinary one")]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Returns the value, ready to be adopted. With `durable`, writes it through to the disk.
+    ///
+    /// # Errors
+    /// Where the file can't be read back or written through.
+    pub fn finish(mut self, durable: bool) -> Result<Incoming, StoreError> {
+        let file = self.file.take().ok_or_else(|| failed("finish", std::io::Error::other("finished before")))?;
+        let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
+        let path = std::mem::take(&mut self.path);
+        self.blobs.examine(file, path, self.length, digest, durable)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // What can't be removed is swept later.
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+fn failed(action: &'static str, source: std::io::Error) -> StoreError {
+    match StoreError::append(source) {
+        StoreError::Append { source } => StoreError::Blob { action, source },
+        full => full,
+    }
+}

@@ -1,0 +1,226 @@
+//! Writing: what waits is decided on, appended to the log as one frame, and made visible, in this order.
+
+use std::collections::VecDeque;
+
+use datacache_proto::log::SEGMENT_HEADER;
+use datacache_proto::recent::{Location, Offset, Published, ROTATE_AT, publish, rotate};
+use datacache_proto::time::Timestamp;
+use tracing::error;
+
+use super::command::{Batch, Command, NewValue, Outcome};
+use super::error::StoreError;
+use super::position::Position;
+use super::store::{Next, Store};
+use super::threads::{ApplyJob, SyncJob};
+use super::turn::Turn;
+use super::verifier::BlobJob;
+
+/// What comes of a batch.
+pub type BatchResult = Result<Vec<Outcome>, StoreError>;
+
+impl Store {
+    /// Takes batches from the front as far as they fit one frame, does them, and pushes a result for each.
+    ///
+    /// Takes none where it has to wait for a segment to be applied: `wake` will be called, the caller then calls
+    /// [`Store::progress`] and tries again.
+    pub fn write(&mut self, batches: &mut VecDeque<Batch>, now: Timestamp, results: &mut Vec<BatchResult>) {
+        while let Some(refused) = batches.front().and_then(|batch| self.refusal(batch)) {
+            batches.pop_front();
+            results.push(Err(refused));
+        }
+        if batches.is_empty() || !self.make_room() {
+            return;
+        }
+        let mut done = Vec::new();
+        let decided = self.decide(batches, now, &mut done);
+        match self.append() {
+            Ok(()) => {
+                self.settle(&done);
+                results.extend(decided);
+            }
+            // One of many may be what does not fit: a small one can still go.
+            Err(_) if done.len() > 1 => {
+                for batch in done {
+                    results.push(self.write_alone(&batch, now));
+                }
+            }
+            Err(error) => results.extend(decided.into_iter().map(|decided| decided.and(Err(again(&error))))),
+        }
+    }
+
+    /// Some things are refused before anything is tried: nothing fits behind a log that can't be applied, but what makes room does.
+    fn refusal(&self, batch: &Batch) -> Option<StoreError> {
+        let frees = |command: &Command| matches!(command, Command::Delete { .. } | Command::Release { .. });
+        if self.poisoned || self.apply_failed && !batch.commands.iter().all(frees) {
+            return Some(StoreError::ApplyFailed);
+        }
+        None
+    }
+
+    /// Decides on batches until the frame is full. `done` gets those that were taken.
+    fn decide(&mut self, batches: &mut VecDeque<Batch>, now: Timestamp, done: &mut Vec<Batch>) -> Vec<BatchResult> {
+        self.draft.begin(self.last_seq + 1);
+        let mut results = Vec::new();
+        while let Some(batch) = batches.front() {
+            if !done.is_empty() && self.refusal(batch).is_some() {
+                break;
+            }
+            let result = self.turn(now).batch(batch);
+            if matches!(result, Err(StoreError::TooLarge { .. })) && self.draft.frame.operations() > 0 {
+                break;
+            }
+            results.push(result);
+            done.extend(batches.pop_front());
+        }
+        results
+    }
+
+    fn write_alone(&mut self, batch: &Batch, now: Timestamp) -> BatchResult {
+        self.draft.begin(self.last_seq + 1);
+        let outcomes = self.turn(now).batch(batch)?;
+        self.append()?;
+        self.settle(std::slice::from_ref(batch));
+        Ok(outcomes)
+    }
+
+    fn turn(&mut self, now: Timestamp) -> Turn<'_> {
+        let Self { lookup, memory, draft, blobs, .. } = self;
+        Turn { lookup, memory, draft, blobs, now }
+    }
+
+    /// Appends the draft and publishes what it decides. After an error nothing has happened.
+    fn append(&mut self) -> Result<(), StoreError> {
+        if self.draft.frame.operations() == 0 {
+            self.memory.commit();
+            return Ok(());
+        }
+        let segment = &self.lookup.active;
+        let frame = self.draft.seal(segment.header(), self.end);
+        let length = frame.len() as u64;
+        if let Err((error, spoilt)) = segment.append(frame, self.end) {
+            self.memory.undo_all();
+            if let Some(spoilt) = spoilt {
+                // The place can't be made to hold no frame, so nothing may come behind it.
+                error!(error = %spoilt, "the log's segment is spoilt and is left");
+                self.checkpoint = true;
+            }
+            return Err(StoreError::append(error));
+        }
+        self.publish();
+        self.memory.commit();
+        self.last_seq = self.draft.frame.next_seq() - 1;
+        self.counters.frames += 1;
+        self.counters.operations += self.draft.frame.operations() as u64;
+        self.end += length;
+        self.tail.set(std::sync::Arc::clone(&self.lookup.active), self.end);
+        if !self.sync_scheduled {
+            self.sync_scheduled = true;
+            self.syncer.send(SyncJob::Later);
+        }
+        Ok(())
+    }
+
+    /// Makes the frame at the end of the log visible.
+    fn publish(&mut self) {
+        let segment = self.lookup.active.number();
+        for decided in self.draft.decided() {
+            self.named.active.extend(decided.decision.digest);
+            if decided.superseded {
+                continue;
+            }
+            let offset = Offset::from_bytes(self.end + u64::from(decided.start));
+            let at = Location { segment, offset: offset.expect("operations are aligned, segments below 32 GiB") };
+            let decision = decided.decision;
+            match publish(&self.lookup.index.words(), decision.hash, at, decision.replaces) {
+                Ok(Published::Added) => self.used += 1,
+                Ok(Published::Replaced) => {}
+                Err(error) => {
+                    error!(%error, "log and shared index disagree; the daemon has to start anew");
+                    self.poisoned = true;
+                }
+            }
+            self.expiring.publish(at, decision.namespace, decision.expires, decision.replaces);
+        }
+    }
+
+    /// Does what follows from batches that are in the log: their staged names go, their blobs are hashed.
+    fn settle(&mut self, done: &[Batch]) {
+        let commands = done.iter().flat_map(|batch| &batch.commands);
+        for command in commands {
+            let Command::Put(put) = command else { continue };
+            let NewValue::Blob(incoming) = &put.value else { continue };
+            self.verifier.send(BlobJob::Remove(incoming.path().to_owned()));
+            if self.named.active.contains(&incoming.digest()) {
+                self.unsynced_blobs.push(incoming.digest());
+                self.verifier.send(BlobJob::Verify(incoming.digest()));
+            } else {
+                // Its batch came to nothing after it was adopted.
+                self.dropped.push_back(incoming.digest());
+            }
+        }
+    }
+
+    /// Sees to it that a frame fits the active segment; `false` where that has to wait.
+    fn make_room(&mut self) -> bool {
+        let is_full = self.used >= ROTATE_AT || self.end >= self.options.segment_bytes;
+        if !is_full && !self.checkpoint {
+            return true;
+        }
+        if self.rotate() {
+            return true;
+        }
+        // A frame more than half full the table bears; after that it is too crowded to be quick.
+        let must_wait = self.used >= ROTATE_AT || self.end >= 2 * self.options.segment_bytes;
+        if must_wait {
+            self.counters.waits += 1;
+        }
+        !must_wait
+    }
+
+    /// Makes the next segment the active one, if it is there and the one before the active is applied.
+    pub(super) fn rotate(&mut self) -> bool {
+        if matches!(self.next, Next::Failed) {
+            self.prepare_next();
+        }
+        if !matches!(self.next, Next::Ready(_)) {
+            return false;
+        }
+        if let Err(error) = rotate(&self.lookup.index.words()) {
+            error!(%error, "the next segment was made too early");
+            self.poisoned = true;
+            return false;
+        }
+        let Next::Ready(next) = std::mem::replace(&mut self.next, Next::Later) else { return false };
+        let full = std::mem::replace(&mut self.lookup.active, next);
+        self.applier.send(ApplyJob { segment: std::sync::Arc::clone(&full), end: self.end });
+        self.syncer.send(SyncJob::Whole { segment: std::sync::Arc::clone(&full), end: self.end });
+        self.lookup.applying = Some(full);
+        self.named.applying = std::mem::take(&mut self.named.active);
+        self.expiring.rotate();
+        self.memory.rotate();
+        self.applying_seq = self.last_seq;
+        self.end = SEGMENT_HEADER as u64;
+        self.used = 0;
+        self.checkpoint = false;
+        self.tail.set(std::sync::Arc::clone(&self.lookup.active), self.end);
+        true
+    }
+
+    /// Returns the end of the log.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        Position { segment: self.lookup.active.number(), offset: self.end }
+    }
+}
+
+/// Says the same error once more, for the next who has to hear of it.
+fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::NoSpace => StoreError::NoSpace,
+        StoreError::Append { source } => {
+            let copy = source.raw_os_error().map_or_else(|| source.kind().into(), std::io::Error::from_raw_os_error);
+            StoreError::Append { source: copy }
+        }
+        _ => StoreError::ApplyFailed,
+    }
+}
