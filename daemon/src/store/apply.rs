@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::body::{decode_digest, decode_lease, decode_reply, lease_key, lease_prefix};
 use super::replies::{self, ClientReplies};
-use super::tables::{BlobRow, Counts, Meta, Tables, expiry_key, namespace_prefix, seq_key, tag_key};
+use super::tables::{BLOBS_COUNTED, BlobRow, Counts, Meta, Tables, expiry_key, namespace_prefix, seq_key, tag_key};
 
 /// One transaction's worth of the log.
 pub(super) struct Slice<'t> {
@@ -143,16 +143,19 @@ impl<'t> Slice<'t> {
 
     fn refer(&mut self, digest: Digest, change: i64, length: u64) -> heed::Result<()> {
         let row = self.tables.blobs.get(&self.txn, &digest.0)?.and_then(BlobRow::decode);
+        let was_there = row.is_some();
         let mut row = row.unwrap_or(BlobRow { references: 0, length, verified: false });
         row.references = row.references.saturating_add_signed(change);
-        if row.references == 0 {
-            self.tables.blobs.delete(&mut self.txn, &digest.0)?;
-            self.dropped.insert(digest);
-        } else {
+        let is_there = row.references > 0;
+        if is_there {
             self.tables.blobs.put(&mut self.txn, &digest.0, &row.encode())?;
             self.dropped.remove(&digest);
+        } else {
+            self.tables.blobs.delete(&mut self.txn, &digest.0)?;
+            self.dropped.insert(digest);
         }
-        Ok(())
+        let more = i64::from(is_there) - i64::from(was_there);
+        self.count(BLOBS_COUNTED, more, more * signed(row.length))
     }
 
     fn drop_leases(&mut self, version: u64) -> heed::Result<()> {

@@ -114,6 +114,15 @@ impl BlobStore {
         }
     }
 
+    /// Looks again at a file whose blob changed between the first look and its adoption.
+    ///
+    /// # Errors
+    /// As [`BlobStore::receive`].
+    pub fn receive_again(&self, incoming: &Incoming, durable: bool) -> Result<Incoming, StoreError> {
+        let file = incoming.file.try_clone().map_err(open_failed)?;
+        self.examine(file, incoming.path.clone(), incoming.length, incoming.digest, durable)
+    }
+
     /// Compares a file with the blob that may be there under its name.
     pub(super) fn examine(
         &self,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::blob::Incoming;
 
 /// Commands that are done together or not at all, also across a crash.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Batch {
     /// In the order in which they take effect; a later one sees what an earlier one did.
     pub commands: Vec<Command>,
@@ -26,7 +26,7 @@ impl Batch {
 }
 
 /// One change of the store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Command {
     /// Adds an entry, or replaces the one with its key.
     Put(Box<Put>),
@@ -63,7 +63,7 @@ pub enum Command {
 }
 
 /// An entry to be added.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Put {
     /// The namespace's name; it is made if it is new.
     pub namespace: String,

@@ -71,6 +71,7 @@ impl Store {
         self.apply_failed = false;
         self.counters.segments += 1;
         self.named.applying.clear();
+        self.dropped.extend(self.dropped_later.drain(..));
         self.swept = Timestamp::default();
         drop(self.expiring.retire());
         self.check_counts();
@@ -212,7 +213,16 @@ impl Store {
     fn remove_dropped(&mut self) -> bool {
         let turn: Vec<Digest> = self.dropped.drain(..self.dropped.len().min(REMOVALS)).collect();
         for digest in &turn {
-            match self.is_nobodys(digest) {
+            if self.named.active.contains(digest) {
+                // Once that segment is applied, a row of the index says whose it is, or it is dropped again.
+                continue;
+            }
+            if self.named.applying.contains(digest) {
+                // The slice that dropped it may be this very segment's: nothing will drop it again.
+                self.dropped_later.push(*digest);
+                continue;
+            }
+            match self.is_unknown(digest) {
                 Ok(true) => self.remove_blob(digest),
                 Ok(false) => {}
                 Err(error) => warn!(%digest, error = &error as &dyn std::error::Error, "a blob's fate can't be told"),
@@ -224,11 +234,8 @@ impl Store {
         !turn.is_empty()
     }
 
-    fn is_nobodys(&self, digest: &Digest) -> Result<bool, StoreError> {
-        if self.named.contains(digest) {
-            // Once that segment is applied, a row of the index says whose it is, or it is dropped again.
-            return Ok(false);
-        }
+    /// Tells whether no record of the index names a blob.
+    fn is_unknown(&self, digest: &Digest) -> Result<bool, StoreError> {
         let read = |source| StoreError::Read { source };
         let txn = self.lookup.tables.env.read_txn().map_err(read)?;
         Ok(self.lookup.tables.blobs.get(&txn, &digest.0).map_err(read)?.is_none())

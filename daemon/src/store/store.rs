@@ -31,7 +31,7 @@ use super::recovery::{Recovered, recover};
 use super::replies::ClientReplies;
 use super::rows::entry_of;
 use super::segment::{self, Segment};
-use super::tables::{BlobRow, Counts, Tables, namespace_prefix};
+use super::tables::{Counts, Tables, namespace_prefix};
 use super::threads::{ApplyJob, Event, Helper, Outbox, SyncJob, Tail, applier, syncer};
 use super::verifier::{BlobJob, verifier};
 
@@ -98,6 +98,8 @@ pub struct Store {
     pub(super) expiring: Expiring,
     /// Blobs that may belong to nobody any more.
     pub(super) dropped: VecDeque<Digest>,
+    /// The same, to be looked at once the segment that is being applied is retired.
+    pub(super) dropped_later: Vec<Digest>,
     /// Damaged blobs, each with the sequence number that must be applied before its entries are looked for.
     pub(super) damaged: Vec<(u64, Digest)>,
     /// Every entry that ended until then is planned to go; see [`Store::plan_expired`].
@@ -125,12 +127,6 @@ pub(super) enum Next {
 pub(super) struct Named {
     pub(super) active: HashSet<Digest>,
     pub(super) applying: HashSet<Digest>,
-}
-
-impl Named {
-    pub(super) fn contains(&self, digest: &Digest) -> bool {
-        self.active.contains(digest) || self.applying.contains(digest)
-    }
 }
 
 /// What the store did since it was opened.
@@ -196,6 +192,7 @@ impl Store {
             named: Named::default(),
             expiring: Expiring::new(number),
             dropped: VecDeque::new(),
+            dropped_later: Vec::new(),
             damaged: Vec::new(),
             swept: Timestamp::default(),
             counters: Counters::default(),
@@ -315,12 +312,9 @@ impl Store {
         let read = |source| StoreError::Read { source };
         let tables = &self.lookup.tables;
         let txn = tables.env.read_txn().map_err(read)?;
-        let (mut blobs, mut blob_bytes) = (0, 0);
-        for row in tables.blobs.iter(&txn).map_err(read)? {
-            let row = row.map_err(read)?.1;
-            blobs += 1;
-            blob_bytes += BlobRow::decode(row).map_or(0, |row| row.length);
-        }
+        let blobs = tables.blob_counts(&txn).map_err(read)?;
+        // A thread has one read transaction at a time, and the next call begins its own.
+        drop(txn);
         let unsynced = match self.end().segment == self.synced.segment {
             true => self.end.saturating_sub(self.synced.offset),
             false => self.end,
@@ -330,8 +324,8 @@ impl Store {
             unapplied_operations: self.last_seq - self.applied,
             unapplied_bytes: self.end - SEGMENT_HEADER as u64 + self.lookup.applying.as_ref().map_or(0, |s| s.length()),
             unsynced_bytes: unsynced,
-            blobs,
-            blob_bytes,
+            blobs: blobs.entries,
+            blob_bytes: blobs.bytes,
             readers: self.reader().readers(),
             leases: self.memory.leases().count(),
         })
@@ -390,6 +384,8 @@ impl Store {
             }
             self.progress(now);
         }
+        // It may be about to make or remove a segment.
+        self.syncer.stop();
         // IMPORTANT: the log first. Readers of another boot believe the mark only if no log is there.
         let removed = remove_log(&self.generation.join(LOG));
         removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed)).map_err(StoreError::append)

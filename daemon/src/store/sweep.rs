@@ -9,8 +9,25 @@ use super::plan::{Cursor, Plan};
 use super::store::Store;
 use super::tables::{expiry_key, namespace_of};
 
-/// Plans a page. The cursor is a key of the expiry index; or, of the log's part, empty: what was planned there is gone
-/// from it once it is deleted.
+/// Where a page of a sweep ended: how many segments were applied by then, and the key of the expiry index; no key in
+/// the log's part, for what was planned there is gone from it once it is deleted.
+struct Place<'c> {
+    segments: u64,
+    key: &'c [u8],
+}
+
+impl<'c> Place<'c> {
+    fn of(cursor: &'c Cursor) -> Option<Self> {
+        let (segments, key) = cursor.0.split_at_checked(8)?;
+        Some(Self { segments: u64::from_le_bytes(segments.try_into().ok()?), key })
+    }
+
+    fn to_cursor(&self) -> Cursor {
+        Cursor([&self.segments.to_le_bytes(), self.key].concat())
+    }
+}
+
+/// Plans a page.
 pub(super) fn plan(
     store: &Store,
     namespace: Option<u32>,
@@ -18,10 +35,12 @@ pub(super) fn plan(
     cursor: Option<&Cursor>,
     limit: usize,
 ) -> Result<Plan, StoreError> {
-    let in_log = cursor.is_some_and(|cursor| cursor.0.is_empty());
+    // Entries that went from the log to the index since the page before may have gone behind the cursor: look again.
+    let segments = store.counters.segments;
+    let place = cursor.and_then(Place::of).filter(|place| place.segments == segments);
     let mut plan = Plan::default();
-    if !in_log {
-        from_index(store, namespace, now, cursor, limit, &mut plan)?;
+    if place.as_ref().is_none_or(|place| !place.key.is_empty()) {
+        from_index(store, namespace, now, place.as_ref(), limit, &mut plan)?;
         if plan.next.is_some() {
             return Ok(plan);
         }
@@ -34,12 +53,12 @@ fn from_index(
     store: &Store,
     only: Option<u32>,
     now: Timestamp,
-    cursor: Option<&Cursor>,
+    place: Option<&Place<'_>>,
     limit: usize,
     plan: &mut Plan,
 ) -> Result<(), StoreError> {
     let reader = store.reader();
-    let begun = cursor.and_then(|cursor| namespace_of(&cursor.0));
+    let begun = place.and_then(|place| namespace_of(place.key));
     let mut numbers: Vec<u32> = store.memory.namespaces().map(|(_, number)| number).collect();
     numbers.sort_unstable();
     // A sweep over one namespace is somebody's call: it is not to rely on what the sweep over all has done.
@@ -47,7 +66,7 @@ fn from_index(
     let wanted = |number: &u32| only.is_none_or(|only| only == *number) && begun.is_none_or(|begun| *number >= begun);
     for number in numbers.into_iter().filter(wanted) {
         let start = expiry_key(number, swept, u64::MAX).to_vec();
-        let after = cursor.filter(|_| begun == Some(number)).map_or(start, |cursor| cursor.0.clone());
+        let after = place.filter(|_| begun == Some(number)).map_or(start, |place| place.key.to_vec());
         let room = limit - plan.commands.len();
         let due = reader.due(number, &after, now, room).map_err(|source| StoreError::Read { source })?;
         let last = due.last().map(|(last, _)| last.clone());
@@ -55,7 +74,8 @@ fn from_index(
         let delete = |key| Command::Delete { namespace: number, key, when: Condition::Expired };
         plan.commands.extend(due.into_iter().filter_map(|(_, key)| key).map(delete));
         if is_full {
-            plan.next = last.map(Cursor);
+            let segments = store.counters.segments;
+            plan.next = last.map(|key| Place { segments, key: &key }.to_cursor());
             return Ok(());
         }
     }
@@ -66,7 +86,7 @@ fn from_log(store: &Store, only: Option<u32>, now: Timestamp, limit: usize, plan
     let room = limit - plan.commands.len();
     let due = store.expiring.until(now, only, room + 1);
     if due.len() > room {
-        plan.next = Some(Cursor(Vec::new()));
+        plan.next = Some(Place { segments: store.counters.segments, key: &[] }.to_cursor());
     }
     let delete = |at: Location| {
         let (namespace, key) = store.lookup.key_at(at)?;

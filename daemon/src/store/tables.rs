@@ -10,7 +10,7 @@
 //! | `blobs` | SHA-256 | references u64, length u64, verified u8 |
 //! | `leases` | version ‖ scope ‖ boot ‖ pid ‖ start | namespace u32, key |
 //! | `replies` | client | see `replies` |
-//! | `counters` | namespace | entries u64, bytes u64 |
+//! | `counters` | namespace, or `u32::MAX` for all blobs | entries u64, bytes u64 |
 //! | `meta` | name | number |
 //!
 //! Rows are little-endian; what LMDB has to sort is big-endian. Rows of expiry, tag and sequence carry numbers that grow, so that new ones
@@ -24,6 +24,9 @@ use datacache_proto::layout::{self, MAP_SIZES, READER_SLOTS};
 use datacache_proto::time::Timestamp;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
+
+/// Stands in the table of counters for all blobs together; no namespace has this number.
+pub(super) const BLOBS_COUNTED: u32 = u32::MAX;
 
 /// A table: bytes to bytes, the typing is done by the functions below.
 pub(super) type Table = Database<Bytes, Bytes>;
@@ -107,14 +110,19 @@ impl Tables {
         self.meta.put(txn, meta.name(), &value.to_le_bytes())
     }
 
+    /// Returns the number of blobs and the sum of their lengths.
+    pub(super) fn blob_counts(&self, txn: &RoTxn<'_>) -> heed::Result<Counts> {
+        let row = self.counters.get(txn, &namespace_prefix(BLOBS_COUNTED))?;
+        Ok(row.and_then(Counts::decode).unwrap_or_default())
+    }
+
     /// Returns the counters of every namespace that has any.
     pub(super) fn all_counts(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<(u32, Counts)>> {
         let mut all = Vec::new();
         for row in self.counters.iter(txn)? {
             let (key, row) = row?;
-            if let (Some(namespace), Some(counts)) = (namespace_of(key), Counts::decode(row)) {
-                all.push((namespace, counts));
-            }
+            let namespace = namespace_of(key).filter(|namespace| *namespace != BLOBS_COUNTED);
+            all.extend(namespace.zip(Counts::decode(row)));
         }
         Ok(all)
     }

@@ -72,7 +72,7 @@ impl Outbox {
     }
 }
 
-/// A helper thread that ends, once its current job is done, when this is dropped.
+/// A helper thread that ends, once it has done the jobs it was handed, when this is dropped.
 #[derive(Debug)]
 pub(super) struct Helper<J> {
     jobs: Option<Sender<J>>,
@@ -99,12 +99,19 @@ impl<J: Send + 'static> Helper<J> {
     }
 }
 
-impl<J> Drop for Helper<J> {
-    fn drop(&mut self) {
+impl<J> Helper<J> {
+    /// Ends the thread, once it has done the jobs it was handed.
+    pub(super) fn stop(&mut self) {
         drop(self.jobs.take());
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             error!("a thread of the store panicked");
         }
+    }
+}
+
+impl<J> Drop for Helper<J> {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::recent::{Location, Offset, Published, ROTATE_AT, publish, rotate};
 use datacache_proto::time::Timestamp;
+use datacache_proto::types::CallId;
 use tracing::error;
 
 use super::command::{Batch, Command, NewValue, Outcome};
@@ -19,6 +20,12 @@ use super::verifier::BlobJob;
 pub type BatchResult = Result<Vec<Outcome>, StoreError>;
 
 impl Store {
+    /// Returns what came of a call that was done already, as far back as replies are kept.
+    #[must_use]
+    pub fn reply(&self, call: CallId) -> Option<Vec<Outcome>> {
+        self.memory.reply(call)
+    }
+
     /// Takes batches from the front as far as they fit one frame, does them, and pushes a result for each.
     ///
     /// Takes none where it has to wait for a segment to be applied: `wake` will be called, the caller then calls
@@ -35,7 +42,9 @@ impl Store {
         let decided = self.decide(batches, now, &mut done);
         match self.append() {
             Ok(()) => {
-                self.settle(&done);
+                for (batch, result) in done.iter().zip(&decided) {
+                    self.settle(batch, result.is_ok());
+                }
                 results.extend(decided);
             }
             // One of many may be what does not fit: a small one can still go.
@@ -44,7 +53,10 @@ impl Store {
                     results.push(self.write_alone(&batch, now));
                 }
             }
-            Err(error) => results.extend(decided.into_iter().map(|decided| decided.and(Err(again(&error))))),
+            Err(error) => {
+                done.iter().for_each(|batch| self.settle(batch, false));
+                results.extend(decided.into_iter().map(|decided| decided.and(Err(again(&error)))));
+            }
         }
     }
 
@@ -77,10 +89,10 @@ impl Store {
 
     fn write_alone(&mut self, batch: &Batch, now: Timestamp) -> BatchResult {
         self.draft.begin(self.last_seq + 1);
-        let outcomes = self.turn(now).batch(batch)?;
-        self.append()?;
-        self.settle(std::slice::from_ref(batch));
-        Ok(outcomes)
+        let decided = self.turn(now).batch(batch);
+        let result = decided.and_then(|outcomes| self.append().map(|()| outcomes));
+        self.settle(batch, result.is_ok());
+        result
     }
 
     fn turn(&mut self, now: Timestamp) -> Turn<'_> {
@@ -143,18 +155,17 @@ impl Store {
         }
     }
 
-    /// Does what follows from batches that are in the log: their staged names go, their blobs are hashed.
-    fn settle(&mut self, done: &[Batch]) {
-        let commands = done.iter().flat_map(|batch| &batch.commands);
-        for command in commands {
+    /// Does what follows from a batch. Is it in the log, its staged names go and its blobs are hashed; else what it had
+    /// adopted belongs to nobody, and its staged names stay for another attempt.
+    fn settle(&mut self, batch: &Batch, is_done: bool) {
+        for command in &batch.commands {
             let Command::Put(put) = command else { continue };
             let NewValue::Blob(incoming) = &put.value else { continue };
-            self.verifier.send(BlobJob::Remove(incoming.path().to_owned()));
-            if self.named.active.contains(&incoming.digest()) {
+            if is_done {
                 self.unsynced_blobs.push(incoming.digest());
+                self.verifier.send(BlobJob::Remove(incoming.path().to_owned()));
                 self.verifier.send(BlobJob::Verify(incoming.digest()));
             } else {
-                // Its batch came to nothing after it was adopted.
                 self.dropped.push_back(incoming.digest());
             }
         }

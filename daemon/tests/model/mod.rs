@@ -1,0 +1,320 @@
+//! Drives a store and the map side by side, and compares them.
+
+mod map;
+mod subject;
+
+use std::collections::BTreeSet;
+
+use datacache_daemon::store::{Batch, Command, Condition, NewValue, Outcome, Put};
+use datacache_proto::key::{Key, Tag};
+use datacache_proto::process::Process;
+use datacache_proto::types::{CallId, Codec};
+use fastrand::Rng;
+
+use map::{Entry, Map};
+use subject::Subject;
+
+const SPACES: [&str; 3] = ["default", "oteapi", "naïve"];
+const TAGS: [&str; 4] = ["a", "ab", "tag three", "ü"];
+const SCOPES: u64 = 3;
+
+/// One run: everything follows from the seed.
+pub struct Run {
+    rng: Rng,
+    subject: Subject,
+    map: Map,
+    keys: Vec<Key>,
+    contents: Vec<Vec<u8>>,
+    now: u64,
+    step: u64,
+    calls: u64,
+}
+
+impl Run {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let contents = (0..6).map(|n| (0..rng.usize(40_000..90_000)).map(|_| rng.u8(..) ^ n).collect()).collect();
+        Self {
+            subject: Subject::new(rng.u64(4..64) * 1024),
+            map: Map::default(),
+            keys: keys(),
+            contents,
+            now: 1_700_000_000_000,
+            step: 0,
+            calls: 0,
+            rng,
+        }
+    }
+
+    /// Takes `steps` random steps, comparing all counters after each and everything from time to time.
+    pub fn steps(mut self, steps: u64) {
+        for step in 1..=steps {
+            self.step = step;
+            self.one();
+            self.compare_counters();
+            if step % 101 == 0 || step == steps {
+                self.compare_all();
+            }
+        }
+        self.subject.close(self.now);
+    }
+
+    fn one(&mut self) {
+        match self.rng.u32(0..100) {
+            0..45 => self.put(),
+            45..52 => self.batch(),
+            52..60 => self.delete(),
+            60..66 => self.touch(),
+            66..70 => self.release(),
+            70..72 => self.evict(),
+            72..75 => self.expire(),
+            75 => self.clear(),
+            76..86 => self.now += self.rng.u64(0..200),
+            86..90 => drop(self.subject.store().request_checkpoint()),
+            90..93 => self.subject.checkpoint(self.now),
+            93..96 => drop(self.subject.store().progress(moment(self.now))),
+            96 => self.subject.reopen_cleanly(self.now),
+            97..99 => self.subject.reopen_after_death(self.now),
+            _ => self.repeat_a_call(),
+        }
+    }
+
+    fn space(&mut self) -> &'static str {
+        SPACES[self.rng.usize(..SPACES.len())]
+    }
+
+    fn key(&mut self) -> Key {
+        self.keys[self.rng.usize(..self.keys.len())].clone()
+    }
+
+    fn expiry(&mut self) -> Option<u64> {
+        match self.rng.u32(0..4) {
+            0 => None,
+            1 => Some(self.now - 1),
+            _ => Some(self.now + self.rng.u64(1..2_000)),
+        }
+    }
+
+    /// Makes a put and what it should leave in the map.
+    fn new_put(&mut self) -> (Put, Entry, Option<u64>) {
+        let codec = [Codec::Bytes, Codec::Text, Codec::Json][self.rng.usize(..3)];
+        let is_blob = self.rng.u32(0..4) == 0;
+        let value = match is_blob {
+            true => self.contents[self.rng.usize(..self.contents.len())].clone(),
+            false => vec![b'a' + self.rng.u8(..3); self.rng.usize(0..3) * 150],
+        };
+        let tags: BTreeSet<String> = (0..self.rng.usize(0..3)).map(|n| TAGS[n + self.rng.usize(..2)].into()).collect();
+        let (expires, scope) = (self.expiry(), (self.rng.u32(0..4) == 0).then(|| self.rng.u64(..SCOPES)));
+        let put = Put {
+            namespace: self.space().to_owned(),
+            key: self.key(),
+            codec,
+            value: if is_blob { self.subject.stage(&value) } else { NewValue::Inline(value.clone()) },
+            expires: expires.map(moment),
+            tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
+            holder: scope.map(holder),
+        };
+        let entry = Entry { codec, value, is_blob, expires, tags, scopes: None, version: 0, written: self.step };
+        (put, entry, scope)
+    }
+
+    fn put(&mut self) {
+        let (put, entry, scope) = self.new_put();
+        let (space, key) = (put.namespace.clone(), put.key.clone());
+        let outcome = self.subject.write(vec![Command::Put(Box::new(put))], self.now);
+        self.note_put(&space, &key, entry, scope, &outcome.unwrap()[0]);
+    }
+
+    fn note_put(&mut self, space: &str, key: &Key, entry: Entry, scope: Option<u64>, outcome: &Outcome) {
+        let Outcome::Added(added) = outcome else { panic!("a put came out as {outcome:?}") };
+        let newest = self.map.spaces.values().flat_map(|s| s.values()).map(|e| e.version).max().unwrap_or(0);
+        let (replaced, keeps) = self.map.put(space, key, entry, scope, self.now);
+        assert_eq!(added.replaced, replaced, "step {}: whether {key} was replaced", self.step);
+        let entry = self.map.spaces.get_mut(space).unwrap().get_mut(key).unwrap();
+        if keeps {
+            assert_eq!(added.version, entry.version, "step {}: the version of {key} goes on", self.step);
+        } else {
+            assert!(added.version > newest, "step {}: the version of {key} is new", self.step);
+            entry.version = added.version;
+        }
+    }
+
+    /// Several commands at once; now and then one that can't be done, and then none of them is.
+    fn batch(&mut self) {
+        let count = self.rng.usize(1..6);
+        let puts: Vec<_> = (0..count).map(|_| self.new_put()).collect();
+        let places: Vec<_> = puts.iter().map(|(put, ..)| (put.namespace.clone(), put.key.clone())).collect();
+        let (mut commands, mut entries) = (Vec::new(), Vec::new());
+        for (put, entry, scope) in puts {
+            commands.push(Command::Put(Box::new(put)));
+            entries.push((entry, scope));
+        }
+        let fails = self.rng.u32(0..4) == 0;
+        if fails {
+            let (mut huge, ..) = self.new_put();
+            huge.value = NewValue::Inline(vec![0; 9 << 20]);
+            commands.push(Command::Put(Box::new(huge)));
+        }
+        let outcomes = self.subject.write(commands, self.now);
+        assert_eq!(outcomes.is_err(), fails, "step {}: {outcomes:?}", self.step);
+        for (outcome, ((space, key), (entry, scope))) in
+            outcomes.unwrap_or_default().iter().zip(places.iter().zip(entries))
+        {
+            self.note_put(space, key, entry, scope, outcome);
+        }
+    }
+
+    fn delete(&mut self) {
+        let (space, key) = (self.space(), self.key());
+        let Some(namespace) = self.subject.store().namespace(space) else { return };
+        let command = Command::Delete { namespace, key: key.clone(), when: Condition::Live };
+        let outcome = self.subject.write(vec![command], self.now).unwrap()[0];
+        let was_live = self.map.get(space, &key, self.now).is_some();
+        assert_eq!(outcome, Outcome::Deleted(was_live), "step {}: deleting {key}", self.step);
+        if was_live {
+            self.map.spaces.get_mut(space).unwrap().remove(&key);
+        }
+    }
+
+    fn touch(&mut self) {
+        let (space, key, expires) = (self.space(), self.key(), self.expiry());
+        let Some(namespace) = self.subject.store().namespace(space) else { return };
+        let command = Command::Touch { namespace, key: key.clone(), expires: expires.map(moment) };
+        let outcome = self.subject.write(vec![command], self.now).unwrap()[0];
+        let was_live = self.map.get(space, &key, self.now).is_some();
+        assert_eq!(outcome, Outcome::Touched(was_live), "step {}: touching {key}", self.step);
+        if was_live {
+            let entry = self.map.spaces.get_mut(space).unwrap().get_mut(&key).unwrap();
+            (entry.expires, entry.written) = (expires, self.step);
+        }
+    }
+
+    fn release(&mut self) {
+        let scope = self.rng.u64(..SCOPES);
+        let went = self.subject.release(&holder(scope), self.now);
+        assert_eq!(went, self.map.release(scope, self.now), "step {}: releasing scope {scope}", self.step);
+    }
+
+    fn evict(&mut self) {
+        let (space, tag) = (self.space(), TAGS[self.rng.usize(..TAGS.len())]);
+        let Some(namespace) = self.subject.store().namespace(space) else { return };
+        let went = self.subject.evict(namespace, &Tag::new(tag).unwrap(), self.now);
+        let now = self.now;
+        let expected = self.map.remove(Some(space), now, |entry| entry.is_live(now) && entry.tags.contains(tag));
+        assert_eq!(went, expected, "step {}: evicting {tag} in {space}", self.step);
+    }
+
+    fn expire(&mut self) {
+        let space = self.rng.bool().then(|| self.space());
+        let namespace = space.and_then(|space| self.subject.store().namespace(space));
+        if space.is_some() && namespace.is_none() {
+            return;
+        }
+        let went = self.subject.expire(namespace, self.now);
+        let now = self.now;
+        let before: usize = self.map.spaces.values().map(|entries| entries.len()).sum();
+        self.map.remove(space, now, |entry| !entry.is_live(now));
+        let after: usize = self.map.spaces.values().map(|entries| entries.len()).sum();
+        assert_eq!(went, (before - after) as u64, "step {}: expiring {space:?}", self.step);
+    }
+
+    fn clear(&mut self) {
+        let space = self.space();
+        let Some(namespace) = self.subject.store().namespace(space) else { return };
+        let went = self.subject.clear(namespace, self.now);
+        assert_eq!(went, self.map.remove(Some(space), self.now, |_| true), "step {}: clearing {space}", self.step);
+    }
+
+    /// A call that is repeated, also over a death of the daemon, is done once.
+    fn repeat_a_call(&mut self) {
+        self.calls += 1;
+        let call = Some(CallId { client: 77, number: self.calls });
+        let (put, entry, scope) = self.new_put();
+        let (space, key) = (put.namespace.clone(), put.key.clone());
+        let first = self.subject.write_batch(Batch { commands: vec![Command::Put(Box::new(put))], call }, self.now);
+        self.note_put(&space, &key, entry, scope, &first.as_ref().unwrap()[0]);
+        match self.rng.u32(0..3) {
+            0 => self.subject.reopen_after_death(self.now),
+            1 => self.subject.checkpoint(self.now),
+            _ => {}
+        }
+        let other = Command::Put(Box::new(self.new_put().0));
+        let again = self.subject.write_batch(Batch { commands: vec![other], call }, self.now);
+        assert_eq!(first.unwrap(), again.unwrap(), "step {}: the repeated call", self.step);
+    }
+
+    fn compare_counters(&mut self) {
+        let (now, step) = (self.now, self.step);
+        for (space, entries) in &self.map.spaces {
+            let store = self.subject.store();
+            let number = store.namespace(space).unwrap_or_else(|| panic!("step {step}: {space} is gone"));
+            let counts = store.counts(number);
+            assert_eq!(counts.entries, entries.len() as u64, "step {step}: entries of {space}");
+            let bytes: u64 = entries.values().map(|entry| entry.value.len() as u64).sum();
+            assert_eq!(counts.bytes, bytes, "step {step}: bytes of {space}");
+            let live = entries.values().filter(|entry| entry.is_live(now)).count() as u64;
+            assert_eq!(store.len(number, moment(now)).unwrap(), live, "step {step}: live entries of {space}");
+        }
+        assert_eq!(self.subject.store().stats().unwrap().leases, self.map.leases(), "step {step}: leases");
+        let (space, key) = (self.space(), self.key());
+        self.compare(space, &key);
+    }
+
+    fn compare(&mut self, space: &str, key: &Key) {
+        let found = self.subject.get(space, key, self.now);
+        let expected = self.map.get(space, key, self.now).cloned();
+        assert_eq!(found, expected.map(|e| Entry { written: 0, ..e }), "step {}: {key} in {space}", self.step);
+    }
+
+    fn compare_all(&mut self) {
+        for space in SPACES {
+            for key in self.keys.clone() {
+                self.compare(space, &key);
+            }
+        }
+        self.subject.checkpoint(self.now);
+        for (space, entries) in self.map.spaces.clone() {
+            let live = entries.iter().filter(|(_, entry)| entry.is_live(self.now));
+            let expected: BTreeSet<Key> = live.clone().map(|(key, _)| key.clone()).collect();
+            assert_eq!(
+                self.subject.list(&space, None, None, self.now),
+                expected,
+                "step {}: list of {space}",
+                self.step
+            );
+            for tag in TAGS {
+                let tagged = live.clone().filter(|(_, entry)| entry.tags.contains(tag));
+                let expected: BTreeSet<Key> = tagged.map(|(key, _)| key.clone()).collect();
+                let listed = self.subject.list(&space, None, Some(tag), self.now);
+                assert_eq!(listed, expected, "step {}: list of {space} with {tag}", self.step);
+            }
+            for prefix in ["k", "k1", "long"] {
+                let begins = |key: &Key| key.as_text().is_some_and(|text| text.starts_with(prefix));
+                let expected: BTreeSet<Key> =
+                    live.clone().map(|(key, _)| key).filter(|key| begins(key)).cloned().collect();
+                let listed = self.subject.list(&space, Some(prefix), None, self.now);
+                assert_eq!(listed, expected, "step {}: list of {space} from {prefix}", self.step);
+            }
+        }
+        let blobs = self.map.spaces.values().flat_map(|entries| entries.values()).filter(|entry| entry.is_blob);
+        self.subject.compare_blobs(&blobs.map(|entry| entry.value.clone()).collect(), self.now);
+    }
+}
+
+/// Text, bytes, integers; short ones, ones at the limit of the index, and ones beyond it that differ only at the end.
+fn keys() -> Vec<Key> {
+    let mut keys: Vec<Key> = (0..14).map(|n| Key::from(format!("k{n}"))).collect();
+    keys.extend([Key::from("42"), Key::from(b"42"), Key::from(42), Key::from(-1), Key::from("long")]);
+    keys.extend([505, 506, 507, 508, 600].map(|length| Key::from("long".repeat(200)[..length].to_owned())));
+    keys.extend((0..3).map(|n| Key::from(format!("long{}{n}", "g".repeat(60_000)))));
+    keys.push(Key::bytes(&[0x81; 700]));
+    keys
+}
+
+fn moment(millis: u64) -> datacache_proto::time::Timestamp {
+    datacache_proto::time::Timestamp::from_millis(millis)
+}
+
+fn holder(scope: u64) -> datacache_daemon::store::Holder {
+    datacache_daemon::store::Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope }
+}
