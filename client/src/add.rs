@@ -1,0 +1,293 @@
+//! Adding an entry: the builder, and the way of a value to the daemon.
+
+use std::future::IntoFuture;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datacache_proto::error::{StagedFault, WireError};
+use datacache_proto::key::{Key, Tag, check_tags};
+use datacache_proto::service::Chunk;
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{Added, Addition, Body as WireBody, CallId, Codec};
+use tarpc::context::Context;
+
+use crate::cache::{Boxed, DataCache, off_thread};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::expire::Expire;
+use crate::fault::{Fault, settle};
+use crate::lease::Scope;
+use crate::new_value::NewValue;
+use crate::options::Transfer;
+use crate::repeat::Call;
+use crate::staging::{Body, Order, Prepared, Progress, Source};
+
+/// An entry that is about to be added. Nothing happens before `.await`, or [`run`](Add::run) for a blocking cache.
+///
+/// Both return the key. An entry that has the key is replaced: value, expiry and tags.
+///
+/// # Examples
+/// ```no_run
+/// # async fn example() -> Result<(), datacache_client::Error> {
+/// use datacache_client::{DataCache, Expire, Options};
+/// use std::time::Duration;
+///
+/// let cache = DataCache::open(Options::new()).await?;
+/// let key = cache.add("some text").expire(Expire::After(Duration::from_secs(60))).tag("demo").await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing is added before `.await` or `.run()`"]
+pub struct Add<C = DataCache> {
+    pub(crate) cache: C,
+    pub(crate) request: Request,
+}
+
+/// All that was asked for in an [`Add`].
+pub(crate) struct Request {
+    source: Source,
+    codec: Codec,
+    key: Option<Key>,
+    expire: Expire,
+    tags: Vec<String>,
+    /// The scope's number and process.
+    scope: Option<(u64, u32)>,
+    durable: bool,
+    progress: Option<Progress>,
+}
+
+impl<C> Add<C> {
+    fn of(cache: C, source: Source) -> Self {
+        let request = Request {
+            source,
+            codec: Codec::Bytes,
+            key: None,
+            expire: Expire::Default,
+            tags: Vec::new(),
+            scope: None,
+            durable: false,
+            progress: None,
+        };
+        Self { cache, request }
+    }
+
+    pub(crate) fn value(cache: C, value: NewValue) -> Self {
+        Self::of(cache, Source::Value(value))
+    }
+
+    pub(crate) fn file(cache: C, path: PathBuf) -> Self {
+        Self::of(cache, Source::File(path))
+    }
+
+    pub(crate) fn reader(cache: C, reader: Box<dyn Read + Send>) -> Self {
+        Self::of(cache, Source::Reader(reader))
+    }
+
+    /// Sets the key. Default: [`Config::access_key`](crate::Config::access_key), else the hash of the value.
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.request.key = Some(key.into());
+        self
+    }
+
+    /// Says when the entry ends. Default: [`Expire::Default`].
+    pub fn expire(mut self, expire: impl Into<Expire>) -> Self {
+        self.request.expire = expire.into();
+        self
+    }
+
+    /// Adds a tag, next to [`Config::tag`](crate::Config::tag).
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.request.tags.push(tag.into());
+        self
+    }
+
+    /// Adds tags.
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.request.tags.extend(tags.into_iter().map(Into::into));
+        self
+    }
+
+    /// Binds the entry to a scope: it goes when the scope ends, unless others hold it.
+    pub fn bind(mut self, scope: impl AsRef<Scope>) -> Self {
+        self.request.scope = Some(scope.as_ref().identity());
+        self
+    }
+
+    /// Waits until the entry survives a loss of power. Else it survives the end of any process at once, and a loss of
+    /// power after the daemon's sync interval (1 s).
+    pub fn durable(mut self) -> Self {
+        self.request.durable = true;
+        self
+    }
+
+    /// Takes the content of a file or a reader for text: it is checked to be UTF-8. A value in memory stays what it is.
+    pub fn text(mut self) -> Self {
+        self.request.codec = Codec::Text;
+        self
+    }
+
+    /// Takes the content of a file or a reader for JSON: it is parsed, in memory, and stored as its canonical text. A value
+    /// in memory stays what it is.
+    pub fn json(mut self) -> Self {
+        self.request.codec = Codec::Json;
+        self
+    }
+
+    /// Sets what is told how many bytes have been taken so far, on another thread for large values.
+    pub fn progress(mut self, progress: impl FnMut(u64) + Send + 'static) -> Self {
+        self.request.progress = Some(Box::new(progress));
+        self
+    }
+}
+
+impl IntoFuture for Add<DataCache> {
+    type Output = Result<Key, Error>;
+    type IntoFuture = Boxed<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.request.perform(self.cache))
+    }
+}
+
+impl Request {
+    /// Checks what can be checked here, makes the value ready, and sends it.
+    pub(crate) async fn perform(mut self, cache: DataCache) -> Result<Key, Error> {
+        let config = &cache.settings().config;
+        let key = self.key.take().or_else(|| config.access_key.clone());
+        key.as_ref().map_or(Ok(()), Key::check)?;
+        let namespace = cache.namespace_name()?;
+        let tags = self.tags(config.tag.clone())?;
+        let expires = self.expire.resolve(Timestamp::now(), config.expire_time);
+        let scope = self.scope()?;
+        let durable = self.durable;
+        let prepared = self.prepare(&cache, key.is_none()).await?;
+        let hash = || prepared.key_hash.as_deref().map(Key::text).expect("it is counted where no key is given");
+        let key = key.unwrap_or_else(hash);
+        let body = WireBody::Inline(Vec::new());
+        let codec = prepared.codec;
+        let addition = Addition { namespace, key: key.clone(), codec, body, expires, tags, scope, durable };
+        send(&cache, addition, prepared).await?;
+        Ok(key)
+    }
+
+    fn tags(&mut self, configured: Option<Tag>) -> Result<Vec<Tag>, Error> {
+        let given = self.tags.drain(..).map(|tag| Tag::new(&tag));
+        let tags = configured.map(Ok).into_iter().chain(given).collect::<Result<Vec<Tag>, _>>()?;
+        Ok(check_tags(tags)?)
+    }
+
+    fn scope(&self) -> Result<Option<u64>, Error> {
+        match self.scope {
+            Some((_, owner)) if owner != std::process::id() => Err(Error::ForeignScope { owner }),
+            scope => Ok(scope.map(|(number, _)| number)),
+        }
+    }
+
+    async fn prepare(self, cache: &DataCache, needs_key: bool) -> Result<Prepared, Error> {
+        let session = cache.session()?;
+        let settings = cache.settings();
+        let connection = session.connect().await?;
+        let inline_max = connection.introduced.inline_max;
+        let order = Order {
+            codec: self.codec,
+            key_hash: needs_key.then_some(settings.config.hash_type),
+            inline_max,
+            store: connection.store().map(Into::into),
+            progress: self.progress,
+        };
+        let is_hidden = order.store.is_none() && settings.transfer == Transfer::Staging;
+        let source = self.source;
+        let prepared = if source.is_slow(inline_max) {
+            off_thread(move || source.prepare(order)).await?
+        } else {
+            source.prepare(order)?
+        };
+        if is_hidden && prepared.length > inline_max {
+            return Err(Error::StoreHidden { store: connection.told_store() });
+        }
+        Ok(prepared)
+    }
+}
+
+/// Sends a prepared value, again and again if need be, as one call.
+async fn send(cache: &DataCache, addition: Addition, prepared: Prepared) -> Result<Added, Error> {
+    let session = cache.session()?;
+    let id = session.next_call();
+    let call = Call::change("add").with_bytes(prepared.length);
+    let transfer = cache.settings().transfer;
+    let prepared = Arc::new(prepared);
+    let attempt = |connection: Arc<Connection>, context: Context| {
+        let sending = Sending { id, context, connection, prepared: Arc::clone(&prepared), transfer };
+        sending.attempt(addition.clone())
+    };
+    session.call(call, attempt).await?
+}
+
+/// One attempt at sending a value.
+struct Sending {
+    id: CallId,
+    context: Context,
+    connection: Arc<Connection>,
+    prepared: Arc<Prepared>,
+    transfer: Transfer,
+}
+
+impl Sending {
+    /// The inner error is one of ours, which no other attempt would mend.
+    async fn attempt(self, addition: Addition) -> Result<Result<Added, Error>, Fault> {
+        match &self.prepared.body {
+            Body::Memory(bytes) if bytes.len() as u64 <= self.connection.introduced.inline_max => {
+                self.add(addition, WireBody::Inline(bytes.to_vec())).await.map(Ok)
+            }
+            Body::Staged(staged, digest) if self.connection.store().is_some_and(|store| staged.is_in(store)) => {
+                let (name, length) = (staged.name.clone(), self.prepared.length);
+                self.add_staged(addition, WireBody::Staged { name, length, digest: *digest }).await.map(Ok)
+            }
+            _ => self.add_in_chunks(addition).await,
+        }
+    }
+
+    async fn add(&self, addition: Addition, body: WireBody) -> Result<Added, Fault> {
+        settle(self.connection.client.add(self.context, self.id, Addition { body, ..addition }).await)
+    }
+
+    /// A file that the daemon does not find means that its store is not the folder we see.
+    async fn add_staged(&self, addition: Addition, body: WireBody) -> Result<Added, Fault> {
+        let answer = self.add(addition, body).await;
+        if let Err(Fault::Refused(WireError::Staged { fault: StagedFault::Missing, .. })) = answer
+            && self.transfer == Transfer::Auto
+        {
+            self.connection.store_is_elsewhere();
+            return Err(Fault::Elsewhere);
+        }
+        answer
+    }
+
+    async fn add_in_chunks(&self, addition: Addition) -> Result<Result<Added, Error>, Fault> {
+        let client = &self.connection.client;
+        let length = self.prepared.length;
+        let upload = settle(client.upload_begin(self.context).await)?;
+        let mut offset = 0;
+        while offset < length {
+            let chunk = match self.chunk(offset).await {
+                Ok(chunk) => chunk,
+                Err(error) => return Ok(Err(error)),
+            };
+            let sent = chunk.len() as u64;
+            settle(client.upload(self.context, upload, offset, Chunk(chunk)).await)?;
+            offset += sent;
+        }
+        self.add(addition, WireBody::Uploaded { upload, length }).await.map(Ok)
+    }
+
+    async fn chunk(&self, offset: u64) -> Result<Vec<u8>, Error> {
+        let most = self.connection.introduced.chunk_max.max(1);
+        let length = usize::try_from((self.prepared.length - offset).min(most)).unwrap_or(usize::MAX);
+        let prepared = Arc::clone(&self.prepared);
+        let read = move || {
+            let fault = |source| Error::System { action: "read a value back to send it", source };
+            prepared.body.piece(offset, length).map_err(fault)
+        };
+        off_thread(read).await
+    }
+}

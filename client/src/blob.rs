@@ -1,0 +1,162 @@
+//! A value that is a file of its own: opened, mapped or read, and checked against its name.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use datacache_proto::layout::blob_path;
+use datacache_proto::types::{Codec, Digest};
+use memmap2::Mmap;
+use rustix::fs::OFlags;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, IoContext};
+use crate::value::{Bytes, Value};
+
+/// A large value whose file is open: in the store, or a private copy where the store is out of reach. Deleting the entry
+/// does not touch it.
+#[derive(Debug)]
+pub(crate) struct Blob {
+    pub(crate) codec: Codec,
+    pub(crate) version: u64,
+    pub(crate) length: u64,
+    pub(crate) digest: Digest,
+    pub(crate) file: File,
+}
+
+/// What came of opening a blob in the store's folder.
+pub(crate) enum Opening {
+    /// It is open.
+    Open(File),
+    /// It is not there: the entry changed since it was looked up, or the folder is another store's.
+    Gone,
+    /// This process may not look into the folder.
+    Closed,
+}
+
+/// Opens the blob `digest` of the store in `store`.
+///
+/// # Errors
+/// Where the system fails, or the file is not as long as it should be.
+pub(crate) fn open(store: &Path, digest: &Digest, length: u64) -> Result<Opening, Error> {
+    let path = blob_path(store, digest);
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+        Ok(file) => file,
+        Err(error) => {
+            return match error.kind() {
+                io::ErrorKind::NotFound => Ok(Opening::Gone),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => Ok(Opening::Closed),
+                _ => Err(error).during("open the value's file", &path),
+            };
+        }
+    };
+    let metadata = file.metadata().during("look at", &path)?;
+    if metadata.is_file() && metadata.len() == length { Ok(Opening::Open(file)) } else { Err(damaged(digest)) }
+}
+
+impl Blob {
+    /// Maps the value.
+    pub(crate) fn map(&self) -> Result<Value, Error> {
+        let map = map(&self.file).map_err(|source| Error::System { action: "map a value's file", source })?;
+        if map.len() as u64 == self.length {
+            Ok(Value::new(self.codec, self.version, Bytes::Mapped(map)))
+        } else {
+            Err(damaged(&self.digest))
+        }
+    }
+
+    /// Reads the value into memory and checks it.
+    pub(crate) fn read(&self) -> Result<Value, Error> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.length).unwrap_or_default());
+        let read = (&self.file).take(self.length + 1).read_to_end(&mut bytes);
+        read.map_err(|source| Error::System { action: "read a value's file", source })?;
+        if bytes.len() as u64 == self.length && sha256(&bytes) == self.digest {
+            Ok(Value::new(self.codec, self.version, Bytes::Owned(bytes)))
+        } else {
+            Err(damaged(&self.digest))
+        }
+    }
+}
+
+/// Returns the SHA-256 of `bytes`.
+pub(crate) fn sha256(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
+
+pub(crate) fn damaged(digest: &Digest) -> Error {
+    Error::Damaged { digest: *digest }
+}
+
+#[expect(unsafe_code, reason = "the language can't know that nobody writes to the file")]
+fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: the bytes of the map must not change while it lives. (1) A blob is complete before it gets its name, and from
+    // then on only linked and unlinked, never written or truncated, which is the store's rule for `blobs/`; unlinking
+    // leaves the map whole. A private copy has no name that anybody could open. (2) The store's folder is the user's alone
+    // (0700), and a process of the same user that breaks the rule could as well write to our memory.
+    unsafe { Mmap::map(file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Store(tempfile::TempDir);
+
+    impl Store {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn put(&self, digest: &Digest, bytes: &[u8]) {
+            let path = blob_path(self.0.path(), digest);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+
+        fn blob(&self, digest: Digest, length: u64) -> Blob {
+            let Opening::Open(file) = open(self.0.path(), &digest, length).unwrap() else { panic!("not open") };
+            Blob { codec: Codec::Bytes, version: 1, length, digest, file }
+        }
+    }
+
+    #[test]
+    fn a_blob_is_mapped_and_outlives_its_deletion() {
+        let store = Store::new();
+        let digest = sha256(b"large");
+        store.put(&digest, b"large");
+        let value = store.blob(digest, 5).map().unwrap();
+        fs::remove_dir_all(store.0.path()).unwrap();
+        assert_eq!(&value[..], b"large");
+    }
+
+    #[test]
+    fn a_blob_that_is_not_there_is_no_error() {
+        let store = Store::new();
+        assert!(matches!(open(store.0.path(), &sha256(b"x"), 1).unwrap(), Opening::Gone));
+    }
+
+    #[test]
+    fn a_blob_of_another_length_or_content_is_damaged() {
+        let store = Store::new();
+        let digest = sha256(b"large");
+        store.put(&digest, b"larger");
+        assert!(matches!(open(store.0.path(), &digest, 5), Err(Error::Damaged { .. })));
+        store.put(&digest, b"LARGE");
+        assert!(matches!(store.blob(digest, 5).read(), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_blob_is_not_followed() {
+        let store = Store::new();
+        let digest = sha256(b"large");
+        store.put(&digest, b"");
+        let path = blob_path(store.0.path(), &digest);
+        fs::remove_file(&path).unwrap();
+        fs::write(store.0.path().join("elsewhere"), b"large").unwrap();
+        std::os::unix::fs::symlink(store.0.path().join("elsewhere"), &path).unwrap();
+        assert!(open(store.0.path(), &digest, 5).is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! One connection to a daemon: who is at its other end, and what was agreed on. It never repeats anything.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use datacache_proto::codec::client_transport;
+use datacache_proto::error::WireError;
+use datacache_proto::layout::STAGING;
+use datacache_proto::process::Process;
+use datacache_proto::service::CacheClient;
+use datacache_proto::types::{Hello, Introduced, Introduction, Welcome};
+use datacache_proto::{BUILD, PROTOCOL};
+use tarpc::client::NewClient;
+use tarpc::context::Context;
+use tokio::net::UnixStream;
+
+use crate::descriptors::Descriptors;
+use crate::error::Error;
+use crate::fault::{Fault, settle};
+use crate::options::{Settings, Transfer};
+
+/// The oldest protocol that this build speaks.
+const PROTOCOL_MIN: u32 = 1;
+
+/// An introduced connection.
+pub(crate) struct Connection {
+    pub(crate) client: CacheClient,
+    pub(crate) socket: PathBuf,
+    pub(crate) welcome: Welcome,
+    pub(crate) introduced: Introduced,
+    descriptors: Descriptors,
+    store: Option<PathBuf>,
+    /// Set when the folder that we see turned out not to be the daemon's store.
+    is_elsewhere: AtomicBool,
+}
+
+/// What came of an attempt to connect.
+pub(crate) enum Attempt {
+    /// A daemon answered.
+    Met(Box<Connection>),
+    /// Nobody listens.
+    Absent,
+    /// Somebody listens who can't answer now.
+    Later,
+}
+
+impl Connection {
+    /// Connects to `socket` and introduces this process and its open `scopes`.
+    ///
+    /// # Errors
+    /// Where trying again is of no use.
+    pub(crate) async fn attempt(
+        settings: &Settings,
+        socket: &Path,
+        scopes: Vec<u64>,
+        deadline: Instant,
+    ) -> Result<Attempt, Error> {
+        let stream = match UnixStream::connect(socket).await {
+            Ok(stream) => stream,
+            Err(error) => return unconnected(socket, error),
+        };
+        check_peer(socket, &stream)?;
+        match Self::introduce(settings, socket, stream, scopes, deadline).await? {
+            Ok(connection) => Ok(Attempt::Met(Box::new(connection))),
+            Err(Fault::Garbled | Fault::Aborted) => Err(Error::Garbled { socket: socket.to_owned() }),
+            Err(Fault::Refused(WireError::Stopping | WireError::Busy { .. })) => Ok(Attempt::Later),
+            Err(Fault::Refused(error)) => Err(error.into()),
+            Err(_) => Ok(Attempt::Later),
+        }
+    }
+
+    async fn introduce(
+        settings: &Settings,
+        socket: &Path,
+        stream: UnixStream,
+        scopes: Vec<u64>,
+        deadline: Instant,
+    ) -> Result<Result<Self, Fault>, Error> {
+        let system = |action| move |source| Error::System { action, source };
+        let process = Process::current().map_err(system("tell which process this is"))?;
+        let descriptors = Descriptors::of(&stream).map_err(io::Error::from);
+        let descriptors = descriptors.map_err(system("get a descriptor for the connection"))?;
+        let client = spawn(stream);
+        let introduction = Introduction { process, scopes };
+        let (welcome, introduced) = match agree(&client, introduction, deadline).await {
+            Ok(agreed) => agreed,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let store = visible_store(settings, &introduced);
+        check_store(settings, socket, store.as_deref())?;
+        let is_elsewhere = AtomicBool::new(false);
+        let socket = socket.to_owned();
+        Ok(Ok(Self { client, socket, welcome, introduced, descriptors, store, is_elsewhere }))
+    }
+
+    /// Returns the store's folder where this process can reach it.
+    pub(crate) fn store(&self) -> Option<&Path> {
+        self.store.as_deref().filter(|_| !self.is_elsewhere.load(Ordering::Relaxed))
+    }
+
+    /// Returns the store's folder as the daemon sees it.
+    pub(crate) fn told_store(&self) -> PathBuf {
+        told(&self.introduced)
+    }
+
+    /// Notes that what looks like the store's folder from here is another one.
+    pub(crate) fn store_is_elsewhere(&self) {
+        tracing::debug!(store = ?self.store, "the folder is not the daemon's store; values travel by socket");
+        self.is_elsewhere.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether the daemon has hung up.
+    pub(crate) fn is_over(&self) -> bool {
+        self.descriptors.is_hung_up()
+    }
+
+    /// Leaves the connection to the parent, see [`crate::fork`].
+    pub(crate) fn abandon(&self) {
+        self.descriptors.close_in_child();
+    }
+}
+
+/// Tells an absent daemon from one that has too many waiting, and from a socket that is out of reach.
+fn unconnected(socket: &Path, error: io::Error) -> Result<Attempt, Error> {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
+            Ok(Attempt::Absent)
+        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted => Ok(Attempt::Later),
+        _ => Err(Error::Connect { socket: socket.to_owned(), source: error }),
+    }
+}
+
+/// Refuses a daemon of another user, which could read and forge what we cache.
+fn check_peer(socket: &Path, stream: &UnixStream) -> Result<(), Error> {
+    let peer = stream.peer_cred().map_err(|source| Error::Connect { socket: socket.to_owned(), source })?;
+    let own = rustix::process::getuid().as_raw();
+    if peer.uid() == own { Ok(()) } else { Err(Error::Foreign { socket: socket.to_owned(), owner: peer.uid() }) }
+}
+
+/// Puts the connection on a task of its own; it ends when the daemon hangs up or the client is dropped.
+fn spawn(stream: UnixStream) -> CacheClient {
+    let NewClient { client, dispatch } = CacheClient::new(tarpc::client::Config::default(), client_transport(stream));
+    tokio::spawn(async move {
+        if let Err(error) = dispatch.await {
+            tracing::debug!(%error, "the connection to the daemon broke off");
+        }
+    });
+    client
+}
+
+async fn agree(
+    client: &CacheClient,
+    introduction: Introduction,
+    deadline: Instant,
+) -> Result<(Welcome, Introduced), Fault> {
+    let hello = Hello { protocol_min: PROTOCOL_MIN, protocol_max: PROTOCOL, build: BUILD.to_owned() };
+    let welcome = settle(client.hello(until(deadline), hello).await)?;
+    if !(PROTOCOL_MIN..=PROTOCOL).contains(&welcome.protocol) {
+        let Welcome { protocol, build } = welcome;
+        return Err(Fault::Refused(WireError::Version { min: protocol, max: protocol, build }));
+    }
+    let introduced = settle(client.introduce(until(deadline), introduction).await)?;
+    Ok((welcome, introduced))
+}
+
+/// Returns the context of a call that has to be answered by `deadline`.
+pub(crate) fn until(deadline: Instant) -> Context {
+    let mut context = tarpc::context::current();
+    context.deadline = deadline;
+    context
+}
+
+/// Finds the store's folder as this process sees it: where the daemon says, else behind the link beside the socket.
+fn visible_store(settings: &Settings, introduced: &Introduced) -> Option<PathBuf> {
+    if settings.transfer == Transfer::Chunks {
+        return None;
+    }
+    let linked = std::fs::canonicalize(&settings.paths.store_link).ok();
+    let found = [Some(told(introduced)), linked].into_iter().flatten().find(|folder| is_ours(&folder.join(STAGING)));
+    if found.is_none() {
+        tracing::debug!("the store's folder can't be reached; values travel by socket");
+    }
+    found
+}
+
+fn told(introduced: &Introduced) -> PathBuf {
+    OsStr::from_bytes(&introduced.store).into()
+}
+
+fn is_ours(folder: &Path) -> bool {
+    let own = rustix::process::getuid().as_raw();
+    std::fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_dir() && folder.uid() == own)
+}
+
+/// Refuses a daemon that serves another store than the one the caller named along with the socket.
+fn check_store(settings: &Settings, socket: &Path, actual: Option<&Path>) -> Result<(), Error> {
+    let (true, Some(actual)) = (settings.named.dir, actual) else {
+        return Ok(());
+    };
+    let expected = &settings.paths.store;
+    let identity = |folder: &Path| std::fs::metadata(folder).map(|folder| (folder.dev(), folder.ino())).ok();
+    if identity(expected) == identity(actual) {
+        return Ok(());
+    }
+    Err(Error::WrongStore { socket: socket.to_owned(), expected: expected.clone(), actual: actual.to_owned() })
+}

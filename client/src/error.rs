@@ -1,0 +1,344 @@
+//! What can go wrong at the client's edge: one enum, and predicates for those who only want to know what to do next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use datacache_proto::error::WireError;
+use datacache_proto::json::JsonError;
+use datacache_proto::key::{KeyError, NamespaceError, TagError};
+use datacache_proto::paths::PathsError;
+use datacache_proto::types::{Codec, Digest};
+
+use crate::config::ConfigError;
+
+/// Why a call of the cache did not do what it was asked.
+///
+/// The message says what and what to do; what the system or the daemon reported is in
+/// [`source`](std::error::Error::source), and not repeated in the message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No daemon runs, and none was to be started.
+    #[error("no daemon listens at `{}`; start one with `datacache daemon`, or let the client start it", .socket.display())]
+    NoDaemon {
+        /// Where one would listen.
+        socket: PathBuf,
+    },
+    /// The daemon's program could not be run.
+    #[error("can't run `{}` to start the daemon; install `datacache`, or set DATACACHE_PROGRAM to where it is", .program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The daemon was started and ended before it could be reached.
+    #[error("the daemon that `{} daemon` started ended at once ({status}): {last_line}", .program.display())]
+    StartFailed {
+        /// The program.
+        program: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last line of the daemon's log, or where to look.
+        last_line: String,
+    },
+    /// Nobody answered at the socket in time.
+    #[error("no daemon was ready at `{}` within {waited:.1?}; see `{}`", .socket.display(), .log.display())]
+    NotReady {
+        /// Where one should listen.
+        socket: PathBuf,
+        /// How long we waited.
+        waited: Duration,
+        /// Where a started daemon writes its log.
+        log: PathBuf,
+    },
+    /// The socket could not be reached for another reason than that nobody listens there.
+    #[error("can't connect to the daemon at `{}`", .socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket belongs to somebody else's process.
+    #[error("user {owner} serves the socket `{}`, which is not you; name another one with --socket or DATACACHE_SOCKET", .socket.display())]
+    Foreign {
+        /// The socket.
+        socket: PathBuf,
+        /// The uid at its other end.
+        owner: u32,
+    },
+    /// The daemon at the socket serves another store than the one that was named.
+    #[error("the daemon at `{}` serves the store `{}`, not `{}`; name its own socket or none", .socket.display(), .actual.display(), .expected.display())]
+    WrongStore {
+        /// The socket.
+        socket: PathBuf,
+        /// The store that was named.
+        expected: PathBuf,
+        /// The store that the daemon serves.
+        actual: PathBuf,
+    },
+    /// Large values were to travel as files only, and the store's folder can't be reached.
+    #[error("the store's folder `{}` can't be reached from here; let large values travel in chunks", .store.display())]
+    StoreHidden {
+        /// The folder, as the daemon sees it.
+        store: PathBuf,
+    },
+    /// A large value was replaced again and again while it was being opened.
+    #[error("the value was replaced {looks} times while it was being opened; try again")]
+    Restless {
+        /// How often it was looked up.
+        looks: u32,
+    },
+    /// What listens at the socket does not speak our language.
+    #[error("what listens at `{}` does not speak the protocol of datacache", .socket.display())]
+    Garbled {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The connection broke off again and again.
+    #[error("the connection to the daemon broke off {times} times during `{verb}`; see the daemon's log")]
+    Lost {
+        /// The call.
+        verb: &'static str,
+        /// How often.
+        times: u32,
+    },
+    /// The daemon gave no answer in time to a call that changes nothing.
+    #[error("the daemon did not answer `{verb}` within {waited:.1?}; it may be busy, try again")]
+    Late {
+        /// The call.
+        verb: &'static str,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// A call that changes something was sent, and no answer came: it may have been done or not.
+    #[error(
+        "outcome unknown: the daemon was asked to `{verb}` and did not answer; look whether it is done before you repeat it"
+    )]
+    UnknownOutcome {
+        /// The call.
+        verb: &'static str,
+        /// Why no answer came, where it was not the deadline.
+        source: Option<Box<Self>>,
+    },
+    /// The daemon gave a call up without saying why.
+    #[error("the daemon gave up `{verb}`; see its log")]
+    Aborted {
+        /// The call.
+        verb: &'static str,
+    },
+    /// The daemon refused a call, and says why.
+    #[error(transparent)]
+    Refused(#[from] WireError),
+    /// The key can't name an entry.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A tag, or the number of them, is out of bounds.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// The namespace's name is out of bounds.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// A value has no JSON text, or a text is not the JSON that was asked for.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The places of store and socket can't be told.
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    /// What was to be added as text is not UTF-8.
+    #[error("not valid UTF-8 from byte {valid_up_to} on; add it as bytes")]
+    NotText {
+        /// How many bytes at the beginning are valid.
+        valid_up_to: u64,
+    },
+    /// The value is of another type than the one asked for.
+    #[error("the value is {found}, it was read as {expected}; read it as what it is")]
+    WrongType {
+        /// What was asked for.
+        expected: Codec,
+        /// What the value is.
+        found: Codec,
+    },
+    /// The bytes of a value are not those that were added.
+    #[error("the value {digest} is damaged; `datacache verify --repair` removes it")]
+    Damaged {
+        /// The SHA-256 that it should have.
+        digest: Digest,
+    },
+    /// The scope belongs to another process.
+    #[error("the scope was opened by process {owner}; a forked child has to open its own")]
+    ForeignScope {
+        /// The process that opened it.
+        owner: u32,
+    },
+    /// A call of the asynchronous client was made outside of a runtime.
+    #[error("not within a tokio runtime; use `blocking::DataCache`")]
+    NoRuntime,
+    /// The system failed to do something.
+    #[error("can't {action} `{}`", .path.display())]
+    Io {
+        /// What was to be done, as a verb.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A reader that was handed in failed.
+    #[error("can't read the value that is to be added")]
+    Source {
+        /// What it said.
+        source: io::Error,
+    },
+    /// The system failed to give what the client runs on: a thread, a random number, the process's own name.
+    #[error("can't {action}")]
+    System {
+        /// What was to be done, as a verb.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Tells whether no daemon could be reached or started, or none gave an answer to a call that changes nothing.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(
+            self,
+            Self::NoDaemon { .. }
+                | Self::Spawn { .. }
+                | Self::StartFailed { .. }
+                | Self::NotReady { .. }
+                | Self::Connect { .. }
+                | Self::Lost { .. }
+                | Self::Late { .. }
+                | Self::Refused(WireError::Stopping)
+        )
+    }
+
+    /// Tells whether the call was understood and turned down: by the daemon, or by us because of who the daemon is.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Refused(error) => *error != WireError::Stopping,
+            Self::Foreign { .. } | Self::WrongStore { .. } | Self::ForeignScope { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Tells whether the filesystem of the store, or of a file that was to be written, is full.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            Self::Refused(error) => *error == WireError::NoSpace,
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
+    /// Tells whether the value is larger than any that is taken.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Refused(WireError::TooLarge { .. }))
+    }
+
+    /// Tells whether a value was read as another type than its own.
+    #[must_use]
+    pub fn is_wrong_type(&self) -> bool {
+        matches!(self, Self::WrongType { .. })
+    }
+
+    /// Tells whether client and daemon have no protocol in common.
+    #[must_use]
+    pub fn is_version_mismatch(&self) -> bool {
+        matches!(self, Self::Refused(WireError::Version { .. }))
+    }
+
+    /// Tells whether a change was asked for and it is not known whether it was made.
+    #[must_use]
+    pub fn is_unknown_outcome(&self) -> bool {
+        matches!(self, Self::UnknownOutcome { .. })
+    }
+
+    /// Tells whether the caller gave something that can't be right, whatever daemon and store.
+    #[must_use]
+    pub fn is_invalid_input(&self) -> bool {
+        match self {
+            Self::Key(_) | Self::Tag(_) | Self::Namespace(_) | Self::Config(_) | Self::Paths(_) => true,
+            Self::Json(_) | Self::NotText { .. } => true,
+            Self::Refused(error) => matches!(
+                error,
+                WireError::Key(_)
+                    | WireError::Tag(_)
+                    | WireError::Namespace(_)
+                    | WireError::NotText { .. }
+                    | WireError::OutOfRange { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// Makes of an [`io::Error`] one that says what was to be done to which file.
+pub(crate) trait IoContext<T> {
+    /// Names the action, as a verb, and the file.
+    fn during(self, action: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> IoContext<T> for Result<T, E> {
+    fn during(self, action: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|error| Error::Io { action, path: path.to_owned(), source: error.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    fn io_error(kind: io::ErrorKind) -> Error {
+        Err::<(), _>(io::Error::from(kind)).during("write", Path::new("/x")).unwrap_err()
+    }
+
+    #[test]
+    fn a_message_does_not_repeat_its_source() {
+        let error = io_error(io::ErrorKind::PermissionDenied);
+        assert_eq!(error.to_string(), "can't write `/x`");
+        assert_eq!(error.source().unwrap().to_string(), "permission denied");
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_not_taken_for_a_daemon_that_is_away() {
+        let away = Error::NoDaemon { socket: "/s".into() };
+        assert!(away.is_unavailable());
+        let unknown = Error::UnknownOutcome { verb: "add", source: Some(Box::new(away)) };
+        assert!(unknown.is_unknown_outcome() && !unknown.is_unavailable());
+        assert_eq!(
+            unknown.source().unwrap().to_string(),
+            "no daemon listens at `/s`; start one with `datacache daemon`, or let the client start it"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_told_wherever_it_shows() {
+        assert!(io_error(io::ErrorKind::StorageFull).is_no_space());
+        assert!(Error::from(WireError::NoSpace).is_no_space());
+        assert!(!io_error(io::ErrorKind::NotFound).is_no_space());
+    }
+
+    #[test]
+    fn bad_input_is_told_whoever_noticed_it() {
+        assert!(Error::from(KeyError::Empty).is_invalid_input());
+        assert!(Error::from(WireError::Key(KeyError::Empty)).is_invalid_input());
+        assert!(!Error::from(WireError::NoSpace).is_invalid_input());
+    }
+}

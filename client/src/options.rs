@@ -1,0 +1,243 @@
+//! How a cache is opened: which store, whose daemon, and how patient we are.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use datacache_proto::key::{DEFAULT_NAMESPACE, check_namespace};
+use datacache_proto::paths::{Overrides, Paths};
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// Names the program that is run to start a daemon.
+pub const PROGRAM_VARIABLE: &str = "DATACACHE_PROGRAM";
+/// The program that is run where nothing names one, looked up on `PATH`.
+const PROGRAM: &str = "datacache";
+/// The time to reach or start a daemon.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time for one call, before what its size adds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to open a cache. What is not set comes from the environment, then from defaults.
+///
+/// # Examples
+/// ```no_run
+/// use datacache_client::{Options, blocking::DataCache};
+///
+/// let cache = DataCache::open(Options::new().namespace("thumbnails"))?;
+/// # Ok::<(), datacache_client::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    namespace: Option<String>,
+    dir: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    start: bool,
+    program: Option<PathBuf>,
+    connect_timeout: Duration,
+    call_timeout: Duration,
+    transfer: Transfer,
+    mapped: bool,
+    config: Config,
+}
+
+/// How values above the daemon's `inline_max` (32 KiB) travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transfer {
+    /// By file where the store's folder can be reached, else in chunks.
+    #[default]
+    Auto,
+    /// By file only; an error where the store's folder can't be reached.
+    Staging,
+    /// In chunks over the socket only.
+    Chunks,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options {
+    /// Returns the options of the user's own cache.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            namespace: None,
+            dir: None,
+            socket: None,
+            start: true,
+            program: None,
+            connect_timeout: CONNECT_TIMEOUT,
+            call_timeout: CALL_TIMEOUT,
+            transfer: Transfer::Auto,
+            mapped: true,
+            config: Config::default(),
+        }
+    }
+
+    /// Selects a namespace. Default: [`Config::cache_dir`] where that is a name, else `default`.
+    #[must_use]
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// Selects a store by its folder. Default: [`Config::cache_dir`] where that is a path, else `DATACACHE_DIR`, else the
+    /// user's own, `~/.cache/datacache`.
+    #[must_use]
+    pub fn dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.dir = Some(folder.into());
+        self
+    }
+
+    /// Selects the daemon's socket. Default: `DATACACHE_SOCKET`, else a name that belongs to the store.
+    #[must_use]
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.socket = Some(path.into());
+        self
+    }
+
+    /// Says whether a daemon is started where none runs. Default: yes.
+    #[must_use]
+    pub fn start(mut self, start: bool) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Names the program that is run, as `PROGRAM daemon`, to start one. Default: `DATACACHE_PROGRAM`, else `datacache` on
+    /// `PATH`.
+    #[must_use]
+    pub fn daemon_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
+    /// Says how long reaching or starting a daemon may take. Default: 10 s. A daemon that we started and that is still
+    /// busy with recovery gets longer.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Says how long a call may take. Default: 10 s. Large values get more by their size, and calls that walk over the store
+    /// get hours.
+    #[must_use]
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
+    /// Says how large values travel. Default: [`Transfer::Auto`].
+    #[must_use]
+    pub fn transfer(mut self, transfer: Transfer) -> Self {
+        self.transfer = transfer;
+        self
+    }
+
+    /// Says whether `get` maps large values (default) or reads them into memory.
+    ///
+    /// A map costs nothing until it is looked at. But where the disk fails under it, the system ends the process (SIGBUS),
+    /// while a read returns an error.
+    #[must_use]
+    pub fn mapped(mut self, mapped: bool) -> Self {
+        self.mapped = mapped;
+        self
+    }
+
+    /// Sets what applies to every `add`.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Finds the places and checks the names.
+    pub(crate) fn resolve(self) -> Result<(Settings, String), Error> {
+        let namespace = self.namespace.as_deref().or(self.config.namespace()).unwrap_or(DEFAULT_NAMESPACE).to_owned();
+        check_namespace(&namespace)?;
+        let dir = self.dir.or_else(|| self.config.store().map(Path::to_owned));
+        let named = Named { dir: dir.is_some(), socket: self.socket.is_some() };
+        let paths = Paths::resolve(&Overrides { dir, socket: self.socket })?;
+        let settings = Settings {
+            paths,
+            named,
+            start: self.start,
+            program: program(self.program),
+            connect_timeout: self.connect_timeout,
+            call_timeout: self.call_timeout,
+            transfer: self.transfer,
+            mapped: self.mapped,
+            config: self.config,
+        };
+        Ok((settings, namespace))
+    }
+}
+
+fn program(given: Option<PathBuf>) -> PathBuf {
+    let from_environment = || std::env::var_os(PROGRAM_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    given.or_else(from_environment).unwrap_or_else(|| PROGRAM.into())
+}
+
+/// Options with every question answered; the same for all clones of a cache.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) paths: Paths,
+    pub(crate) named: Named,
+    pub(crate) start: bool,
+    pub(crate) program: PathBuf,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) call_timeout: Duration,
+    pub(crate) transfer: Transfer,
+    pub(crate) mapped: bool,
+    pub(crate) config: Config,
+}
+
+/// Which places the caller named; a started daemon is told these, and finds the others as we did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) dir: bool,
+    pub(crate) socket: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed() -> Options {
+        Options::new().dir("/stores/one").socket("/r/sock")
+    }
+
+    fn configured(folder: &str) -> Config {
+        Config { cache_dir: Some(folder.into()), ..Config::default() }
+    }
+
+    #[test]
+    fn the_namespace_is_the_named_one_then_the_configured_then_the_default() {
+        let namespace = |options: Options| options.resolve().unwrap().1;
+        assert_eq!(namespace(placed()), "default");
+        assert_eq!(namespace(placed().config(configured("oteapi"))), "oteapi");
+        assert_eq!(namespace(placed().config(configured("oteapi")).namespace("mine")), "mine");
+    }
+
+    #[test]
+    fn a_configured_path_selects_a_store_unless_one_is_named() {
+        let store = |options: Options| options.socket("/r/sock").resolve().unwrap().0.paths.store;
+        assert_eq!(store(Options::new().config(configured("/data/own"))), Path::new("/data/own"));
+        assert_eq!(store(placed().config(configured("/data/own"))), Path::new("/stores/one"));
+    }
+
+    #[test]
+    fn a_namespace_without_a_name_is_refused_at_once() {
+        assert!(placed().namespace("").resolve().unwrap_err().is_invalid_input());
+    }
+
+    #[test]
+    fn what_was_named_is_remembered_for_the_daemon() {
+        let named = |options: Options| options.resolve().unwrap().0.named;
+        assert_eq!(named(placed()), Named { dir: true, socket: true });
+        assert_eq!(named(Options::new().dir("/stores/one")), Named { dir: true, socket: false });
+    }
+}

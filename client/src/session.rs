@@ -1,0 +1,113 @@
+//! What a process has open: its connection to the daemon, made anew when it breaks, the number of its next call, and
+//! its scopes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
+
+use datacache_proto::types::CallId;
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::fork::Inherited;
+use crate::options::Settings;
+use crate::random::random;
+use crate::scopes::Scopes;
+use crate::start::{Effort, reach};
+
+/// The most calls of a process that are under way at once; more wait here. It stays below the daemon's limit for a
+/// connection (64), and below the number of replies that it keeps for a client (128), which repeated calls rely on.
+const CALLS_AT_ONCE: usize = 60;
+
+/// A process's dealings with the daemon.
+pub(crate) struct Session {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) scopes: Scopes,
+    pub(crate) permits: Semaphore,
+    /// Names this process in its calls.
+    client: u64,
+    /// Counts the changing calls.
+    calls: AtomicU64,
+    connection: RwLock<Option<Arc<Connection>>>,
+    /// Held while one task connects; the others wait for its connection.
+    connecting: Mutex<()>,
+}
+
+impl Session {
+    pub(crate) fn new(settings: Arc<Settings>) -> Self {
+        Self {
+            settings,
+            scopes: Scopes::default(),
+            permits: Semaphore::new(CALLS_AT_ONCE),
+            client: random(),
+            calls: AtomicU64::new(0),
+            connection: RwLock::new(None),
+            connecting: Mutex::new(()),
+        }
+    }
+
+    /// Names a call that changes something, and all repetitions of it.
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId { client: self.client, number: self.calls.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
+    /// Returns the connection, and makes one where there is none.
+    ///
+    /// # Errors
+    /// Where no daemon could be reached with this effort.
+    pub(crate) async fn connection(&self, effort: Effort) -> Result<Arc<Connection>, Error> {
+        if let Some(connection) = self.live() {
+            return Ok(connection);
+        }
+        let _turn = self.connecting.lock().await;
+        if let Some(connection) = self.live() {
+            return Ok(connection);
+        }
+        let connection = Arc::new(reach(&self.settings, effort, &self.scopes).await?);
+        self.put(Some(Arc::clone(&connection)));
+        self.release_ended(&connection).await;
+        Ok(connection)
+    }
+
+    /// Returns the connection, and makes one with the effort that the options allow.
+    ///
+    /// # Errors
+    /// Those of [`Session::connection`].
+    pub(crate) async fn connect(&self) -> Result<Arc<Connection>, Error> {
+        self.connection(if self.settings.start { Effort::Starting } else { Effort::Once }).await
+    }
+
+    /// Forgets a connection that is of no further use, unless another one has taken its place.
+    pub(crate) fn lose(&self, lost: &Arc<Connection>) {
+        let mut connection = self.connection.write().unwrap_or_else(PoisonError::into_inner);
+        if connection.as_ref().is_some_and(|current| Arc::ptr_eq(current, lost)) {
+            *connection = None;
+        }
+    }
+
+    fn live(&self) -> Option<Arc<Connection>> {
+        let connection = self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        if !connection.is_over() {
+            return Some(connection);
+        }
+        self.lose(&connection);
+        None
+    }
+
+    fn put(&self, connection: Option<Arc<Connection>>) {
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
+    }
+}
+
+impl Inherited for Arc<Session> {
+    /// Another thread may have held the lock at the fork; then nobody will ever open it, and the descriptors stay.
+    fn abandon(&self) {
+        match self.connection.try_read() {
+            Ok(connection) => connection.iter().for_each(|connection| connection.abandon()),
+            Err(TryLockError::Poisoned(connection)) => {
+                connection.get_ref().iter().for_each(|connection| connection.abandon());
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Running the daemon's program so that it inherits nothing: not our environment, folder, session or descriptors.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+
+use datacache_proto::layout::DAEMON_LOG;
+
+use crate::error::{Error, IoContext};
+use crate::options::Settings;
+
+/// The variables that a daemon is started with, and the beginnings of names of more.
+const KEPT_VARIABLES: [&str; 4] = ["HOME", "PATH", "USER", "LANG"];
+const KEPT_PREFIXES: [&str; 2] = ["XDG_", "DATACACHE_"];
+/// A log longer than this, in bytes, is put aside before a daemon is started.
+const LOG_MAX: u64 = 1 << 20;
+/// How much of the log's end is looked at for its last line, in bytes.
+const TAIL: u64 = 4_096;
+
+/// Daemons that this process started: they are its children, and stay zombies when they end until they are waited for.
+static STARTED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// A daemon that we started and that has not answered yet.
+pub(crate) struct Spawned {
+    program: PathBuf,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+/// Starts a daemon: `PROGRAM daemon --detached`, with the places that the caller named.
+///
+/// # Errors
+/// Where the program can't be run, or the store's folder can't be made.
+pub(crate) fn spawn(settings: &Settings) -> Result<Spawned, Error> {
+    wait_for_ended();
+    let store = &settings.paths.store;
+    DirBuilder::new().recursive(true).mode(0o700).create(store).during("create the store's folder", store)?;
+    let path = store.join(DAEMON_LOG);
+    let log = open_log(&path)?;
+    let also = log.try_clone().during("open", &path)?;
+    let program = absolute(&settings.program);
+    let mut command = Command::new(&program);
+    command.arg("daemon").arg("--detached").args(places(settings));
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_kept(name)));
+    command.current_dir("/").stdin(Stdio::null()).stdout(log).stderr(also);
+    let child = command.spawn().map_err(|source| Error::Spawn { program: program.clone(), source })?;
+    tracing::debug!(program = %program.display(), pid = child.id(), "started a daemon");
+    Ok(Spawned { program, log: path, child: Some(child) })
+}
+
+impl Spawned {
+    /// Returns why it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<Error> {
+        let status = self.child.as_mut()?.try_wait().ok().flatten()?;
+        Some(self.failure(status))
+    }
+
+    fn failure(&self, status: ExitStatus) -> Error {
+        let last_line = last_line(&self.log).unwrap_or_else(|| format!("see `{}`", self.log.display()));
+        Error::StartFailed { program: self.program.clone(), status, last_line }
+    }
+}
+
+impl Drop for Spawned {
+    /// The daemon goes on without us.
+    fn drop(&mut self) {
+        if let (Some(child), Ok(mut started)) = (self.child.take(), STARTED.try_lock()) {
+            started.push(child);
+        }
+    }
+}
+
+/// Takes the end of those that have ended. In a forked child none of them is ours, which `try_wait` tells.
+fn wait_for_ended() {
+    if let Ok(mut started) = STARTED.try_lock() {
+        started.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}
+
+/// A name without a slash is looked up on `PATH`; any other starts from our folder, which is not the daemon's.
+fn absolute(program: &Path) -> PathBuf {
+    match program.components().count() {
+        0 | 1 => program.to_owned(),
+        _ => std::path::absolute(program).unwrap_or_else(|_| program.to_owned()),
+    }
+}
+
+fn places(settings: &Settings) -> Vec<OsString> {
+    let mut arguments = Vec::new();
+    if settings.named.dir {
+        arguments.extend(["--dir".into(), settings.paths.store.clone().into_os_string()]);
+    }
+    if settings.named.socket {
+        arguments.extend(["--socket".into(), settings.paths.socket.clone().into_os_string()]);
+    }
+    arguments
+}
+
+fn is_kept(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    KEPT_VARIABLES.contains(&&*name) || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Opens the log to be appended to. A long one makes room for a new one and is kept until the next time.
+fn open_log(path: &Path) -> Result<File, Error> {
+    if path.metadata().is_ok_and(|log| log.len() > LOG_MAX) {
+        let aside = path.with_extension("log.old");
+        std::fs::rename(path, &aside).during("put aside", path)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).during("open", path)
+}
+
+/// Returns the last line of a log that is not empty.
+fn last_line(path: &Path) -> Option<String> {
+    let tail = tail(path).ok()?;
+    let tail = String::from_utf8_lossy(&tail).into_owned();
+    tail.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut log = File::open(path)?;
+    let length = log.metadata()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    log.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_what_a_daemon_needs_is_kept_of_the_environment() {
+        for kept in ["HOME", "PATH", "XDG_RUNTIME_DIR", "DATACACHE_DIR", "LANG"] {
+            assert!(is_kept(OsStr::new(kept)), "{kept}");
+        }
+        for dropped in ["LD_PRELOAD", "PYTHONPATH", "RUST_LOG", "AWS_SECRET_ACCESS_KEY", "HOMER", "PATHS"] {
+            assert!(!is_kept(OsStr::new(dropped)), "{dropped}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_is_told_the_places_that_were_named_and_no_others() {
+        let told = |options: Options| places(&options.resolve().unwrap().0);
+        assert_eq!(told(Options::new().dir("/s/one").socket("/r/sock")), ["--dir", "/s/one", "--socket", "/r/sock"]);
+        assert_eq!(told(Options::new().dir("/s/one")), ["--dir", "/s/one"]);
+    }
+
+    #[test]
+    fn a_program_named_by_a_path_does_not_depend_on_the_folder_it_is_started_in() {
+        assert_eq!(absolute(Path::new("datacache")), Path::new("datacache"));
+        assert!(absolute(Path::new("target/datacache")).is_absolute());
+    }
+
+    #[test]
+    fn the_log_is_the_users_alone_and_a_long_one_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(DAEMON_LOG);
+        let log = open_log(&path).unwrap();
+        assert_eq!(log.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        log.set_len(LOG_MAX + 1).unwrap();
+        assert_eq!(open_log(&path).unwrap().metadata().unwrap().len(), 0);
+        assert_eq!(folder.path().join("daemon.log.old").metadata().unwrap().len(), LOG_MAX + 1);
+    }
+
+    #[test]
+    fn the_last_line_of_a_log_is_found_at_the_end_of_much_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        assert_eq!(last_line(&path), None);
+        std::fs::write(&path, format!("{}\nERROR the store is in use\n\n", "x".repeat(10_000))).unwrap();
+        assert_eq!(last_line(&path).as_deref(), Some("ERROR the store is in use"));
+    }
+}

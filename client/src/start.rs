@@ -1,0 +1,133 @@
+//! Reaching a daemon: at its socket, at the one its store points to, or by starting one, once for all who wait.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use datacache_proto::layout::{DAEMON_LOG, LOCK, SOCKET_LINK};
+
+use crate::connection::{Attempt, Connection};
+use crate::error::{Error, IoContext};
+use crate::options::Settings;
+use crate::pause::Pause;
+use crate::scopes::Scopes;
+use crate::spawn::{Spawned, spawn};
+
+/// Held by the process that starts a daemon; beside the socket.
+const START_LOCK: &str = "start.lock";
+/// A daemon that we started and that still runs may be at its recovery for this long on top of the timeout.
+const RECOVERY: Duration = Duration::from_secs(120);
+
+/// How hard to try to reach a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Look once whether one is there.
+    Once,
+    /// Wait for one that somebody else starts.
+    Patient,
+    /// Start one.
+    Starting,
+}
+
+/// Connects to the daemon.
+///
+/// # Errors
+/// Where there is none after this effort, or the one that is there is none for us.
+pub(crate) async fn reach(settings: &Settings, effort: Effort, scopes: &Scopes) -> Result<Connection, Error> {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Err(Error::NoRuntime);
+    }
+    let begun = Instant::now();
+    let mut starter = Starter { settings, lock: None, daemon: None };
+    let mut pause = Pause::new();
+    loop {
+        let deadline = begun + settings.connect_timeout + starter.extension();
+        match attempt(settings, scopes, deadline).await? {
+            Attempt::Met(connection) => return Ok(*connection),
+            Attempt::Absent if effort == Effort::Once => {
+                return Err(Error::NoDaemon { socket: settings.paths.socket.clone() });
+            }
+            Attempt::Absent if effort == Effort::Starting => starter.go_on()?,
+            Attempt::Absent | Attempt::Later => {}
+        }
+        if Instant::now() >= deadline {
+            return Err(not_ready(settings, begun.elapsed()));
+        }
+        pause.wait(deadline).await;
+    }
+}
+
+fn not_ready(settings: &Settings, waited: Duration) -> Error {
+    let Settings { paths, .. } = settings;
+    Error::NotReady { socket: paths.socket.clone(), waited, log: paths.store.join(DAEMON_LOG) }
+}
+
+/// Tries the socket, then the one of the daemon that has the store: it may listen elsewhere, as its environment had it.
+async fn attempt(settings: &Settings, scopes: &Scopes, deadline: Instant) -> Result<Attempt, Error> {
+    let first = Connection::attempt(settings, &settings.paths.socket, scopes.to_renew(), deadline).await?;
+    let Some(other) = other_socket(settings).filter(|_| matches!(first, Attempt::Absent)) else {
+        return Ok(first);
+    };
+    Connection::attempt(settings, &other, scopes.to_renew(), deadline).await
+}
+
+fn other_socket(settings: &Settings) -> Option<PathBuf> {
+    if settings.named.socket {
+        return None;
+    }
+    let socket = std::fs::read_link(settings.paths.store.join(SOCKET_LINK)).ok()?;
+    (socket.is_absolute() && socket != settings.paths.socket).then_some(socket)
+}
+
+/// One process's part in starting a daemon.
+struct Starter<'s> {
+    settings: &'s Settings,
+    /// Held from before the last look for a daemon until it answers, so that only one is started.
+    lock: Option<File>,
+    daemon: Option<Spawned>,
+}
+
+impl Starter<'_> {
+    /// Does what comes next; called whenever nobody listens.
+    fn go_on(&mut self) -> Result<(), Error> {
+        match (&self.lock, &mut self.daemon) {
+            // IMPORTANT: no daemon is started in the step that got the lock. The one who had it may have started one, so
+            // the caller looks once more.
+            (None, _) => self.lock = self.try_lock()?,
+            (Some(_), None) => self.daemon = Some(spawn(self.settings)?),
+            (Some(_), Some(daemon)) => {
+                if let Some(ended) = daemon.ended() {
+                    self.daemon = None;
+                    self.check_owner(ended)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn try_lock(&self) -> Result<Option<File>, Error> {
+        let folder = self.settings.paths.socket.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).during("create the socket's folder", folder)?;
+        let path = folder.join(START_LOCK);
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = opened.during("open", &path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).during("lock", &path),
+        }
+    }
+
+    /// Our daemon ended. That is an error, unless another one has the store: one that is starting or stopping, which
+    /// is waited for.
+    fn check_owner(&self, ended: Error) -> Result<(), Error> {
+        let lock = File::open(self.settings.paths.store.join(LOCK));
+        let is_owned = lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        if is_owned { Ok(()) } else { Err(ended) }
+    }
+
+    fn extension(&self) -> Duration {
+        if self.daemon.is_some() { RECOVERY } else { Duration::ZERO }
+    }
+}
