@@ -10,7 +10,8 @@ const SEED: u64 = u64::from_le_bytes(*b"recent 1");
 /// Keys up to this length are hashed in one go: setting up a streaming hash costs more than they do.
 const SHORT: usize = 252;
 
-/// The hash of a namespace and a key: xxh3 with a fixed seed over the namespace (32 bits, little-endian) and the encoded key.
+/// The hash of a namespace and a key: xxh3 with a fixed seed over the namespace (32 bits, little-endian) and the
+/// encoded key.
 ///
 /// The place comes from the lower bits and the tag from the upper 32, so that keys which share a place still differ in
 /// their tags. It has to avalanche fully: a weaker hash cost 12 slots a miss at half load instead of 2.5.

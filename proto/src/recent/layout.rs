@@ -63,9 +63,9 @@ const _: () = assert!(VIEW_AT + LINE_PAIR <= TABLES, "the view and its lines fit
 
 /// Returns how many slots of a table of `slots` are looked at before a probe gives up: one more than half.
 ///
-/// A table that is rotated when it is half full has no longer run of used slots, so this bound never hides a key. It is for a reader
-/// whose table is cleared and filled again under its hands, and it is the writer's bound too, so that nothing is
-/// published where nobody looks.
+/// A table that is rotated when it is half full has no longer run of used slots, so this bound never hides a key. It
+/// is for a reader whose table is cleared and filled again under its hands, and it is the writer's bound too, so that
+/// nothing is published where nobody looks.
 pub(super) const fn probe_limit(slots: usize) -> usize {
     if slots < 2 { slots } else { slots / 2 + 1 }
 }

@@ -1,22 +1,25 @@
 //! `recent`: the shared index over the log, and the protocol by which readers of other processes trust it.
 //!
-//! One process (the daemon) writes, any number read, and nobody waits. What is agreed on here is what the words mean and in
-//! which order they are touched; who maps the file, reads a segment or asks LMDB is no business of this module.
+//! One process (the daemon) writes, any number read, and nobody waits. What is agreed on here is what the words mean
+//! and in which order they are touched; who maps the file, reads a segment or asks LMDB is no business of this
+//! module.
 //!
 //! # The pieces
-//! Two tables say where in the log a key's newest operation is. Segment n of the log is indexed by table n mod 2. One word,
-//! the [`View`], says which segments are to be looked at; it only grows, and only the daemon's runtime thread stores it.
+//! Two tables say where in the log a key's newest operation is. Segment n of the log is indexed by table n mod 2. One
+//! word, the [`View`], says which segments are to be looked at; it only grows, and only the daemon's runtime thread
+//! stores it.
 //!
 //! # A lookup, and why it is linearizable
 //! [`find`] loads the view, probes the table of the active segment n, then, while n-1 is being applied to LMDB, the
 //! other one, and makes sure that the view has not moved before it believes what it saw, be it a slot or an absence.
-//! - A slot: the operation it names was the key's newest when it was loaded, since segments never change below their end.
+//! - A slot: the operation it names was the key's newest when it was loaded, since segments never change below their
+//!   end.
 //! - An absence: n-1 is frozen and the key was not in n at that moment, so LMDB's content at the end of n-1 was the
 //!   answer. A transaction begun *afterwards* has at least that, and whatever it has more was put after the lookup began.
 //!
 //! # Who orders what
-//! Every load is relaxed and ordered by a fence: Rust promises that a relaxed load works on memory mapped read-only, and
-//! promises it for no other; a fence after it orders no less. x86 needs none of these and so hides every mistake
+//! Every load is relaxed and ordered by a fence: Rust promises that a relaxed load works on memory mapped read-only,
+//! and promises it for no other; a fence after it orders no less. x86 needs none of these and so hides every mistake
 //! here. `tests/view_loom.rs` runs this code under loom, and again without each of them.
 //!
 //! | ordering | without it |
@@ -24,7 +27,7 @@
 //! | [`Fence::AfterView`] | a reader sees the new view, and in its table the slots of two segments ago |
 //! | [`Fence::BeforeRecheck`] | a reader sees a reused table, and the old view twice; or a slot, but not its frame |
 //! | [`Fence::BeforeClear`] | a reader sees a cleared slot, and the view from before its segment was retired |
-//! | Release, publishing a slot | a reader sees a slot, but not its frame |
+//! | Release, publishing a slot | a reader sees a slot, but not its frame; a checksum saves it, and it asks the daemon |
 //! | Release, storing the view | a reader sees a segment retired, and LMDB without it |
 
 mod header;

@@ -12,7 +12,8 @@ pub trait Segments {
     /// What a lookup is for: an operation on the key, which may be a delete.
     type Item;
 
-    /// Reads the operation at `at`, by `pread` and not through a map: the daemon may truncate the segment at any moment.
+    /// Reads the operation at `at`, by `pread` and not through a map: the daemon may truncate the segment at any
+    /// moment.
     fn read(&mut self, at: Location) -> Candidate<Self::Item>;
 }
 
@@ -78,7 +79,9 @@ pub fn find<W: Words, S: Segments>(words: &W, hash: KeyHash, segments: &mut S) -
 #[inline]
 fn find_in<W: Words, S: Segments>(words: &W, view: View, hash: KeyHash, segments: &mut S) -> Option<Found<S::Item>> {
     for at in view.newest_first().flat_map(|segment| candidates(words, segment, hash)) {
-        // IMPORTANT: before the frame is read. A slot that was filled for a later segment would be looked for in this one.
+        // IMPORTANT: before the operation is read. The slot may have been filled for a later segment, and this one
+        // may have another operation on the key at that offset; and it is the fence herein that makes the bytes
+        // visible.
         confirm(words, view)?;
         match segments.read(at) {
             Candidate::Mine(item) => return Some(Found::Here(item)),

@@ -1,19 +1,19 @@
 //! The next daemon of the same boot takes over an index to which readers are attached.
 //!
-//! They must not notice. So the tables, of which the last daemon may have written any part, are never trusted and never reset
-//! under a view that names them: what is in the log goes to LMDB first, and then the segments are left behind the
-//! way a rotation does it, by one.
+//! They must not notice. So the tables, of which the last daemon may have written any part, are never trusted and
+//! never reset under a view that names them: what is in the log goes to LMDB first, and then the segments are left
+//! behind the way a rotation does it, by one.
 //!
 //! # Which number is next
-//! A number is never used twice: a reader may still hold a segment of that number. In the same boot the next is the view's active
-//! segment plus one. No other number is in the folder but perhaps this one, left by a daemon that died between
-//! creating it and saying so, since nobody creates n+2 before the view names n+1. A jump by two would clear the table
-//! that readers are looking into.
+//! A number is never used twice: a reader may still hold a segment of that number. In the same boot the next is the
+//! view's active segment plus one. No other number is in the folder but perhaps this one, left by a daemon that died
+//! between creating it and saying so, since nobody creates n+2 before the view names n+1. A jump by two would clear
+//! the table that readers are looking into.
 //!
-//! After another boot nobody is attached and the file is made anew, with empty tables ([`begin`](super::begin)): there the number may jump, and
-//! does, to one above everything ever used, be it in the old view, among the files, or in what LMDB remembers, since
-//! after a power cut each of these may be behind the others. A file above n+1 in the *same* boot means that somebody put
-//! together a store from parts: such a store gets a new generation.
+//! After another boot nobody is attached and the file is made anew, with empty tables ([`begin`](super::begin)):
+//! there the number may jump, and does, to one above everything ever used, be it in the old view, among the files, or
+//! in what LMDB remembers, since after a power cut each of these may be behind the others. A file above n+1 in the
+//! *same* boot means that somebody put together a store from parts: such a store gets a new generation.
 
 use thiserror::Error;
 
@@ -43,7 +43,8 @@ pub trait RestartSteps {
     /// If it was not created by this call.
     fn create(&mut self, segment: u64) -> Result<(), Self::Error>;
 
-    /// Truncates and deletes the files of all segments before `segment`. Those that can't be deleted are garbage that costs room.
+    /// Truncates and deletes the files of all segments before `segment`. Those that can't be deleted are garbage that
+    /// costs room.
     ///
     /// # Errors
     /// If the restart should fail for it.
@@ -64,7 +65,8 @@ pub enum RestartError<E> {
     },
 }
 
-/// Takes over the index of a daemon that died at any moment, and returns the number of the segment that is now active and empty.
+/// Takes over the index of a daemon that died at any moment, and returns the number of the segment that is now active
+/// and empty.
 ///
 /// If this one dies too, the next does all of it again.
 ///

@@ -16,7 +16,8 @@ impl Offset {
     /// The unit of offsets in bytes: operations are aligned to it.
     pub const UNIT: u64 = 8;
 
-    /// Returns the offset of `bytes`, or `None` if no operation can be there: zero, not a multiple of 8, or 32 GiB and more.
+    /// Returns the offset of `bytes`, or `None` if no operation can be there: zero, not a multiple of 8, or 32 GiB
+    /// and more.
     #[inline]
     pub fn from_bytes(bytes: u64) -> Option<Self> {
         if !bytes.is_multiple_of(Self::UNIT) {
@@ -60,7 +61,8 @@ impl Slot {
         Self { tag: hash.tag(), offset }
     }
 
-    /// Returns what a word says, or `None` for a free slot. A word with a tag and no offset, which nobody writes, is a free one.
+    /// Returns what a word says, or `None` for a free slot. A word with a tag and no offset, which nobody writes, is
+    /// a free one.
     #[inline]
     pub(super) fn from_word(word: u64) -> Option<Self> {
         let offset = Offset(NonZeroU32::new(word as u32)?);

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// Which segments of the log are not wholly in LMDB.
 ///
-/// `2n` = segment n is active and n-1 is being applied; `2n + 1` = n alone; all ones = this generation is over. Every step of the
-/// daemon adds one, so an equal view means that nothing happened in between.
+/// `2n` = segment n is active and n-1 is being applied; `2n + 1` = n alone; all ones = this generation is over. Every
+/// step of the daemon adds one, so an equal view means that nothing happened in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct View(u64);
 

@@ -23,7 +23,8 @@ pub enum Word {
 pub enum Fence {
     /// A reader has loaded the view and will load slots: those of a table as it was when the view was stored, or newer.
     AfterView,
-    /// A reader has loaded slots and will load the view again, then read frames: if a slot was newer than the view, the view that made it so.
+    /// A reader has loaded slots and will load the view again, then read frames: if a slot was newer than the view,
+    /// the view that made it so.
     BeforeRecheck,
     /// The daemon has retired a segment and will clear its table: who sees a cleared slot sees the retirement.
     BeforeClear,

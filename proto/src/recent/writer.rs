@@ -113,7 +113,8 @@ pub(super) fn clear<W: WordsMut>(words: &W, table: Table) {
     }
 }
 
-/// Makes the next segment active and the active one the one that is being applied. After [`clear_free`] and the creation of its file.
+/// Makes the next segment active and the active one the one that is being applied. After [`clear_free`] and the
+/// creation of its file.
 ///
 /// # Errors
 /// While a segment is being applied, and after [`finish`].
