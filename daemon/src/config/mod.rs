@@ -1,0 +1,11 @@
+//! The daemon's settings: flags over environment over file over default, each with where it came from.
+
+mod amount;
+mod file;
+mod setting;
+mod settings;
+
+pub use amount::{Size, SizeError};
+pub use file::FileError;
+pub use setting::{Fault, Source};
+pub use settings::{Config, ConfigError, Flags};

@@ -1,0 +1,89 @@
+//! What a setting is called, what it is without being set, and where a value came from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// One setting, by the name that it has in the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    /// Its name in the file; in capitals behind `DATACACHE_` in the environment.
+    pub(super) name: &'static str,
+    /// What holds where nobody sets it, as it would be typed.
+    pub(super) default: &'static str,
+    /// Whether a change takes a restart: the store is opened with it.
+    pub(super) needs_restart: bool,
+}
+
+const fn setting(name: &'static str, default: &'static str) -> Setting {
+    Setting { name, default, needs_restart: false }
+}
+
+/// All settings, in the order in which they are shown.
+pub(super) const SETTINGS: [Setting; 8] = [
+    Setting { needs_restart: true, ..setting("inline_max", "32 KiB") },
+    setting("value_max", "unlimited"),
+    Setting { needs_restart: true, ..setting("sync_interval", "1s") },
+    setting("max_connections", "1024"),
+    setting("calls_per_connection", "64"),
+    setting("lease_grace", "10s"),
+    setting("idle_exit", "never"),
+    setting("log", "info"),
+];
+
+impl Setting {
+    /// Returns the environment variable that sets it.
+    pub(super) fn variable(&self) -> String {
+        format!("DATACACHE_{}", self.name.to_ascii_uppercase())
+    }
+}
+
+/// Where a setting's value came from; of several, the first of flag, environment and file wins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// The configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment {
+        /// Its name.
+        variable: String,
+    },
+    /// The command line.
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Environment { variable } => write!(f, "environment {variable}"),
+            Self::Flag => f.write_str("command line"),
+        }
+    }
+}
+
+/// A setting's value as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Typed {
+    pub(super) text: String,
+    pub(super) source: Source,
+}
+
+/// What is wrong with a setting's value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` ({source_of_value}): {reason}")]
+pub struct Fault {
+    /// The setting.
+    pub name: &'static str,
+    /// Where the value came from.
+    pub source_of_value: Source,
+    /// What is wrong with it, and what would be right.
+    pub reason: String,
+}

@@ -1,0 +1,290 @@
+//! The settings of a daemon, read and checked.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use datacache_proto::paths::{CONFIG_VARIABLE, Overrides, Paths, PathsError};
+use datacache_proto::time::Lifetime;
+
+use super::amount::Size;
+use super::file::{self, FileError};
+use super::setting::{Fault, SETTINGS, Setting, Source, Typed};
+
+/// The most that `inline_max` can be, in bytes: such values are copied into the log and into the index.
+const INLINE_MAX: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What the command line says; it wins over everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// Where the store and the socket lie.
+    pub overrides: Overrides,
+    /// How long to stay without a client.
+    pub idle_exit: Option<Lifetime>,
+    /// Which events to log.
+    pub log: Option<String>,
+}
+
+/// The settings of a daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the store, the socket and the configuration lie.
+    pub paths: Paths,
+    /// Values up to this many bytes are kept in the index, longer ones as files; at most 1 MiB. Takes a restart.
+    pub inline_max: u64,
+    /// The longest value in bytes that is taken; `None` for no limit.
+    pub value_max: Option<u64>,
+    /// How much time's worth of writes a loss of power may take. Takes a restart.
+    pub sync_interval: Duration,
+    /// The most connections at a time.
+    pub max_connections: usize,
+    /// The most calls of one connection at a time; further ones wait in the socket.
+    pub calls_per_connection: usize,
+    /// How long leases that only a connection can prove wait for it after a restart.
+    pub lease_grace: Duration,
+    /// How long to stay without connections and leases; `None` for ever.
+    pub idle_exit: Option<Duration>,
+    /// Which events to log, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub log: String,
+    /// The values as they were typed; what [`Config::sources`] tells.
+    typed: BTreeMap<&'static str, Typed>,
+}
+
+/// Settings that can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The places can't be told.
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    /// The file can't be taken.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A value can't be taken.
+    #[error(transparent)]
+    Value(#[from] Fault),
+}
+
+impl Config {
+    /// Reads the settings from the file, the environment and `flags`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting, where its value came from and what would be right.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        let paths = Paths::resolve(&flags.overrides)?;
+        Self::load_from(paths, flags, |variable| std::env::var_os(variable))
+    }
+
+    fn load_from(
+        paths: Paths,
+        flags: &Flags,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, ConfigError> {
+        let is_named = environment(CONFIG_VARIABLE).is_some_and(|path| !path.is_empty());
+        let from_file = file::read(&paths.config, is_named)?;
+        let typed = SETTINGS.iter().map(|setting| {
+            let typed = from_flags(setting, flags)
+                .or_else(|| from_environment(setting, &environment))
+                .or_else(|| from_file.get(setting.name).cloned());
+            (setting.name, typed.unwrap_or_else(|| Typed { text: setting.default.into(), source: Source::Default }))
+        });
+        Ok(Self::read(paths, typed.collect())?)
+    }
+
+    fn read(paths: Paths, typed: BTreeMap<&'static str, Typed>) -> Result<Self, Fault> {
+        let values = Values(&typed);
+        Ok(Self {
+            paths,
+            inline_max: values.within::<Size>("inline_max", Size(0)..=Size(INLINE_MAX))?.0,
+            value_max: values.size_or("value_max", "unlimited")?,
+            sync_interval: values.span("sync_interval", Duration::from_millis(10)..=DAY)?,
+            max_connections: values.within("max_connections", 1..=65_536)?,
+            calls_per_connection: values.within("calls_per_connection", 1..=4_096)?,
+            lease_grace: values.span("lease_grace", Duration::from_millis(1)..=DAY)?,
+            idle_exit: values.parsed::<Lifetime>("idle_exit")?.as_duration(),
+            log: values.filter("log")?,
+            typed,
+        })
+    }
+
+    /// Returns every setting: its name, its value and where that came from.
+    #[must_use]
+    pub fn sources(&self) -> Vec<(&'static str, String, Source)> {
+        let row = |setting: &Setting| {
+            let typed = self.typed.get(setting.name)?;
+            Some((setting.name, typed.text.clone(), typed.source.clone()))
+        };
+        SETTINGS.iter().filter_map(row).collect()
+    }
+
+    /// Returns these settings as they are after a reload that read `new`, and the names of those that `new` changes
+    /// but that hold until the daemon is restarted.
+    #[must_use]
+    pub fn reloaded(&self, mut new: Self) -> (Self, Vec<&'static str>) {
+        let text_of = |config: &Self, name: &str| config.typed.get(name).map(|typed| typed.text.clone());
+        let held: Vec<_> =
+            SETTINGS.iter().filter(|setting| setting.needs_restart).map(|setting| setting.name).collect();
+        let waiting = held.iter().copied().filter(|name| text_of(self, name) != text_of(&new, name)).collect();
+        for name in held {
+            if let Some(typed) = self.typed.get(name) {
+                new.typed.insert(name, typed.clone());
+            }
+        }
+        let kept = Self { paths: self.paths.clone(), inline_max: self.inline_max, ..new };
+        (Self { sync_interval: self.sync_interval, ..kept }, waiting)
+    }
+}
+
+fn from_flags(setting: &Setting, flags: &Flags) -> Option<Typed> {
+    let text = match setting.name {
+        "idle_exit" => flags.idle_exit.map(|span| span.to_string()),
+        "log" => flags.log.clone(),
+        _ => None,
+    };
+    text.map(|text| Typed { text, source: Source::Flag })
+}
+
+/// Reads a setting's variable; an empty one counts as unset.
+fn from_environment(setting: &Setting, environment: impl Fn(&str) -> Option<OsString>) -> Option<Typed> {
+    let variable = setting.variable();
+    let text = environment(&variable).filter(|value| !value.is_empty())?;
+    Some(Typed { text: text.to_string_lossy().into_owned(), source: Source::Environment { variable } })
+}
+
+/// Reads the typed values as what they should be.
+struct Values<'a>(&'a BTreeMap<&'static str, Typed>);
+
+impl Values<'_> {
+    fn typed(&self, name: &'static str) -> &Typed {
+        self.0.get(name).expect("every setting has at least its default")
+    }
+
+    fn fault(&self, name: &'static str, reason: impl Display) -> Fault {
+        Fault { name, source_of_value: self.typed(name).source.clone(), reason: reason.to_string() }
+    }
+
+    fn parsed<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<T, Fault> {
+        self.typed(name).text.parse().map_err(|error| self.fault(name, error))
+    }
+
+    fn within<T>(&self, name: &'static str, range: RangeInclusive<T>) -> Result<T, Fault>
+    where
+        T: FromStr<Err: Display> + PartialOrd + Display,
+    {
+        let value = self.parsed(name)?;
+        if range.contains(&value) {
+            return Ok(value);
+        }
+        Err(self.fault(name, format_args!("{value} is not within {} to {}", range.start(), range.end())))
+    }
+
+    fn span(&self, name: &'static str, range: RangeInclusive<Duration>) -> Result<Duration, Fault> {
+        match self.parsed::<Lifetime>(name)? {
+            Lifetime::For(span) if range.contains(&span) => Ok(span),
+            other => {
+                let [least, most] = [*range.start(), *range.end()].map(Lifetime::For);
+                Err(self.fault(name, format_args!("{other} is not within {least} to {most}")))
+            }
+        }
+    }
+
+    fn size_or(&self, name: &'static str, none: &str) -> Result<Option<u64>, Fault> {
+        if self.typed(name).text.trim().eq_ignore_ascii_case(none) {
+            return Ok(None);
+        }
+        self.parsed::<Size>(name)
+            .map(|size| Some(size.0))
+            .map_err(|fault| Fault { reason: format!("{}, or `{none}`", fault.reason), ..fault })
+    }
+
+    fn filter(&self, name: &'static str) -> Result<String, Fault> {
+        self.parsed::<tracing_subscriber::EnvFilter>(name)?;
+        Ok(self.typed(name).text.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn paths_in(folder: &Path) -> Paths {
+        let [store, socket, store_link, config] = ["s", "sock", "store", "config.toml"].map(|name| folder.join(name));
+        Paths { store, socket, store_link, config, is_default: false }
+    }
+
+    fn read_with(name: &'static str, text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let variable = format!("DATACACHE_{}", name.to_ascii_uppercase());
+        let environment = |asked: &str| (asked == variable).then(|| text.into());
+        Config::load_from(paths_in(folder.path()), &Flags::default(), environment)
+    }
+
+    #[test]
+    fn the_defaults_are_what_the_documentation_says() {
+        let config = read_with("log", "").unwrap();
+        assert_eq!((config.inline_max, config.value_max), (32_768, None));
+        assert_eq!((config.max_connections, config.calls_per_connection), (1_024, 64));
+        assert_eq!((config.sync_interval, config.lease_grace), (Duration::from_secs(1), Duration::from_secs(10)));
+        assert_eq!((config.idle_exit, config.log.as_str()), (None, "info"));
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_file_and_that_over_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths_in(folder.path());
+        std::fs::write(&paths.config, "idle_exit = 60\nlog = \"warn\"\n\nvalue_max = \"1 GiB\"\n").unwrap();
+        let flags = Flags { idle_exit: Some(Lifetime::Never), ..Flags::default() };
+        let environment =
+            |name: &str| ["DATACACHE_IDLE_EXIT", "DATACACHE_LOG"].contains(&name).then(|| OsString::from("debug"));
+        let config = Config::load_from(paths.clone(), &flags, environment).unwrap();
+        let row = |name| config.sources().into_iter().find(|row| row.0 == name).unwrap();
+        assert_eq!(row("idle_exit"), ("idle_exit", "never".into(), Source::Flag));
+        let variable = "DATACACHE_LOG".to_owned();
+        assert_eq!(row("log"), ("log", "debug".into(), Source::Environment { variable }));
+        assert_eq!(row("value_max"), ("value_max", "1 GiB".into(), Source::File { path: paths.config, line: 4 }));
+        assert_eq!(row("inline_max"), ("inline_max", "32 KiB".into(), Source::Default));
+        assert_eq!((config.sources().len(), config.value_max), (SETTINGS.len(), Some(1 << 30)));
+    }
+
+    #[test]
+    fn a_configuration_that_was_named_must_be_there() {
+        let error = read_with("config", "/nowhere/config.toml").unwrap_err();
+        assert!(matches!(error, ConfigError::File(FileError::Read { .. })), "{error}");
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_its_setting_its_source_and_the_bounds() {
+        let cases = [
+            ("inline_max", "2 MiB", "2 MiB is not within 0 to 1 MiB"),
+            ("value_max", "big", "`big` is not a size"),
+            ("sync_interval", "never", "never is not within 0.01s to 86400s"),
+            ("max_connections", "0", "0 is not within 1 to 65536"),
+            ("calls_per_connection", "many", "invalid digit"),
+            ("lease_grace", "-1", "is negative"),
+            ("idle_exit", "soon", "`soon` is not a duration"),
+            ("log", "info,[", "invalid"),
+        ];
+        for (name, text, reason) in cases {
+            let error = read_with(name, text).unwrap_err().to_string();
+            let begin = format!("`{name}` (environment DATACACHE_{}): ", name.to_ascii_uppercase());
+            assert!(error.starts_with(&begin) && error.contains(reason), "{name} = {text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_reload_keeps_what_the_store_was_opened_with_and_says_so() {
+        let old = read_with("inline_max", "1 KiB").unwrap();
+        let (reloaded, waiting) = old.reloaded(read_with("inline_max", "2 KiB").unwrap());
+        assert_eq!(waiting, ["inline_max"]);
+        assert_eq!(reloaded, old);
+        let (reloaded, waiting) = old.reloaded(read_with("idle_exit", "5m").unwrap());
+        assert_eq!(waiting, ["inline_max"]);
+        assert_eq!((reloaded.inline_max, reloaded.idle_exit), (1_024, Some(Duration::from_secs(300))));
+        let row = reloaded.sources().into_iter().find(|row| row.0 == "inline_max").unwrap();
+        assert_eq!(row.1, "1 KiB");
+    }
+}
