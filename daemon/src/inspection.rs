@@ -1,0 +1,103 @@
+//! Looking at the whole store while it is in use, and mending what can be mended.
+
+use std::sync::Arc;
+
+use datacache_proto::types::{Finding, Verification};
+use tokio::sync::Mutex;
+
+use crate::bulk;
+use crate::daemon::{Daemon, blocking};
+use crate::store::Repairs;
+use crate::writer::WriteError;
+
+/// The answer has to fit a message: findings beyond this many bytes (2 MiB) only stand in the log.
+const ENOUGH: usize = 2 << 20;
+
+/// Lets one inspection happen at a time: it holds a thread of the blocking pool for as long as all blobs take to read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inspecting(Arc<Mutex<()>>);
+
+/// Checks everything, and mends what can be mended if `repair` is set.
+///
+/// # Errors
+/// Where the index can't be read, or a repair can't be written.
+pub(crate) async fn verify(daemon: &Daemon, repair: bool) -> Result<Verification, WriteError> {
+    let turn = Arc::clone(&daemon.inspecting.0).lock_owned().await;
+    daemon.writer.checkpoint().await?;
+    let (reader, blobs) = (daemon.reader.clone(), daemon.blobs.clone());
+    // The turn goes with the work: that goes on when the caller has gone.
+    let (report, turn) = blocking(move || (reader.verify(&blobs), turn)).await?;
+    let report = report?;
+    let (mut verification, repairs) = daemon.writer.with(|store| store.conclude(report, repair))?;
+    if repair {
+        mend(daemon, repairs).await?;
+    }
+    drop(turn);
+    tracing::info!(
+        entries = verification.entries,
+        findings = verification.findings.len(),
+        repair,
+        "the store was checked"
+    );
+    shorten(&mut verification.findings);
+    Ok(verification)
+}
+
+async fn mend(daemon: &Daemon, repairs: Repairs) -> Result<(), WriteError> {
+    // Orphans are removed when the writer comes round.
+    daemon.writer.turn().await?;
+    bulk::delete(daemon, repairs.commands, |_, _| ()).await?;
+    if !repairs.lost_blobs.is_empty() {
+        daemon.writer.checkpoint().await?;
+    }
+    for digest in repairs.lost_blobs {
+        let reader = daemon.reader.clone();
+        let commands = blocking(move || reader.naming(digest)).await??;
+        bulk::delete(daemon, commands, |_, _| ()).await?;
+    }
+    if repairs.rebuild {
+        daemon.writer.checkpoint().await?;
+        let reader = daemon.reader.clone();
+        let corrections = blocking(move || reader.rebuild()).await??;
+        daemon.writer.with(|store| store.correct(&corrections))?;
+    }
+    Ok(())
+}
+
+/// Drops the findings that the answer has no room for.
+fn shorten(findings: &mut Vec<Finding>) {
+    let mut bytes = 0;
+    let fits = findings.iter().take_while(|finding| {
+        bytes += size(finding);
+        bytes <= ENOUGH
+    });
+    let fits = fits.count();
+    for finding in findings.drain(fits..) {
+        tracing::warn!(fault = %finding.fault, entry = ?finding.entry, digest = ?finding.digest, "one more finding");
+    }
+}
+
+/// Returns about how many bytes a finding takes in a message.
+fn size(finding: &Finding) -> usize {
+    40 + finding.entry.as_ref().map_or(0, |(namespace, key)| namespace.len() + key.encoded().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::key::Key;
+    use datacache_proto::types::Fault;
+
+    #[test]
+    fn findings_that_no_message_holds_are_left_out() {
+        let entry = Some(("n".to_owned(), Key::bytes(&[7; 60_000])));
+        let finding = Finding { fault: Fault::DamagedRecord, entry, digest: None, repaired: false };
+        let mut findings = vec![finding; 50];
+        shorten(&mut findings);
+        let bytes: usize = findings.iter().map(size).sum();
+        assert!(bytes <= ENOUGH && bytes + 60_041 > ENOUGH, "{bytes}");
+        findings.truncate(3);
+        shorten(&mut findings);
+        assert_eq!(findings.len(), 3);
+    }
+}

@@ -1,0 +1,165 @@
+//! What the daemon does unasked: removing what has expired, freeing what dead processes left, and leaving when nobody needs
+//! it. Everything here sleeps while nothing happens.
+
+use std::future::pending;
+use std::rc::Rc;
+use std::time::Duration;
+
+use datacache_proto::time::Timestamp;
+use futures::future::select;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::Config;
+use crate::alarm::Alarm;
+use crate::bulk;
+use crate::daemon::{Daemon, blocking};
+use crate::deadlines::Deadlines;
+use crate::lifecycle::Stage;
+use crate::store::StoreError;
+use crate::writer::WriteError;
+
+/// The least time between two expiry sweeps: so many deadlines cost one sweep, and none waits longer than that.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait after a sweep that failed.
+const FAILED_PAUSE: Duration = Duration::from_secs(10);
+/// How often dead readers' slots are freed while calls come in.
+const READERS_EVERY: Duration = Duration::from_secs(60);
+/// How often abandoned uploads are removed while calls come in.
+const STAGING_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Removes entries when their time is over, for ever. An entry goes within two seconds of its deadline, unless the
+/// writer is busier than that; readers don't see it from the deadline on.
+pub(crate) async fn expire(daemon: Rc<Daemon>, deadlines: Deadlines) {
+    let alarm =
+        Alarm::new().inspect_err(|error| tracing::warn!(%error, "no timer, expired entries are looked for")).ok();
+    let mut swept = Timestamp::default();
+    loop {
+        let now = Timestamp::now();
+        // Deadlines that were noted since count again, as do those that the clock, set back, has before it once more.
+        let noted = deadlines
+            .take()
+            .map_or(Timestamp::MAX, |noted| Timestamp::from_millis(noted.as_millis().saturating_sub(1)));
+        swept = swept.min(noted).min(now);
+        match next_deadline(&daemon, swept) {
+            Ok(Some(next)) if next <= now => match bulk::expire(&daemon, None, now).await {
+                Ok(_) => {
+                    swept = now;
+                    sleep(SWEEP_PAUSE).await;
+                }
+                Err(error) => pause_after(&error).await,
+            },
+            Ok(next) => {
+                let earlier = std::pin::pin!(deadlines.earlier_than(next));
+                select(earlier, std::pin::pin!(until(alarm.as_ref(), next))).await;
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+fn next_deadline(daemon: &Daemon, after: Timestamp) -> Result<Option<Timestamp>, WriteError> {
+    Ok(daemon.writer.read(|store| store.next_expiry(after))??)
+}
+
+async fn pause_after(error: &WriteError) {
+    // A closed store is the daemon's end, not a failure.
+    if !matches!(error, WriteError::Closed) {
+        tracing::warn!(error = error as &dyn std::error::Error, "expired entries can't be removed");
+    }
+    sleep(FAILED_PAUSE).await;
+}
+
+/// Waits until the wall clock shows `moment`; for ever where there is none.
+async fn until(alarm: Option<&Alarm>, moment: Option<Timestamp>) {
+    let Some(moment) = moment else { return pending().await };
+    let waited = match alarm {
+        Some(alarm) => alarm.at(moment).await.is_ok(),
+        None => false,
+    };
+    if !waited {
+        sleep(moment.since(Timestamp::now()).clamp(SWEEP_PAUSE, FAILED_PAUSE)).await;
+    }
+}
+
+/// Frees the slots of dead readers, for ever: an abandoned one keeps the index from using its free pages again.
+pub(crate) async fn clear_dead_readers(daemon: Rc<Daemon>) {
+    let reader = daemon.reader.clone();
+    let clear = move || reader.clear_dead_readers();
+    after_activity(&daemon, READERS_EVERY, "slots of dead readers were freed", clear).await;
+}
+
+/// Removes abandoned uploads, now and for ever.
+pub(crate) async fn sweep_staging(daemon: Rc<Daemon>) {
+    let blobs = daemon.blobs.clone();
+    let sweep = move || blobs.sweep_staging();
+    once("abandoned uploads were removed", sweep.clone()).await;
+    after_activity(&daemon, STAGING_EVERY, "abandoned uploads were removed", sweep).await;
+}
+
+/// Does `work` once each `period` in which there was a call.
+async fn after_activity<W>(daemon: &Daemon, period: Duration, what: &str, work: W)
+where
+    W: Fn() -> Result<usize, StoreError> + Clone + Send + 'static,
+{
+    let mut seen = daemon.activity.calls();
+    loop {
+        daemon.activity.beyond(seen).await;
+        sleep(period).await;
+        seen = daemon.activity.calls();
+        once(what, work.clone()).await;
+    }
+}
+
+async fn once(what: &str, work: impl FnOnce() -> Result<usize, StoreError> + Send + 'static) {
+    match blocking(work).await.and_then(|done| Ok(done?)) {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "{what}"),
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "housekeeping failed"),
+    }
+}
+
+/// Begins the daemon's end when nobody has needed it for as long as the settings say.
+pub(crate) async fn leave_when_idle(daemon: Rc<Daemon>) {
+    let mut config = daemon.config.clone();
+    loop {
+        daemon.connections.none().await;
+        let calls = daemon.activity.calls();
+        let idle_exit = config.borrow_and_update().idle_exit;
+        let is_idle = is_left_alone(&daemon, &mut config, idle_exit).await;
+        if is_idle && is_dispensable(&daemon).await && daemon.activity.calls() == calls {
+            tracing::info!("leaving: there was nothing to do");
+            return daemon.lifecycle.advance(Stage::Draining);
+        }
+    }
+}
+
+/// Waits for `span`; tells whether neither a connection nor a new configuration came in between.
+async fn is_left_alone(daemon: &Daemon, config: &mut watch::Receiver<Config>, span: Option<Duration>) -> bool {
+    let idle = async {
+        match span {
+            Some(span) => sleep(span).await,
+            None => pending().await,
+        }
+    };
+    let configured = async {
+        if config.changed().await.is_err() {
+            // Nobody is there who could change it.
+            pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = daemon.connections.some() => false,
+        () = configured => false,
+        () = idle => true,
+    }
+}
+
+/// Tells whether nobody needs the daemon: no client, no lease, nothing in the log that the index does not have.
+async fn is_dispensable(daemon: &Daemon) -> bool {
+    let is_free = |daemon: &Daemon| {
+        let holds_nothing = daemon.writer.read(|store| store.holders().is_empty()).unwrap_or(true);
+        holds_nothing && !daemon.long_calls.is_running() && daemon.connections.count() == 0
+    };
+    is_free(daemon) && daemon.writer.checkpoint().await.is_ok() && is_free(daemon)
+}

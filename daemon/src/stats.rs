@@ -1,0 +1,78 @@
+//! What the daemon counts of its own dealings, and how it is put together with what the store knows.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{DaemonStats, NamespaceStats, Stats};
+
+use crate::daemon::Daemon;
+use crate::store::{Store, StoreError};
+use crate::writer::WriteError;
+
+/// The most namespaces that are told of: with the longest names there are, 3 MiB, which fits a message.
+const ROWS_MAX: usize = 9_000;
+
+/// What happened in one namespace since the daemon began to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Events {
+    /// Reads by call that found a live entry.
+    pub(crate) hits: u64,
+    /// Reads by call that found none.
+    pub(crate) misses: u64,
+    /// Entries added.
+    pub(crate) adds: u64,
+    /// Entries that a client removed.
+    pub(crate) deletes: u64,
+    /// Entries removed because their time was over.
+    pub(crate) expired: u64,
+}
+
+/// The events of all namespaces, by their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct EventCounts(RefCell<HashMap<u32, Events>>);
+
+impl EventCounts {
+    /// Counts what happened in a namespace.
+    pub(crate) fn count(&self, namespace: u32, change: impl FnOnce(&mut Events)) {
+        change(self.0.borrow_mut().entry(namespace).or_default());
+    }
+
+    fn of(&self, namespace: u32) -> Events {
+        self.0.borrow().get(&namespace).copied().unwrap_or_default()
+    }
+}
+
+/// Puts together counters and sizes, all at one moment.
+pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
+    let now = Timestamp::now();
+    daemon.writer.read(|store| {
+        let namespaces = namespaces(daemon, store, now)?;
+        Ok(Stats { namespaces, store: store.stats()?, daemon: dealings(daemon, store) })
+    })?
+}
+
+fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<NamespaceStats>, StoreError> {
+    let mut rows = Vec::new();
+    for (name, number) in store.namespaces() {
+        let Events { hits, misses, adds, deletes, expired } = daemon.events.of(number);
+        let (entries, bytes) = (store.len(number, now)?, store.counts(number).bytes);
+        rows.push(NamespaceStats { name, entries, bytes, hits, misses, adds, deletes, expired });
+    }
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows.truncate(ROWS_MAX);
+    Ok(rows)
+}
+
+fn dealings(daemon: &Daemon, store: &Store) -> DaemonStats {
+    let counters = store.counters();
+    DaemonStats {
+        connections: daemon.connections.count() as u64,
+        refused: daemon.refused.get(),
+        calls: daemon.activity.calls(),
+        frames: counters.frames,
+        operations: counters.operations,
+        segments: counters.segments,
+        waits: counters.waits,
+    }
+}
