@@ -1,2 +1,80 @@
-//! datacache
+//! The daemon of datacache: the only writer of a store, and the one who answers where a client can't look for itself.
+//!
+//! # Who owns what
+//! Everything but blocking work lives on one thread, the runtime's: the connections, the calls on them, and the writer with
+//! the [`store`]. So nothing here is locked, and a call costs no wake-up of another thread. Work that may wait for the
+//! disk goes to a small pool; the store has threads of its own, which only ever wake the writer.
+//!
+//! ```text
+//! listener ─► server ─► connection ─► service ─┬─► addition, bulk, listing, transfer ─► writer ─► store
+//!                                              └─► reads: the store, directly
+//! maintenance, leases ─► bulk ─► writer
+//! ```
+//!
+//! | module | its noun |
+//! | --- | --- |
+//! | [`config`] | the settings, and where each came from |
+//! | [`listener`] | the socket: systemd's, or one that is bound here |
+//! | `server`, `connection` | who may connect; one client's calls and their answers |
+//! | `service` | what the calls mean: checks and translates, decides nothing |
+//! | `writer` | everything that waits goes into one frame; replies; waits for durability |
+//! | `bulk`, `long_calls` | evict, clear, expire in slices; and what makes them repeatable |
+//! | `leases`, `scopes`, `peer`, `watch` | who holds entries, and how it is noticed that they are gone |
+//! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
+//! | `notify`, `signals`, `logging`, `vanish` | the world outside |
+//!
+//! # Start and end
+//! [`start`]: the settings, the log, the store, the socket, the runtime, the signals, and then [`run`]. The store's lock decides who is the
+//! daemon, so the store is opened before the socket is touched. Clients that connect while a store recovers wait
+//! in systemd's socket; without systemd there is none yet.
+//!
+//! The end, by a signal, a call, or idleness: the socket is given up, so that new clients find or start the next daemon; calls that
+//! are under way are answered, for five seconds at most, and new ones told that the daemon stops; connections are closed; the
+//! store is closed, with all of its log applied.
+//!
+//! # What is only approximate
+//! - Counters of events begin anew with each daemon, and miss calls that were given up.
+//! - Replies of evict, clear, expire and release are kept in memory: one that is repeated after a restart finishes the work, and counts
+//!   what was left of it.
+//! - Values that don't come with their call are not checked to be text; readers look at what they get.
+
+mod activity;
+mod addition;
+mod alarm;
+mod bulk;
+pub mod config;
+mod connection;
+mod daemon;
+mod deadlines;
+mod gauge;
+mod inspection;
+mod leases;
+mod lifecycle;
+pub mod listener;
+mod listing;
+mod logging;
+mod long_calls;
+mod maintenance;
+mod notify;
+mod peer;
+mod readable;
+mod refusal;
+mod run;
+mod scopes;
+mod server;
+mod service;
+mod signals;
+mod start;
+mod stats;
 pub mod store;
+mod transfer;
+mod vanish;
+mod watch;
+mod writer;
+
+pub use config::{Config, Flags};
+pub use listener::Listener;
+pub use logging::LoggingError;
+pub use run::{RunError, run};
+pub use start::{StartError, start};
+pub use writer::OpenStore;

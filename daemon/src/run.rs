@@ -1,0 +1,182 @@
+//! A daemon's life, from an open store and a socket to the store's close.
+
+use std::future::pending;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use datacache_proto::layout::SOCKET_LINK;
+use datacache_proto::paths::{Overrides, Paths};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::Config;
+use crate::daemon::Daemon;
+use crate::deadlines::Deadlines;
+use crate::lifecycle::Stage;
+use crate::listener::{Listener, swap_link};
+use crate::store::StoreError;
+use crate::vanish::Vanishing;
+use crate::writer::{OpenStore, Writer};
+use crate::{leases, maintenance, notify, server};
+
+/// Why a daemon did not end in good order.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The socket can't be used.
+    #[error("failed to listen on {}", .path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system does not tell who this process is.
+    #[error("failed to look at the own process")]
+    Process {
+        /// Why.
+        source: io::Error,
+    },
+    /// The store's folder was removed or replaced.
+    #[error("the store {} is gone: it was removed or moved while the daemon ran; the next call begins a new one", .path.display())]
+    StoreGone {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// The log can't be applied; nothing is lost, the next daemon tries it again.
+    #[error("failed to close the store")]
+    Close {
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// Serves the store until `shutdown` is over, a client says so, or nobody has needed the daemon for as long as the settings
+/// say; then ends in good order.
+///
+/// Must run on a [`tokio::runtime::LocalRuntime`] with I/O and time enabled. What changes in `config` meanwhile holds from
+/// then on, but for what the store was opened with.
+///
+/// # Errors
+/// [`RunError`] where it could not begin, or not end in good order.
+pub async fn run(
+    config: watch::Receiver<Config>,
+    store: OpenStore,
+    listener: Listener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let deadlines = Deadlines::default();
+    let writer = Writer::new(store, deadlines.clone());
+    let daemon = Daemon::new(config, writer.clone()).map_err(|source| RunError::Process { source })?;
+    let daemon = Rc::new(daemon);
+    let housekeeping = begin(&daemon, deadlines);
+    let links = Links::put(&daemon.config.borrow().paths, &listener);
+    tracing::info!(store = %daemon.store_path.display(), socket = %listener.address().display(), "serving");
+    notify::ready("serving");
+
+    let ended = serve(&daemon, &listener, shutdown).await;
+    notify::stopping();
+    daemon.lifecycle.advance(Stage::Draining);
+    // The socket goes first: who comes now is to find the next daemon.
+    links.remove(&listener);
+    listener.remove();
+    drop(listener);
+    finish(&daemon, housekeeping, ended).await
+}
+
+/// Starts everything that goes on beside the calls.
+fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let writer = daemon.writer.clone();
+    tasks.spawn_local(async move { writer.work().await });
+    tasks.spawn_local(feed_watchdog(daemon.writer.clone()));
+    tasks.spawn_local(maintenance::expire(Rc::clone(daemon), deadlines));
+    tasks.spawn_local(maintenance::clear_dead_readers(Rc::clone(daemon)));
+    tasks.spawn_local(maintenance::sweep_staging(Rc::clone(daemon)));
+    tasks.spawn_local(maintenance::leave_when_idle(Rc::clone(daemon)));
+    let holders = daemon.writer.read(|store| store.holders()).unwrap_or_default();
+    let grace = daemon.config.borrow().lease_grace;
+    leases::adopt(daemon, holders, grace);
+    tasks
+}
+
+/// Takes connections until there is a reason to end.
+async fn serve(daemon: &Rc<Daemon>, listener: &Listener, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    tokio::select! {
+        served = server::serve(daemon, listener.socket()) => {
+            served.map_err(|source| RunError::Socket { path: listener.address().to_owned(), source })
+        }
+        () = store_gone(&daemon.store_path) => Err(RunError::StoreGone { path: daemon.store_path.clone() }),
+        () = shutdown => Ok(()),
+    }
+}
+
+/// Answers what is under way, then closes the store.
+async fn finish(daemon: &Daemon, mut housekeeping: JoinSet<()>, ended: Result<(), RunError>) -> Result<(), RunError> {
+    if matches!(ended, Err(RunError::StoreGone { .. })) {
+        daemon.lifecycle.advance(Stage::Closing);
+        daemon.writer.abandon();
+        return ended;
+    }
+    server::drain(daemon).await;
+    housekeeping.shutdown().await;
+    let closed = notify::patiently("applying the log", || daemon.writer.close());
+    ended.and(closed.map_err(|source| RunError::Close { source }))
+}
+
+/// Waits until the store's folder is not where it was.
+async fn store_gone(store: &Path) {
+    let happened = match Vanishing::begin(store) {
+        Ok(vanishing) => vanishing.happened().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = happened {
+        tracing::warn!(%error, "the store's folder can't be watched, its removal would go unnoticed");
+        pending::<()>().await;
+    }
+}
+
+/// Tells the service manager that the daemon is alive, each time after the writer has proved it.
+async fn feed_watchdog(writer: Writer) {
+    let Some(interval) = notify::watchdog_interval() else { return };
+    while writer.turn().await.is_ok() {
+        notify::alive();
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// The links by which socket and store lead to each other, so that a reader finds the store without asking.
+struct Links {
+    to_socket: PathBuf,
+}
+
+impl Links {
+    /// Puts both links in place. A daemon without them serves all the same.
+    fn put(paths: &Paths, listener: &Listener) -> Self {
+        let to_socket = paths.store.join(SOCKET_LINK);
+        let to_store = link_beside(paths, listener.address());
+        for (target, link) in [(listener.address(), &to_socket), (&paths.store, &to_store)] {
+            if let Err(error) = swap_link(target, link) {
+                tracing::warn!(link = %link.display(), %error, "a link can't be put in place");
+            }
+        }
+        Self { to_socket }
+    }
+
+    /// Removes the link to a socket that goes. The one to the store stays: reading needs no daemon.
+    fn remove(&self, listener: &Listener) {
+        let is_ours = std::fs::read_link(&self.to_socket).is_ok_and(|target| target == listener.address());
+        if listener.is_bound_here() && is_ours {
+            std::fs::remove_file(&self.to_socket).ok();
+        }
+    }
+}
+
+/// Returns where the link to the store belongs: beside the socket, which systemd may have put elsewhere.
+fn link_beside(paths: &Paths, socket: &Path) -> PathBuf {
+    if socket == paths.socket {
+        return paths.store_link.clone();
+    }
+    let overrides = Overrides { dir: Some(paths.store.clone()), socket: Some(socket.to_owned()) };
+    Paths::resolve(&overrides).map_or_else(|_| paths.store_link.clone(), |there| there.store_link)
+}

@@ -1,0 +1,117 @@
+//! Taking connections: whose they may be, how many, and what becomes of them when the daemon ends.
+
+use std::os::unix::net::UnixListener as StdListener;
+use std::rc::Rc;
+use std::time::Duration;
+
+use datacache_proto::codec::daemon_transport;
+use datacache_proto::error::{Resource, WireError};
+use datacache_proto::service::{CacheRequest, CacheResponse};
+use futures::future::{Either, select};
+use futures::{SinkExt, StreamExt};
+use tarpc::Response;
+use tarpc::server::BaseChannel;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{sleep, timeout};
+
+use crate::connection::Connection;
+use crate::daemon::Daemon;
+use crate::gauge::{Counter, Gauge};
+use crate::lifecycle::Stage;
+
+/// How long to wait before accepting again when the system refuses (too many open files, no memory).
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+/// How many connections above the limit are told why they are turned away, at a time; more are just closed.
+const TOLD_AT_ONCE: usize = 32;
+/// How long one of them has to ask.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// How long calls that are under way when the daemon ends may take.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Takes connections until the daemon is on its way to the end.
+///
+/// # Errors
+/// Where the socket can't be used.
+pub(crate) async fn serve(daemon: &Rc<Daemon>, socket: &StdListener) -> std::io::Result<()> {
+    let socket = UnixListener::from_std(socket.try_clone()?)?;
+    let mut draining = std::pin::pin!(daemon.lifecycle.reached(Stage::Draining));
+    let being_told = Gauge::default();
+    let mut last_id = 0;
+    loop {
+        let accepted = std::pin::pin!(socket.accept());
+        match select(&mut draining, accepted).await {
+            Either::Left(_) => return Ok(()),
+            Either::Right((Ok((stream, _)), _)) => {
+                last_id += 1;
+                welcome(daemon, stream, last_id, &being_told);
+            }
+            Either::Right((Err(error), _)) => {
+                tracing::warn!(%error, "a connection can't be accepted");
+                select(&mut draining, std::pin::pin!(sleep(REFUSED_PAUSE))).await;
+            }
+        }
+    }
+}
+
+/// Answers the calls that are under way, if they don't take too long, then closes all connections.
+pub(crate) async fn drain(daemon: &Daemon) {
+    if timeout(DRAIN, daemon.calls.none()).await.is_err() {
+        tracing::warn!(calls = daemon.calls.count(), "calls are given up: they take too long");
+    }
+    daemon.lifecycle.advance(Stage::Closing);
+    daemon.connections.none().await;
+}
+
+/// Begins a conversation, if it may be one.
+fn welcome(daemon: &Rc<Daemon>, stream: UnixStream, id: u64, being_told: &Gauge) {
+    let opened_by = match checked_peer(&stream) {
+        Ok(opened_by) => opened_by,
+        Err(reason) => {
+            daemon.refused.set(daemon.refused.get() + 1);
+            return tracing::warn!(%reason, "a connection is refused");
+        }
+    };
+    let limit = daemon.config.borrow().max_connections;
+    if daemon.connections.count() >= limit {
+        daemon.refused.set(daemon.refused.get() + 1);
+        tracing::warn!(limit, "a connection is turned away, there are too many");
+        if being_told.count() < TOLD_AT_ONCE {
+            tokio::task::spawn_local(turn_away(stream, limit, being_told.enter()));
+        }
+        return;
+    }
+    tokio::task::spawn_local(attend(Rc::clone(daemon), stream, id, opened_by, daemon.connections.enter()));
+}
+
+/// Talks with a client until either side is done.
+async fn attend(daemon: Rc<Daemon>, stream: UnixStream, id: u64, opened_by: Option<i32>, counted: Counter) {
+    let connection = Rc::new(Connection::new(Rc::clone(&daemon), id, opened_by));
+    let conversation = std::pin::pin!(connection.converse(stream));
+    select(conversation, std::pin::pin!(daemon.lifecycle.reached(Stage::Closing))).await;
+    drop(counted);
+}
+
+/// Returns the number of the process that opened a connection, if it belongs to the daemon's own user.
+fn checked_peer(stream: &UnixStream) -> Result<Option<i32>, String> {
+    let peer = stream.peer_cred().map_err(|error| format!("its user can't be told ({error})"))?;
+    let me = rustix::process::geteuid().as_raw();
+    if peer.uid() != me {
+        return Err(format!("it comes from user {}, not from user {me}", peer.uid()));
+    }
+    Ok(peer.pid())
+}
+
+/// Answers a client's first call with the reason why there is no room for it, and hangs up.
+async fn turn_away(stream: UnixStream, limit: usize, counted: Counter) {
+    let mut channel = Box::pin(BaseChannel::with_defaults(daemon_transport::<CacheRequest, CacheResponse>(stream)));
+    let told = async {
+        let Some(Ok(call)) = channel.next().await else { return };
+        if let CacheRequest::Hello { .. } = call.request.message {
+            let busy = WireError::Busy { what: Resource::Connections, limit: limit as u64 };
+            let message = Ok(CacheResponse::Hello(Err(busy)));
+            channel.send(Response { request_id: call.request.id, message }).await.ok();
+        }
+    };
+    timeout(TOLD_WITHIN, told).await.ok();
+    drop(counted);
+}

@@ -1,0 +1,282 @@
+//! The calls: checks what was sent, translates it for those who do it, and their answers back. Decides nothing.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use datacache_proto::error::{StoreStep, WireError};
+use datacache_proto::key::{Key, Tag, check_namespace};
+use datacache_proto::record::{Record, Value};
+use datacache_proto::service::{Cache, Chunk};
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{
+    Added, Addition, CallId, Codec, Digest, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata,
+    Opened, Stats, Verification, Welcome,
+};
+use datacache_proto::{BUILD, PROTOCOL};
+use sha2::Digest as _;
+use tarpc::context::Context;
+
+use crate::connection::Connection;
+use crate::daemon::{Daemon, blocking};
+use crate::lifecycle::Stage;
+use crate::refusal::used_before;
+use crate::store::{Batch, Command, Condition, Outcome};
+use crate::transfer::{CHUNK_MAX, OpenValue};
+use crate::writer::WriteError;
+use crate::{addition, bulk, inspection, leases, listing, stats};
+
+/// The most keys in one `delete`: they go in one frame of the log.
+const KEYS_MAX: usize = 8_192;
+/// How often a key is looked up again whose blob is gone when it is opened.
+const LOOKS: usize = 16;
+
+/// The service as one connection sees it.
+#[derive(Clone)]
+pub(crate) struct Service(Rc<Connection>);
+
+impl Service {
+    /// Makes the service of a connection.
+    pub(crate) fn new(connection: Rc<Connection>) -> Self {
+        Self(connection)
+    }
+
+    /// Lets only clients pass that have introduced themselves, and only while the daemon serves.
+    fn admit(&self) -> Result<&Rc<Daemon>, WireError> {
+        self.0.peer()?;
+        self.0.daemon.check_serving()?;
+        Ok(&self.0.daemon)
+    }
+
+    /// Returns the number of a namespace, `None` where nothing was ever added to it.
+    fn namespace(&self, name: &str) -> Result<Option<u32>, WireError> {
+        let daemon = self.admit()?;
+        check_namespace(name)?;
+        Ok(daemon.writer.read(|store| store.namespace(name))?)
+    }
+
+    /// Shows the live entry of a key to `found`.
+    fn look<R>(
+        &self,
+        namespace: &str,
+        key: &Key,
+        found: impl FnOnce(&Record<'_>) -> R,
+    ) -> Result<Option<R>, WireError> {
+        let namespace = self.namespace(namespace)?;
+        key.check()?;
+        let Some(namespace) = namespace else { return Ok(None) };
+        let now = Timestamp::now();
+        Ok(self.0.daemon.writer.read(|store| store.lookup(namespace, key, now, found))??)
+    }
+
+    /// The same for a read that counts as a hit or a miss.
+    fn fetch<R>(
+        &self,
+        namespace: &str,
+        key: &Key,
+        found: impl FnOnce(&Record<'_>) -> R,
+    ) -> Result<Option<R>, WireError> {
+        let seen = self.look(namespace, key, found)?;
+        self.0.daemon.count(namespace, |events| match seen {
+            Some(_) => events.hits += 1,
+            None => events.misses += 1,
+        });
+        Ok(seen)
+    }
+}
+
+impl Cache for Service {
+    async fn hello(self, _: Context, hello: Hello) -> Result<Welcome, WireError> {
+        if !(hello.protocol_min..=hello.protocol_max).contains(&PROTOCOL) {
+            return Err(WireError::Version { min: PROTOCOL, max: PROTOCOL, build: BUILD.into() });
+        }
+        self.0.greet();
+        Ok(Welcome { protocol: PROTOCOL, build: BUILD.into() })
+    }
+
+    async fn introduce(self, _: Context, introduction: Introduction) -> Result<Introduced, WireError> {
+        let daemon = &self.0.daemon;
+        daemon.check_serving()?;
+        self.0.introduce(&introduction)?;
+        Ok(Introduced {
+            store: daemon.store_path.as_os_str().as_encoded_bytes().to_vec(),
+            store_id: daemon.store_id,
+            inline_max: daemon.config.borrow().inline_max,
+            chunk_max: CHUNK_MAX,
+            daemon: daemon.process,
+            started: daemon.started,
+        })
+    }
+
+    async fn add(self, _: Context, call: CallId, addition: Addition) -> Result<Added, WireError> {
+        self.admit()?;
+        addition::add(&self.0, call, addition).await
+    }
+
+    async fn get(self, _: Context, namespace: String, key: Key) -> Result<Lookup, WireError> {
+        Ok(self.fetch(&namespace, &key, lookup)?.unwrap_or(Lookup::Miss))
+    }
+
+    async fn contains(self, _: Context, namespace: String, key: Key) -> Result<bool, WireError> {
+        Ok(self.look(&namespace, &key, |_| ())?.is_some())
+    }
+
+    async fn stat(self, _: Context, namespace: String, key: Key) -> Result<Option<Metadata>, WireError> {
+        self.look(&namespace, &key, |record| record.metadata(key.clone()))
+    }
+
+    async fn touch(
+        self,
+        _: Context,
+        call: CallId,
+        namespace: String,
+        key: Key,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, WireError> {
+        let namespace = self.namespace(&namespace)?;
+        key.check()?;
+        let Some(namespace) = namespace else { return Ok(false) };
+        let batch = Batch::of(Command::Touch { namespace, key, expires }, Some(call));
+        match self.0.daemon.writer.write(batch, false).await?[..] {
+            [Outcome::Touched(was_there)] => Ok(was_there),
+            _ => Err(used_before(call)),
+        }
+    }
+
+    async fn delete(self, _: Context, call: CallId, namespace: String, keys: Vec<Key>) -> Result<u64, WireError> {
+        let namespace = self.namespace(&namespace)?;
+        keys.iter().try_for_each(Key::check)?;
+        if keys.len() > KEYS_MAX {
+            let (value, max) = (keys.len() as u64, KEYS_MAX as u64);
+            return Err(WireError::OutOfRange { field: "keys".into(), value, min: 0, max });
+        }
+        let Some(namespace) = namespace.filter(|_| !keys.is_empty()) else { return Ok(0) };
+        let delete = |key| Command::Delete { namespace, key, when: Condition::Live };
+        let batch = Batch { commands: keys.into_iter().map(delete).collect(), call: Some(call) };
+        let outcomes = self.0.daemon.writer.write(batch, false).await?;
+        let count = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Deleted(true))).count() as u64;
+        self.0.daemon.events.count(namespace, |events| events.deletes += count);
+        Ok(count)
+    }
+
+    async fn evict(self, _: Context, call: CallId, namespace: String, tags: Vec<Tag>) -> Result<u64, WireError> {
+        let Some(namespace) = self.namespace(&namespace)? else { return Ok(0) };
+        self.long(call, async move |daemon| bulk::evict(&daemon, namespace, tags).await).await
+    }
+
+    async fn expire(self, _: Context, call: CallId, namespace: String) -> Result<u64, WireError> {
+        let Some(namespace) = self.namespace(&namespace)? else { return Ok(0) };
+        self.long(call, async move |daemon| bulk::expire(&daemon, Some(namespace), Timestamp::now()).await).await
+    }
+
+    async fn clear(self, _: Context, call: CallId, namespace: String) -> Result<u64, WireError> {
+        let Some(namespace) = self.namespace(&namespace)? else { return Ok(0) };
+        self.long(call, async move |daemon| bulk::clear(&daemon, namespace).await).await
+    }
+
+    async fn release(self, _: Context, call: CallId, scope: u64) -> Result<u64, WireError> {
+        let daemon = self.admit()?;
+        let holder = leases::end(daemon, self.0.peer()?, scope).map_err(|reason| WireError::Unbindable { reason })?;
+        self.long(call, async move |daemon| bulk::release(&daemon, holder).await).await
+    }
+
+    async fn len(self, _: Context, namespace: String) -> Result<u64, WireError> {
+        let Some(namespace) = self.namespace(&namespace)? else { return Ok(0) };
+        let now = Timestamp::now();
+        Ok(self.0.daemon.writer.read(|store| store.len(namespace, now))??)
+    }
+
+    async fn list(self, _: Context, query: ListQuery) -> Result<ListPage, WireError> {
+        let namespace = self.namespace(&query.namespace)?;
+        listing::list(&self.0.daemon, namespace, query).await
+    }
+
+    async fn stats(self, _: Context) -> Result<Stats, WireError> {
+        Ok(stats::stats(self.admit()?)?)
+    }
+
+    async fn upload_begin(self, _: Context) -> Result<u64, WireError> {
+        self.0.transfers.begin(self.admit()?).await
+    }
+
+    async fn upload(self, _: Context, upload: u64, offset: u64, chunk: Chunk) -> Result<(), WireError> {
+        let value_max = self.admit()?.config.borrow().value_max;
+        let length = chunk.0.len() as u64;
+        if length > CHUNK_MAX {
+            return Err(WireError::OutOfRange { field: "chunk".into(), value: length, min: 0, max: CHUNK_MAX });
+        }
+        let size = offset.saturating_add(length);
+        if let Some(limit) = value_max.filter(|limit| size > *limit) {
+            return Err(WireError::TooLarge { size, limit });
+        }
+        self.0.transfers.append(upload, offset, chunk.0).await
+    }
+
+    async fn open(self, _: Context, namespace: String, key: Key) -> Result<Option<Opened>, WireError> {
+        self.0.transfers.check_values()?;
+        for _ in 0..LOOKS {
+            let Some(found) = self.fetch(&namespace, &key, lookup)? else { return Ok(None) };
+            if let Some((value, codec, length, digest)) = open(&self.0.daemon, found).await? {
+                let handle = self.0.transfers.keep(value)?;
+                return Ok(Some(Opened { handle, codec, length, digest }));
+            }
+        }
+        Err(WireError::Store { step: StoreStep::Blob, errno: None })
+    }
+
+    async fn read(self, _: Context, handle: u64, offset: u64, length: u64) -> Result<Chunk, WireError> {
+        self.admit()?;
+        self.0.transfers.read(handle, offset, length).await.map(Chunk)
+    }
+
+    async fn close(self, _: Context, handle: u64) -> Result<(), WireError> {
+        self.admit()?;
+        self.0.transfers.close(handle)
+    }
+
+    async fn verify(self, _: Context, repair: bool) -> Result<Verification, WireError> {
+        Ok(inspection::verify(self.admit()?, repair).await?)
+    }
+
+    async fn stop(self, _: Context) -> Result<(), WireError> {
+        let daemon = self.admit()?;
+        tracing::info!("a client asked the daemon to stop");
+        daemon.lifecycle.advance(Stage::Draining);
+        Ok(())
+    }
+}
+
+impl Service {
+    /// Does what may take long, so that it outlives this connection and is not done twice.
+    async fn long(
+        &self,
+        call: CallId,
+        work: impl AsyncFnOnce(Rc<Daemon>) -> Result<u64, WriteError> + 'static,
+    ) -> Result<u64, WireError> {
+        let daemon = Rc::clone(&self.0.daemon);
+        self.0.daemon.long_calls.run(call, async move { work(daemon).await.map_err(WireError::from) }).await
+    }
+}
+
+fn lookup(record: &Record<'_>) -> Lookup {
+    let (codec, version) = (record.codec, record.version);
+    match record.value {
+        Value::Inline(value) => Lookup::Inline { codec, version, value: value.to_vec() },
+        Value::Blob { length, digest } => Lookup::Blob { codec, version, length, digest },
+    }
+}
+
+/// Opens what was found; `None` where its blob is gone meanwhile.
+async fn open(daemon: &Daemon, found: Lookup) -> Result<Option<(OpenValue, Codec, u64, Digest)>, WireError> {
+    Ok(match found {
+        Lookup::Miss => None,
+        Lookup::Inline { codec, value, .. } => {
+            let (length, digest) = (value.len() as u64, Digest(sha2::Sha256::digest(&value).into()));
+            Some((OpenValue::Bytes(Arc::from(value)), codec, length, digest))
+        }
+        Lookup::Blob { codec, length, digest, .. } => {
+            let blobs = daemon.blobs.clone();
+            let file = blocking(move || blobs.open(&digest)).await??;
+            file.map(|file| (OpenValue::File(Arc::new(file)), codec, length, digest))
+        }
+    })
+}

@@ -1,0 +1,106 @@
+//! From a process that has just begun to a daemon that runs: what `datacache daemon` does.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+use crate::config::{Config, ConfigError, Flags};
+use crate::listener::{ListenError, Listener};
+use crate::logging::{Logging, LoggingError};
+use crate::run::{RunError, run};
+use crate::store::OpenError;
+use crate::writer::OpenStore;
+use crate::{notify, signals};
+
+/// The threads for work that may block. One of them may hang on another process for as long as that is stopped.
+const BLOCKING_THREADS: usize = 4;
+/// How long work that blocks may hold up the end of the process.
+const BLOCKING_END: Duration = Duration::from_millis(500);
+/// How long to wait for a daemon that is ending to give up the store, and how often to look.
+const PREDECESSOR_WAIT: Duration = Duration::from_secs(30);
+const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
+
+/// Why the daemon could not start, or did not end in good order.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings can't be taken.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no log.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// There is no socket.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The runtime or the signals can't be set up.
+    #[error("failed to set up {what}")]
+    Runtime {
+        /// What it is about.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ran, and ended badly.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// Runs the daemon in this process until it is told to end: by SIGTERM, SIGINT, a client, or idleness. SIGHUP has it read its
+/// configuration again.
+///
+/// # Errors
+/// [`StartError`] says what it could not do, and what to do about it.
+pub fn start(flags: &Flags) -> Result<(), StartError> {
+    let config = Config::load(flags)?;
+    let logging = Logging::install(&config.log)?;
+    raise_open_files();
+    // IMPORTANT: the store, with its lock, before the socket: a socket that is in the way is a dead daemon's only then.
+    let store = notify::patiently("opening the store", || open(&config))?;
+    let listener = Listener::acquire(&config.paths.socket)?;
+    let mut builder = Builder::new_current_thread();
+    builder.enable_io().enable_time().max_blocking_threads(BLOCKING_THREADS);
+    let setup = |what| move |source| StartError::Runtime { what, source };
+    let runtime = builder.build_local(LocalOptions::default()).map_err(setup("the runtime"))?;
+    let ended = runtime.block_on(async {
+        let signals = signals::register().map_err(setup("signals"))?;
+        let (sender, config) = watch::channel(config);
+        let told_to_end = signals::obey(signals, flags, &sender, &logging);
+        Ok(run(config, store, listener, told_to_end).await?)
+    });
+    runtime.shutdown_timeout(BLOCKING_END);
+    ended
+}
+
+/// Opens the store. One whose daemon is just ending is waited for.
+fn open(config: &Config) -> Result<OpenStore, OpenError> {
+    let deadline = Instant::now() + PREDECESSOR_WAIT;
+    loop {
+        match OpenStore::open(config) {
+            Err(OpenError::InUse { .. }) if !is_served(&config.paths.socket) && Instant::now() < deadline => {
+                std::thread::sleep(PREDECESSOR_LOOK);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Tells whether a daemon takes connections there: one that ends has given its socket up.
+fn is_served(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
+}
+
+/// Allows as many open files as the system lets this process have: each connection is one, and each process with leases.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
