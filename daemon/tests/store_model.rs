@@ -2,6 +2,8 @@
 //!
 //! The seed is printed; `DATACACHE_SEED=N` repeats a run, `DATACACHE_STEPS=N` makes it longer.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod model;
 
 use model::Run;

@@ -102,13 +102,7 @@ impl<'t> Slice<'t> {
         let (namespace, tables) = (operation.namespace, self.tables);
         let index_key = index_key(namespace, operation.key);
         tables.entries.put(&mut self.txn, &index_key, operation.body)?;
-        if let Some(expires) = record.expires {
-            tables.by_expiry.put(&mut self.txn, &expiry_key(namespace, expires, record.version), &index_key)?;
-        }
-        for tag in record.tags.iter() {
-            tables.by_tag.put(&mut self.txn, &tag_key(namespace, tag, record.version), &index_key)?;
-        }
-        tables.by_seq.put(&mut self.txn, &seq_key(namespace, record.seq), &index_key)?;
+        derive_rows(tables, &mut self.txn, namespace, &index_key, &record)?;
         if let Some(digest) = record.value.digest() {
             self.named.insert(digest);
             self.refer(digest, 1, record.value.len())?;
@@ -241,6 +235,23 @@ impl<'t> Slice<'t> {
         }
         Ok(())
     }
+}
+
+/// Writes the rows of the expiry, tag and sequence index that are derived from a record.
+pub(super) fn derive_rows(
+    tables: &Tables,
+    txn: &mut RwTxn<'_>,
+    namespace: u32,
+    index_key: &[u8],
+    record: &Record<'_>,
+) -> heed::Result<()> {
+    if let Some(expires) = record.expires {
+        tables.by_expiry.put(txn, &expiry_key(namespace, expires, record.version), index_key)?;
+    }
+    for tag in record.tags.iter() {
+        tables.by_tag.put(txn, &tag_key(namespace, tag, record.version), index_key)?;
+    }
+    tables.by_seq.put(txn, &seq_key(namespace, record.seq), index_key)
 }
 
 fn signed(bytes: u64) -> i64 {

@@ -88,6 +88,11 @@ impl Memory {
         self.journal.push(Undo::Count { namespace, entries, bytes });
     }
 
+    /// Takes in that the index had counted wrongly.
+    pub(super) fn correct(&mut self, namespace: u32, entries: i64, bytes: i64) {
+        self.counts.entry(namespace).or_default().change(entries, bytes);
+    }
+
     fn change(&mut self, namespace: u32, entries: i64, bytes: i64) {
         self.counts.entry(namespace).or_default().change(entries, bytes);
         let active = self.active.entry(namespace).or_default();

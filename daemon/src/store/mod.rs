@@ -15,6 +15,7 @@
 //! | plan other bulk operations, list | any | `plan`, `list` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay` |
 //! | sync, make and remove segments | `datacache-sync` | `threads` |
+//! | look at the whole store, mend derived rows | any | `verify`, `repair` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
 //! | open, recover | the owner's, before all else | `folder`, `recovery` |
 //!
@@ -58,6 +59,7 @@ mod plan;
 mod position;
 mod progress;
 mod recovery;
+mod repair;
 mod replay;
 mod replies;
 mod rows;
@@ -70,6 +72,7 @@ mod threads;
 mod turn;
 mod upload;
 mod verifier;
+mod verify;
 mod write;
 
 pub use blob::{BlobStore, Incoming};
@@ -77,7 +80,9 @@ pub use command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 pub use error::{OpenError, StoreError};
 pub use plan::{Cursor, Plan, Reader};
 pub use position::Position;
+pub use repair::{Corrections, Repairs};
 pub use store::{Counters, Store, StoreOptions};
 pub use tables::Counts;
 pub use upload::Upload;
+pub use verify::Report;
 pub use write::BatchResult;

@@ -235,7 +235,7 @@ impl Store {
     }
 
     /// Tells whether no record of the index names a blob.
-    fn is_unknown(&self, digest: &Digest) -> Result<bool, StoreError> {
+    pub(super) fn is_unknown(&self, digest: &Digest) -> Result<bool, StoreError> {
         let read = |source| StoreError::Read { source };
         let txn = self.lookup.tables.env.read_txn().map_err(read)?;
         Ok(self.lookup.tables.blobs.get(&txn, &digest.0).map_err(read)?.is_none())

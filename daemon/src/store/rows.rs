@@ -17,7 +17,7 @@ pub(super) fn entry_of<'r>(index_key: &[u8], row: &'r [u8]) -> Option<(u32, Key,
 }
 
 /// Returns the key of a row of `entries`: from the index key, or from the record where it is cut there.
-fn key_of(index_key: &[u8], row: &[u8]) -> Option<Key> {
+pub(super) fn key_of(index_key: &[u8], row: &[u8]) -> Option<Key> {
     let encoded = match key_of_index_key(index_key) {
         Some(encoded) => encoded,
         None => Record::unchecked_key(row)?,

@@ -16,12 +16,15 @@
 //! Rows are little-endian; what LMDB has to sort is big-endian. Rows of expiry, tag and sequence carry numbers that grow, so that new ones
 //! land on few pages: a page touched at random costs a copy.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use datacache_proto::layout::{self, MAP_SIZES, READER_SLOTS};
+use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
+use datacache_proto::types::Digest;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
 
@@ -125,6 +128,44 @@ impl Tables {
             all.extend(namespace.zip(Counts::decode(row)));
         }
         Ok(all)
+    }
+}
+
+impl Tables {
+    /// Returns the blobs whose content was found to be what their names say.
+    pub(super) fn verified_blobs(&self, txn: &RoTxn<'_>) -> heed::Result<BTreeSet<Digest>> {
+        let mut verified = BTreeSet::new();
+        for row in self.blobs.iter(txn)? {
+            let (digest, row) = row?;
+            if BlobRow::decode(row).is_some_and(|row| row.verified) {
+                verified.extend(digest.try_into().ok().map(Digest));
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Counts a record's reference to its blob in, while all rows are made anew.
+    pub(super) fn refer(
+        &self,
+        txn: &mut RwTxn<'_>,
+        record: &Record<'_>,
+        verified: &BTreeSet<Digest>,
+    ) -> heed::Result<()> {
+        let Some(digest) = record.value.digest() else { return Ok(()) };
+        let row = self.blobs.get(txn, &digest.0)?.and_then(BlobRow::decode);
+        let new = BlobRow { references: 0, length: record.value.len(), verified: verified.contains(&digest) };
+        let row = row.unwrap_or(new);
+        self.blobs.put(txn, &digest.0, &BlobRow { references: row.references + 1, ..row }.encode())
+    }
+
+    /// Counts all blobs anew.
+    pub(super) fn count_blobs(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
+        let mut counts = Counts::default();
+        for row in self.blobs.iter(txn)? {
+            counts.entries += 1;
+            counts.bytes += BlobRow::decode(row?.1).map_or(0, |row| row.length);
+        }
+        self.counters.put(txn, &namespace_prefix(BLOBS_COUNTED), &counts.encode())
     }
 }
 

@@ -9,8 +9,7 @@ use datacache_proto::types::Digest;
 use tracing::{error, warn};
 
 use super::blob::{BlobStore, hash_of};
-use super::command::{Command, Condition};
-use super::rows::entry_of;
+use super::plan::Reader;
 use super::tables::{BlobRow, Tables};
 use super::threads::{Event, Helper, Outbox};
 
@@ -68,23 +67,14 @@ impl Verifier {
     }
 
     fn condemn(&self, digest: Digest) {
-        match self.entries_naming(digest) {
+        let reader = Reader { tables: Arc::clone(&self.tables) };
+        match reader.naming(digest) {
             Ok(commands) => self.outbox.send(Event::Condemned(commands)),
-            Err(error) => error!(%digest, %error, "the entries of a damaged blob can't be found"),
-        }
-    }
-
-    fn entries_naming(&self, digest: Digest) -> heed::Result<Vec<Command>> {
-        let mut commands = Vec::new();
-        let txn = self.tables.env.read_txn()?;
-        for row in self.tables.entries.iter(&txn)? {
-            let (index_key, row) = row?;
-            let Some((namespace, key, record)) = entry_of(index_key, row) else { continue };
-            if record.value.digest() == Some(digest) {
-                commands.push(Command::Delete { namespace, key, when: Condition::Version(record.version) });
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                error!(%digest, error, "the entries of a damaged blob can't be found");
             }
         }
-        Ok(commands)
     }
 
     fn survey(&self) {

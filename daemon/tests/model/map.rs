@@ -7,21 +7,21 @@ use datacache_proto::types::Codec;
 
 /// An entry that is there, perhaps expired and not yet removed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    pub codec: Codec,
-    pub value: Vec<u8>,
-    pub is_blob: bool,
-    pub expires: Option<u64>,
-    pub tags: BTreeSet<String>,
+pub(crate) struct Entry {
+    pub(crate) codec: Codec,
+    pub(crate) value: Vec<u8>,
+    pub(crate) is_blob: bool,
+    pub(crate) expires: Option<u64>,
+    pub(crate) tags: BTreeSet<String>,
     /// The scopes it lives for; `None` for an entry that is there for good.
-    pub scopes: Option<BTreeSet<u64>>,
-    pub version: u64,
+    pub(crate) scopes: Option<BTreeSet<u64>>,
+    pub(crate) version: u64,
     /// The number of the step that last wrote it.
-    pub written: u64,
+    pub(crate) written: u64,
 }
 
 impl Entry {
-    pub fn is_live(&self, now: u64) -> bool {
+    pub(crate) fn is_live(&self, now: u64) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 
@@ -32,17 +32,17 @@ impl Entry {
 
 /// The namespaces.
 #[derive(Clone, Debug, Default)]
-pub struct Map {
-    pub spaces: BTreeMap<String, BTreeMap<Key, Entry>>,
+pub(crate) struct Map {
+    pub(crate) spaces: BTreeMap<String, BTreeMap<Key, Entry>>,
 }
 
 impl Map {
-    pub fn get(&self, space: &str, key: &Key, now: u64) -> Option<&Entry> {
+    pub(crate) fn get(&self, space: &str, key: &Key, now: u64) -> Option<&Entry> {
         self.spaces.get(space)?.get(key).filter(|entry| entry.is_live(now))
     }
 
     /// Puts an entry; `scope` binds it. Tells whether a live one was replaced, and whether its version goes on.
-    pub fn put(&mut self, space: &str, key: &Key, mut new: Entry, scope: Option<u64>, now: u64) -> (bool, bool) {
+    pub(crate) fn put(&mut self, space: &str, key: &Key, mut new: Entry, scope: Option<u64>, now: u64) -> (bool, bool) {
         let entries = self.spaces.entry(space.to_owned()).or_default();
         let live = entries.get(key).filter(|entry| entry.is_live(now)).cloned();
         let equal = live.as_ref().filter(|old| old.has_content_of(&new));
@@ -60,7 +60,7 @@ impl Map {
     }
 
     /// Removes the entries that `goes` holds for; returns how many of them were live.
-    pub fn remove(&mut self, space: Option<&str>, now: u64, goes: impl Fn(&Entry) -> bool) -> u64 {
+    pub(crate) fn remove(&mut self, space: Option<&str>, now: u64, goes: impl Fn(&Entry) -> bool) -> u64 {
         let mut live = 0;
         for (_, entries) in self.spaces.iter_mut().filter(|(name, _)| space.is_none_or(|space| space == *name)) {
             entries.retain(|_, entry| {
@@ -73,7 +73,7 @@ impl Map {
     }
 
     /// Ends a scope; returns how many live entries went with it.
-    pub fn release(&mut self, scope: u64, now: u64) -> u64 {
+    pub(crate) fn release(&mut self, scope: u64, now: u64) -> u64 {
         for entry in self.spaces.values_mut().flat_map(BTreeMap::values_mut) {
             if let Some(scopes) = &mut entry.scopes {
                 scopes.remove(&scope);
@@ -83,7 +83,7 @@ impl Map {
     }
 
     /// Counts the leases that are held.
-    pub fn leases(&self) -> u64 {
+    pub(crate) fn leases(&self) -> u64 {
         let entries = self.spaces.values().flat_map(BTreeMap::values);
         entries.filter_map(|entry| entry.scopes.as_ref()).map(|scopes| scopes.len() as u64).sum()
     }

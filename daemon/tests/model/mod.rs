@@ -19,7 +19,7 @@ const TAGS: [&str; 4] = ["a", "ab", "tag three", "ü"];
 const SCOPES: u64 = 3;
 
 /// One run: everything follows from the seed.
-pub struct Run {
+pub(crate) struct Run {
     rng: Rng,
     subject: Subject,
     map: Map,
@@ -31,7 +31,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let contents = (0..6).map(|n| (0..rng.usize(40_000..90_000)).map(|_| rng.u8(..) ^ n).collect()).collect();
         Self {
@@ -47,7 +47,7 @@ impl Run {
     }
 
     /// Takes `steps` random steps, comparing all counters after each and everything from time to time.
-    pub fn steps(mut self, steps: u64) {
+    pub(crate) fn steps(mut self, steps: u64) {
         for step in 1..=steps {
             self.step = step;
             self.one();

@@ -25,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// How many commands of a plan are written at a time.
 const PAGE: usize = 7;
 
-pub struct Subject {
+pub(crate) struct Subject {
     store: Option<Store>,
     wakes: Receiver<()>,
     segment_bytes: u64,
@@ -35,13 +35,13 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub fn new(segment_bytes: u64) -> Self {
+    pub(crate) fn new(segment_bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, wakes) = open(folder.path().join("store"), segment_bytes, 0);
         Self { store: Some(store), wakes, segment_bytes, staged: HashMap::new(), folder }
     }
 
-    pub fn store(&mut self) -> &mut Store {
+    pub(crate) fn store(&mut self) -> &mut Store {
         self.store.as_mut().expect("it is open between steps")
     }
 
@@ -50,17 +50,17 @@ impl Subject {
         (self.store, self.wakes) = (Some(store), wakes);
     }
 
-    pub fn reopen_cleanly(&mut self, now: u64) {
+    pub(crate) fn reopen_cleanly(&mut self, now: u64) {
         self.close(now);
         self.reopen(now);
     }
 
-    pub fn close(&mut self, now: u64) {
+    pub(crate) fn close(&mut self, now: u64) {
         self.store.take().unwrap().close(moment(now)).unwrap();
     }
 
     /// The log stays as it is: what the death of the process leaves.
-    pub fn reopen_after_death(&mut self, now: u64) {
+    pub(crate) fn reopen_after_death(&mut self, now: u64) {
         drop(self.store.take());
         self.reopen(now);
     }
@@ -73,17 +73,17 @@ impl Subject {
         }
     }
 
-    pub fn checkpoint(&mut self, now: u64) {
+    pub(crate) fn checkpoint(&mut self, now: u64) {
         let target = self.store().request_checkpoint();
         self.wait(now, |store| store.applied() >= target);
     }
 
-    pub fn write(&mut self, commands: Vec<Command>, now: u64) -> BatchResult {
+    pub(crate) fn write(&mut self, commands: Vec<Command>, now: u64) -> BatchResult {
         self.write_batch(Batch { commands, call: None }, now)
     }
 
     /// As the daemon does: what was staged is looked at again when the blob it would become changed meanwhile.
-    pub fn write_batch(&mut self, mut batch: Batch, now: u64) -> BatchResult {
+    pub(crate) fn write_batch(&mut self, mut batch: Batch, now: u64) -> BatchResult {
         loop {
             match self.attempt(batch.clone(), now) {
                 Err(StoreError::BlobChanged) => self.receive_again(&mut batch),
@@ -120,7 +120,7 @@ impl Subject {
     }
 
     /// Puts a value where a client would stage it, and has it received.
-    pub fn stage(&mut self, value: &[u8]) -> NewValue {
+    pub(crate) fn stage(&mut self, value: &[u8]) -> NewValue {
         let digest = digest(value);
         let name = format!("staged-{}", fastrand::u64(..));
         fs::write(self.store().blobs().staging().join(&name), value).unwrap();
@@ -128,7 +128,7 @@ impl Subject {
         NewValue::Blob(self.receive(digest, value.len() as u64))
     }
 
-    pub fn release(&mut self, holder: &Holder, now: u64) -> u64 {
+    pub(crate) fn release(&mut self, holder: &Holder, now: u64) -> u64 {
         let mut went = 0;
         loop {
             let versions = self.store().leases_of(holder, 3);
@@ -140,20 +140,20 @@ impl Subject {
         }
     }
 
-    pub fn evict(&mut self, namespace: u32, tag: &Tag, now: u64) -> u64 {
+    pub(crate) fn evict(&mut self, namespace: u32, tag: &Tag, now: u64) -> u64 {
         self.checkpoint(now);
         let reader = self.store().reader();
         self.bulk(now, |_, cursor| reader.plan_tagged(namespace, tag, cursor, PAGE))
     }
 
-    pub fn clear(&mut self, namespace: u32, now: u64) -> u64 {
+    pub(crate) fn clear(&mut self, namespace: u32, now: u64) -> u64 {
         let target = self.store().request_checkpoint();
         self.wait(now, |store| store.applied() >= target);
         let reader = self.store().reader();
         self.bulk(now, |_, cursor| reader.plan_all(namespace, target, cursor, PAGE))
     }
 
-    pub fn expire(&mut self, namespace: Option<u32>, now: u64) -> u64 {
+    pub(crate) fn expire(&mut self, namespace: Option<u32>, now: u64) -> u64 {
         self.bulk(now, |store, cursor| store.plan_expired(namespace, moment(now), cursor, PAGE))
     }
 
@@ -172,7 +172,7 @@ impl Subject {
     }
 
     /// Looks a key up as a reader does: the record, and its value from wherever it is.
-    pub fn get(&mut self, space: &str, key: &Key, now: u64) -> Option<Entry> {
+    pub(crate) fn get(&mut self, space: &str, key: &Key, now: u64) -> Option<Entry> {
         let folder = self.folder.path().join("store");
         let namespace = self.store().namespace(space)?;
         let mut leased = None;
@@ -202,7 +202,7 @@ impl Subject {
     }
 
     /// Lists all pages, and checks that none of them repeats an entry.
-    pub fn list(&mut self, space: &str, prefix: Option<&str>, tag: Option<&str>, now: u64) -> BTreeSet<Key> {
+    pub(crate) fn list(&mut self, space: &str, prefix: Option<&str>, tag: Option<&str>, now: u64) -> BTreeSet<Key> {
         let namespace = self.store().namespace(space).unwrap();
         let (reader, tag) = (self.store().reader(), tag.map(|tag| Tag::new(tag).unwrap()));
         let (mut keys, mut after) = (BTreeSet::new(), None::<Vec<u8>>);
@@ -219,7 +219,7 @@ impl Subject {
     }
 
     /// Waits until just the blobs are there that entries name: none is missing at any time, others go soon.
-    pub fn compare_blobs(&mut self, values: &BTreeSet<Vec<u8>>, now: u64) {
+    pub(crate) fn compare_blobs(&mut self, values: &BTreeSet<Vec<u8>>, now: u64) {
         let expected: BTreeSet<String> = values.iter().map(|value| digest(value).to_string()).collect();
         let blobs = self.folder.path().join("store/blobs");
         let there = || -> BTreeSet<String> {

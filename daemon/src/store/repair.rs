@@ -1,0 +1,170 @@
+//! What follows from a look at the whole store: which suspicions stand, and how what can be mended is mended. Records go by way of
+//! the log, like everything; rows that are derived from records are derived anew.
+
+use std::collections::{BTreeMap, HashMap};
+
+use datacache_proto::types::{Digest, Fault, Finding, Verification};
+use tracing::warn;
+
+use super::apply::derive_rows;
+use super::command::{Command, Condition};
+use super::error::StoreError;
+use super::plan::Reader;
+use super::rows::entry_of;
+use super::store::Store;
+use super::tables::{Counts, Tables, namespace_of, namespace_prefix};
+use super::verify::{Place, Report, Suspicion};
+
+/// What is left to do after [`Store::conclude`].
+#[derive(Debug, Default)]
+pub struct Repairs {
+    /// Blobs whose entries go; [`Reader::naming`] finds them.
+    pub lost_blobs: Vec<Digest>,
+    /// Deletes of damaged records.
+    pub commands: Vec<Command>,
+    /// Whether derived rows have to be made anew: [`Reader::rebuild`], then [`Store::correct`].
+    pub rebuild: bool,
+}
+
+/// By how much the counts of namespaces were wrong.
+#[derive(Debug, Default)]
+pub struct Corrections(Vec<(u32, i64, i64)>);
+
+impl Store {
+    /// Says which suspicions stand, now that the log can be asked, and, with `repair`, what is to be done about them.
+    pub fn conclude(&mut self, report: Report, repair: bool) -> (Verification, Repairs) {
+        let names: HashMap<u32, String> = self.namespaces().into_iter().map(|(name, number)| (number, name)).collect();
+        let mut repairs = Repairs::default();
+        let mut findings = Vec::new();
+        for suspicion in report.suspicions {
+            if !self.stands(&suspicion) {
+                continue;
+            }
+            let repaired = repair && self.mend(&suspicion, &mut repairs);
+            let Suspicion { fault, entry, digest } = suspicion;
+            let entry = entry.and_then(|Place { namespace, key }| Some((names.get(&namespace)?.clone(), key?)));
+            findings.push(Finding { fault, entry, digest, repaired });
+        }
+        let Report { entries, blobs, bytes, .. } = report;
+        (Verification { entries, blobs, bytes, findings }, repairs)
+    }
+
+    /// A blob that the log names may be there before the index knows it, or be gone from the index's snapshot.
+    fn stands(&self, suspicion: &Suspicion) -> bool {
+        let Some(digest) = &suspicion.digest else { return true };
+        let named = self.named.active.contains(digest) || self.named.applying.contains(digest);
+        let known = || self.is_unknown(digest).is_ok_and(|unknown| !unknown);
+        match suspicion.fault {
+            Fault::OrphanBlob => !named && !known(),
+            Fault::MissingBlob | Fault::DamagedBlob => named || known(),
+            _ => true,
+        }
+    }
+
+    /// Does what can be done at once; tells whether the fault will be gone.
+    fn mend(&mut self, suspicion: &Suspicion, repairs: &mut Repairs) -> bool {
+        match (suspicion.fault, &suspicion.entry, suspicion.digest) {
+            (Fault::DamagedRecord, Some(Place { namespace, key: Some(key) }), _) => {
+                // Version 0 is that of a damaged record only: one that was replaced meanwhile stays.
+                let (namespace, key) = (*namespace, key.clone());
+                repairs.commands.push(Command::Delete { namespace, key, when: Condition::Version(0) });
+                true
+            }
+            (Fault::MissingBlob | Fault::DamagedBlob, _, Some(digest)) => {
+                // Aside at once: the same content, added now, must not be taken for stored already.
+                if let Err(error) = self.blobs.set_aside(&digest) {
+                    warn!(%digest, %error, "a damaged blob can't be set aside");
+                    return false;
+                }
+                repairs.lost_blobs.push(digest);
+                true
+            }
+            (Fault::OrphanBlob, _, Some(digest)) => {
+                self.dropped.push_back(digest);
+                true
+            }
+            (Fault::WrongIndexRow | Fault::WrongCount, ..) => {
+                repairs.rebuild = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes in by how much the counts were wrong.
+    pub fn correct(&mut self, corrections: &Corrections) {
+        for &(namespace, entries, bytes) in &corrections.0 {
+            self.memory.correct(namespace, entries, bytes);
+        }
+    }
+}
+
+impl Reader {
+    /// Finds the entries that name a blob, as conditional deletes. Blocks: it looks at every record.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn naming(&self, digest: Digest) -> Result<Vec<Command>, StoreError> {
+        let find = || {
+            let mut commands = Vec::new();
+            let txn = self.tables.env.read_txn()?;
+            for row in self.tables.entries.iter(&txn)? {
+                let (index_key, row) = row?;
+                let Some((namespace, key, record)) = entry_of(index_key, row) else { continue };
+                if record.value.digest() == Some(digest) {
+                    commands.push(Command::Delete { namespace, key, when: Condition::Version(record.version) });
+                }
+            }
+            Ok(commands)
+        };
+        find().map_err(|source| StoreError::Read { source })
+    }
+
+    /// Makes all rows anew that are derived from records, in one transaction. Blocks, and so does the apply thread meanwhile.
+    ///
+    /// # Errors
+    /// Where the index can't be read or written; nothing has changed then.
+    pub fn rebuild(&self) -> Result<Corrections, StoreError> {
+        rebuild(&self.tables).map_err(|source| StoreError::Read { source })
+    }
+}
+
+fn rebuild(tables: &Tables) -> heed::Result<Corrections> {
+    let mut txn = tables.env.write_txn()?;
+    let mut corrections: BTreeMap<u32, Counts> = BTreeMap::new();
+    let before = tables.all_counts(&txn)?;
+    let verified = tables.verified_blobs(&txn)?;
+    for table in [tables.by_expiry, tables.by_tag, tables.by_seq, tables.blobs, tables.counters] {
+        table.clear(&mut txn)?;
+    }
+    let mut keys = Vec::new();
+    for row in tables.entries.iter(&txn)? {
+        keys.push(row?.0.to_vec());
+    }
+    for index_key in keys {
+        let Some(row) = tables.entries.get(&txn, &index_key)?.map(<[u8]>::to_vec) else { continue };
+        let counts = corrections.entry(namespace_of(&index_key).unwrap_or_default()).or_default();
+        counts.entries += 1;
+        let Some((namespace, _, record)) = entry_of(&index_key, &row) else { continue };
+        counts.bytes += record.value.len();
+        derive_rows(tables, &mut txn, namespace, &index_key, &record)?;
+        tables.refer(&mut txn, &record, &verified)?;
+    }
+    for (namespace, counts) in &corrections {
+        tables.counters.put(&mut txn, &namespace_prefix(*namespace), &counts.encode())?;
+    }
+    tables.count_blobs(&mut txn)?;
+    txn.commit()?;
+    let mut before: BTreeMap<u32, Counts> = before.into_iter().collect();
+    let all: std::collections::BTreeSet<u32> = before.keys().chain(corrections.keys()).copied().collect();
+    let difference = |namespace: u32| {
+        let (old, new) =
+            (before.remove(&namespace).unwrap_or_default(), corrections.get(&namespace).copied().unwrap_or_default());
+        (namespace, signed(new.entries) - signed(old.entries), signed(new.bytes) - signed(old.bytes))
+    };
+    Ok(Corrections(all.into_iter().map(difference).collect()))
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,187 @@
+//! A look at the whole store: every record, every row that is derived from one, every blob. Reads one snapshot of the index, then
+//! the blobs; changes nothing, see `repair` for that.
+
+use std::collections::{BTreeMap, HashMap};
+
+use datacache_proto::key::Key;
+use datacache_proto::layout::index_key;
+use datacache_proto::record::Record;
+use datacache_proto::types::{Digest, Fault};
+use heed::RoTxn;
+
+use super::blob::BlobStore;
+use super::error::StoreError;
+use super::plan::Reader;
+use super::rows::{entry_of, key_of};
+use super::tables::{BlobRow, Counts, Table, Tables, expiry_key, namespace_of, seq_key, tag_key};
+
+/// What was found, before the writer has said what of it the log explains.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub(super) entries: u64,
+    pub(super) blobs: u64,
+    pub(super) bytes: u64,
+    pub(super) suspicions: Vec<Suspicion>,
+}
+
+/// Something that looks wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Suspicion {
+    pub(super) fault: Fault,
+    pub(super) entry: Option<Place>,
+    pub(super) digest: Option<Digest>,
+}
+
+/// An entry by namespace and key; no key where that can't be told any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) namespace: u32,
+    pub(super) key: Option<Key>,
+}
+
+impl Report {
+    fn suspect(&mut self, fault: Fault, entry: Option<Place>, digest: Option<Digest>) {
+        self.suspicions.push(Suspicion { fault, entry, digest });
+    }
+}
+
+impl Reader {
+    /// Looks at everything. Blocks, for as long as it takes to read all blobs.
+    ///
+    /// # Errors
+    /// Where the index can't be read at all; a blob that can't be read is a finding.
+    pub fn verify(&self, blobs: &BlobStore) -> Result<Report, StoreError> {
+        let mut report = Report::default();
+        let rows = self.verify_rows(&mut report).map_err(|source| StoreError::Read { source })?;
+        for (digest, row) in &rows {
+            report.blobs += 1;
+            report.bytes += row.length;
+            if let Some(fault) = fault_of(blobs, digest, row.length) {
+                report.suspect(fault, None, Some(*digest));
+            }
+        }
+        let mut orphans = Vec::new();
+        let listed =
+            blobs.each_folder(|there| orphans.extend(there.into_iter().filter(|digest| !rows.contains_key(digest))));
+        listed.map_err(|source| StoreError::Blob { action: "list", source })?;
+        for digest in orphans {
+            report.suspect(Fault::OrphanBlob, None, Some(digest));
+        }
+        Ok(report)
+    }
+
+    /// Compares all rows of one snapshot with one another; returns the blobs that it knows.
+    fn verify_rows(&self, report: &mut Report) -> heed::Result<BTreeMap<Digest, BlobRow>> {
+        let tables = &*self.tables;
+        let txn = tables.env.read_txn()?;
+        let mut counts: HashMap<u32, Counts> = HashMap::new();
+        let mut references: BTreeMap<Digest, u64> = BTreeMap::new();
+        for row in tables.entries.iter(&txn)? {
+            let (index_key, row) = row?;
+            let counted = counts.entry(namespace_of(index_key).unwrap_or_default()).or_default();
+            counted.entries += 1;
+            report.entries += 1;
+            let Some((namespace, key, record)) = entry_of(index_key, row) else {
+                let namespace = namespace_of(index_key).unwrap_or_default();
+                let place = Place { namespace, key: key_of(index_key, row) };
+                report.suspect(Fault::DamagedRecord, Some(place), None);
+                continue;
+            };
+            counted.bytes += record.value.len();
+            match record.value.digest() {
+                Some(digest) => *references.entry(digest).or_default() += 1,
+                None => report.bytes += record.value.len(),
+            }
+            if !has_its_rows(tables, &txn, namespace, &key, &record)? {
+                let place = Place { namespace, key: Some(key) };
+                report.suspect(Fault::WrongIndexRow, Some(place), None);
+            }
+        }
+        for table in [tables.by_expiry, tables.by_tag, tables.by_seq] {
+            verify_derived(tables, &txn, table, report)?;
+        }
+        for (namespace, counted) in tables.all_counts(&txn)? {
+            if counts.remove(&namespace).unwrap_or_default() != counted {
+                report.suspect(Fault::WrongCount, Some(Place { namespace, key: None }), None);
+            }
+        }
+        for namespace in counts.into_keys() {
+            report.suspect(Fault::WrongCount, Some(Place { namespace, key: None }), None);
+        }
+        verify_references(tables, &txn, references, report)
+    }
+}
+
+/// Tells whether the rows are there that are derived from a record.
+fn has_its_rows(
+    tables: &Tables,
+    txn: &RoTxn<'_>,
+    namespace: u32,
+    key: &Key,
+    record: &Record<'_>,
+) -> heed::Result<bool> {
+    let index_key = index_key(namespace, key.encoded());
+    let leads_here = |row: Option<&[u8]>| row == Some(&index_key[..]);
+    let mut all = leads_here(tables.by_seq.get(txn, &seq_key(namespace, record.seq))?);
+    if let Some(expires) = record.expires {
+        all &= leads_here(tables.by_expiry.get(txn, &expiry_key(namespace, expires, record.version))?);
+    }
+    for tag in record.tags.iter() {
+        all &= leads_here(tables.by_tag.get(txn, &tag_key(namespace, tag, record.version))?);
+    }
+    Ok(all)
+}
+
+/// Finds rows of an index that no record has.
+fn verify_derived(tables: &Tables, txn: &RoTxn<'_>, table: Table, report: &mut Report) -> heed::Result<()> {
+    for row in table.iter(txn)? {
+        let (derived, index_key) = row?;
+        let entry = tables.entries.get(txn, index_key)?.and_then(|row| entry_of(index_key, row));
+        let is_right = entry.is_some_and(|(namespace, _, record)| {
+            let by_seq = seq_key(namespace, record.seq);
+            let by_expiry = record.expires.map(|expires| expiry_key(namespace, expires, record.version));
+            derived == by_seq
+                || by_expiry.is_some_and(|key| derived == key)
+                || record.tags.iter().any(|tag| derived == tag_key(namespace, tag, record.version))
+        });
+        if !is_right {
+            let place = Place { namespace: namespace_of(derived).unwrap_or_default(), key: None };
+            report.suspect(Fault::WrongIndexRow, Some(place), None);
+        }
+    }
+    Ok(())
+}
+
+/// Compares the counts of references with the records that refer.
+fn verify_references(
+    tables: &Tables,
+    txn: &RoTxn<'_>,
+    mut references: BTreeMap<Digest, u64>,
+    report: &mut Report,
+) -> heed::Result<BTreeMap<Digest, BlobRow>> {
+    let mut rows = BTreeMap::new();
+    for row in tables.blobs.iter(txn)? {
+        let (digest, row) = row?;
+        let Some((digest, row)) = digest.try_into().ok().map(Digest).zip(BlobRow::decode(row)) else {
+            report.suspect(Fault::WrongCount, None, None);
+            continue;
+        };
+        if references.remove(&digest) != Some(row.references) {
+            report.suspect(Fault::WrongCount, None, Some(digest));
+        }
+        rows.insert(digest, row);
+    }
+    for digest in references.into_keys() {
+        report.suspect(Fault::WrongCount, None, Some(digest));
+    }
+    Ok(rows)
+}
+
+/// Reads a blob; what can't be read is as bad as what is wrong.
+fn fault_of(blobs: &BlobStore, digest: &Digest, length: u64) -> Option<Fault> {
+    match blobs.open(digest) {
+        Ok(None) => Some(Fault::MissingBlob),
+        Ok(Some(_)) if matches!(blobs.is_sound(digest, length), Ok(true)) => None,
+        _ => Some(Fault::DamagedBlob),
+    }
+}

@@ -1,0 +1,283 @@
+//! A store whose files were tampered with: what is wrong is found, and what can be mended is.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use datacache_daemon::store::{Batch, Command, NewValue, Put, Store, StoreOptions};
+use datacache_proto::key::{Key, Tag};
+use datacache_proto::layout::{blob_path, index_key, tables};
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{Codec, Digest, Fault, Verification};
+use heed::types::Bytes;
+use heed::{Database, EnvOpenOptions, RwTxn};
+use sha2::Digest as _;
+use tempfile::TempDir;
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+struct Subject {
+    store: Option<Store>,
+    wakes: Receiver<()>,
+    folder: TempDir,
+}
+
+impl Subject {
+    /// A store with ten small entries, tagged and with an expiry, and four blobs.
+    fn filled() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, wakes) = open(folder.path());
+        let mut subject = Self { store: Some(store), wakes, folder };
+        for number in 0..10_i64 {
+            subject.put(Key::from(number), NewValue::Inline(vec![b'v'; 100]));
+        }
+        for number in 0..4 {
+            let blob = subject.stage(&content(number));
+            subject.put(Key::from(format!("blob {number}")), blob);
+        }
+        // One operation made the namespace, and each blob is noted once it was hashed in the background.
+        while subject.store().counters().operations < 1 + 10 + 4 + 4 {
+            if !subject.store().progress(NOW) {
+                subject.wait();
+            }
+        }
+        subject
+    }
+
+    fn store(&mut self) -> &mut Store {
+        self.store.as_mut().unwrap()
+    }
+
+    fn put(&mut self, key: Key, value: NewValue) {
+        let (namespace, tags) = ("default".to_owned(), vec![Tag::new("t").unwrap()]);
+        let expires = Some(NOW.after(Duration::from_secs(3_600)));
+        let put = Put { namespace, key, codec: Codec::Bytes, value, expires, tags, holder: None };
+        self.write(vec![Command::Put(Box::new(put))]);
+    }
+
+    fn write(&mut self, commands: Vec<Command>) {
+        let (mut batches, mut results) = (VecDeque::from([Batch { commands, call: None }]), Vec::new());
+        while results.is_empty() {
+            self.store().write(&mut batches, NOW, &mut results);
+            if results.is_empty() && !self.store().progress(NOW) {
+                self.wait();
+            }
+        }
+        results.pop().unwrap().unwrap();
+    }
+
+    fn wait(&self) {
+        self.wakes.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+
+    fn stage(&mut self, value: &[u8]) -> NewValue {
+        let blobs = self.store().blobs();
+        // A name is used once: until the store has removed it, it is another name of the blob.
+        let name = format!("staged-{}", fastrand::u64(..));
+        fs::write(blobs.staging().join(&name), value).unwrap();
+        NewValue::Blob(blobs.receive(&name, value.len() as u64, digest(value), false).unwrap())
+    }
+
+    fn checkpoint(&mut self) {
+        let target = self.store().request_checkpoint();
+        while self.store().applied() < target {
+            if !self.store().progress(NOW) {
+                self.wait();
+            }
+        }
+    }
+
+    /// Closes the store, tampers with its folder, and opens it again.
+    fn tampered(mut self, tamper: impl FnOnce(&Path)) -> Self {
+        self.store.take().unwrap().close(NOW).unwrap();
+        tamper(&self.folder.path().join("store"));
+        let (store, wakes) = open(self.folder.path());
+        (self.store, self.wakes) = (Some(store), wakes);
+        self
+    }
+
+    fn verify(&mut self, repair: bool) -> Verification {
+        self.checkpoint();
+        let (reader, blobs) = (self.store().reader(), self.store().blobs());
+        let report = reader.verify(&blobs).unwrap();
+        let (verification, repairs) = self.store().conclude(report, repair);
+        for digest in repairs.lost_blobs {
+            self.write(reader.naming(digest).unwrap());
+        }
+        self.write(repairs.commands);
+        if repairs.rebuild {
+            self.checkpoint();
+            let corrections = reader.rebuild().unwrap();
+            self.store().correct(&corrections);
+        }
+        verification
+    }
+
+    /// Verifies until nothing is found: what a repair leaves to the store's threads is done soon.
+    fn verify_until_clean(&mut self) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let findings = self.verify(false).findings;
+            if findings.is_empty() {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "still there after the repair: {findings:?}");
+            self.store().progress(NOW);
+            std::thread::yield_now();
+        }
+    }
+
+    fn len(&mut self) -> u64 {
+        let namespace = self.store().namespace("default").unwrap();
+        self.store().len(namespace, NOW).unwrap()
+    }
+}
+
+fn open(folder: &Path) -> (Store, Receiver<()>) {
+    let (sender, wakes) = channel();
+    let sender = Mutex::new(sender);
+    let wake = Arc::new(move || {
+        sender.lock().unwrap().send(()).ok();
+    });
+    let path = folder.join("store");
+    let segment_bytes = StoreOptions::SEGMENT_BYTES;
+    let options = StoreOptions { path, sync_interval: Duration::from_secs(1), segment_bytes, wake };
+    (Store::open(options, NOW).unwrap(), wakes)
+}
+
+fn content(number: u8) -> Vec<u8> {
+    vec![number; 50_000]
+}
+
+fn digest(value: &[u8]) -> Digest {
+    Digest(sha2::Sha256::digest(value).into())
+}
+
+fn path_of(store: &Path, number: u8) -> PathBuf {
+    blob_path(store, &digest(&content(number)))
+}
+
+/// Changes a table of the index behind the daemon's back.
+#[expect(unsafe_code, reason = "LMDB maps its file")]
+fn tamper_with(store: &Path, table: &str, change: impl FnOnce(Database<Bytes, Bytes>, &mut RwTxn<'_>)) {
+    let mut options = EnvOpenOptions::new();
+    options.map_size(1 << 30).max_dbs(tables::COUNT);
+    // SAFETY: no daemon has the store open, and this process opens it once.
+    let env = unsafe { options.open(store.join("current")) }.unwrap();
+    let mut txn = env.write_txn().unwrap();
+    let database = env.open_database(&txn, Some(table)).unwrap().unwrap();
+    change(database, &mut txn);
+    txn.commit().unwrap();
+    env.prepare_for_closing().wait();
+}
+
+fn faults(verification: &Verification) -> BTreeMap<String, usize> {
+    let mut faults = BTreeMap::new();
+    for finding in &verification.findings {
+        *faults.entry(finding.fault.to_string()).or_default() += 1;
+    }
+    faults
+}
+
+fn only(fault: Fault) -> BTreeMap<String, usize> {
+    BTreeMap::from([(fault.to_string(), 1)])
+}
+
+#[test]
+fn nothing_is_found_in_a_sound_store() {
+    let verification = Subject::filled().tampered(|_| ()).verify(false);
+    assert_eq!(verification.findings, []);
+    // One entry more: the directory of namespaces is an entry too.
+    assert_eq!((verification.entries, verification.blobs), (15, 4));
+    assert_eq!(verification.bytes, 10 * 100 + 4 * 50_000 + 4);
+}
+
+#[test]
+fn a_flipped_bit_in_a_blob_is_found_and_its_entry_goes() {
+    let mut subject = Subject::filled().tampered(|store| {
+        let path = path_of(store, 2);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[777] ^= 4;
+        fs::write(&path, bytes).unwrap();
+    });
+    let verification = subject.verify(true);
+    assert_eq!(faults(&verification), only(Fault::DamagedBlob));
+    assert!(verification.findings[0].repaired);
+    assert_eq!(subject.len(), 13);
+    subject.verify_until_clean();
+    // The same content can be stored again.
+    let blob = subject.stage(&content(2));
+    subject.put(Key::from("again"), blob);
+    subject.verify_until_clean();
+    assert_eq!(subject.len(), 14);
+}
+
+#[test]
+fn a_missing_blob_is_found_and_its_entry_goes() {
+    let mut subject = Subject::filled().tampered(|store| fs::remove_file(path_of(store, 1)).unwrap());
+    assert_eq!(faults(&subject.verify(false)), only(Fault::MissingBlob));
+    assert_eq!(subject.len(), 14, "without `repair` nothing changes");
+    assert_eq!(faults(&subject.verify(true)), only(Fault::MissingBlob));
+    assert_eq!(subject.len(), 13);
+    subject.verify_until_clean();
+}
+
+#[test]
+fn a_damaged_record_is_found_and_its_entry_goes() {
+    let mut subject = Subject::filled().tampered(|store| {
+        tamper_with(store, tables::ENTRIES, |entries, txn| {
+            let index_key = index_key(1, Key::from(3).encoded());
+            let mut row = entries.get(txn, &index_key).unwrap().unwrap().to_vec();
+            *row.last_mut().unwrap() ^= 1;
+            entries.put(txn, &index_key, &row).unwrap();
+        });
+    });
+    let found = faults(&subject.verify(true));
+    assert_eq!(found[&Fault::DamagedRecord.to_string()], 1, "{found:?}");
+    subject.verify_until_clean();
+    let namespace = subject.store().namespace("default").unwrap();
+    assert_eq!(subject.store().counts(namespace).entries, 13);
+    assert_eq!(subject.store().counts(namespace).bytes, 9 * 100 + 4 * 50_000);
+}
+
+#[test]
+fn a_lost_row_of_the_tag_index_and_a_wrong_count_are_made_anew() {
+    let mut subject = Subject::filled().tampered(|store| {
+        tamper_with(store, tables::BY_TAG, |by_tag, txn| {
+            let row = by_tag.first(txn).unwrap().unwrap().0.to_vec();
+            by_tag.delete(txn, &row).unwrap();
+        });
+        tamper_with(store, tables::COUNTERS, |counters, txn| {
+            counters.put(txn, &[0, 0, 0, 1], &[9; 16]).unwrap();
+        });
+    });
+    let found = faults(&subject.verify(true));
+    assert_eq!(found, BTreeMap::from([(Fault::WrongIndexRow.to_string(), 1), (Fault::WrongCount.to_string(), 1)]));
+    subject.verify_until_clean();
+    assert_eq!(subject.len(), 14);
+    let namespace = subject.store().namespace("default").unwrap();
+    let reader = subject.store().reader();
+    let page = reader.list(namespace, None, Some(&Tag::new("t").unwrap()), None, 100, NOW).unwrap();
+    assert_eq!(page.entries.len(), 14);
+}
+
+#[test]
+fn an_orphan_among_the_blobs_is_removed_at_the_next_start() {
+    let orphan = content(9);
+    let mut subject =
+        Subject::filled().tampered(|store| fs::write(blob_path(store, &digest(&orphan)), &orphan).unwrap());
+    let path = blob_path(&subject.folder.path().join("store"), &digest(&orphan));
+    while path.exists() {
+        if !subject.store().progress(NOW) {
+            subject.wait();
+        }
+    }
+    subject.verify_until_clean();
+    assert_eq!(subject.len(), 14);
+}
