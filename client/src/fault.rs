@@ -51,10 +51,19 @@ fn of_channel(error: &ChannelError<dyn StdError + Send + Sync + 'static>) -> Fau
     let ChannelError::Read(cause) = error else {
         return Fault::Lost;
     };
-    match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+    match cause.downcast_ref::<io::Error>().map(innermost_kind) {
         Some(io::ErrorKind::InvalidData) => Fault::Garbled,
         _ => Fault::Lost,
     }
+}
+
+/// The transport wraps errors of the codec into errors of the kind `Other`.
+fn innermost_kind(error: &io::Error) -> io::ErrorKind {
+    let mut innermost = error;
+    while let Some(inner) = innermost.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        innermost = inner;
+    }
+    innermost.kind()
 }
 
 fn of_daemon(error: &ServerError) -> Fault {
@@ -67,7 +76,8 @@ mod tests {
     use std::sync::Arc;
 
     fn read_error(kind: io::ErrorKind) -> Result<Result<(), WireError>, RpcError> {
-        Err(RpcError::Channel(ChannelError::Read(Arc::new(io::Error::from(kind)))))
+        let wrapped = io::Error::other(io::Error::new(kind, "the codec's words"));
+        Err(RpcError::Channel(ChannelError::Read(Arc::new(wrapped))))
     }
 
     #[test]

@@ -1,0 +1,199 @@
+//! Large values: by file, in chunks, and from one to the other.
+
+use std::fs;
+use std::io::{Cursor, Read};
+use std::os::unix::fs::PermissionsExt;
+
+use datacache_client::{Codec, DataCache, Error, Transfer};
+use datacache_proto::layout::{BLOBS, STAGING};
+
+use crate::fake::{FakeDaemon, Trouble, has_no_open_values, stored};
+
+fn large() -> Vec<u8> {
+    (0..50_000_u32).map(|n| u8::try_from(n % 249).unwrap()).collect()
+}
+
+async fn opened(daemon: &FakeDaemon, transfer: Transfer) -> DataCache {
+    DataCache::open(daemon.options().transfer(transfer)).await.unwrap()
+}
+
+async fn read(cache: &DataCache, key: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    cache.get_reader(key).await.unwrap().unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn a_large_value_travels_as_a_file_that_does_not_stay() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Staging).await;
+    let key = cache.add(large()).await.unwrap();
+    assert_eq!(stored(&daemon, &key), Some((Codec::Bytes, large())));
+    assert_eq!(daemon.staged(), 0);
+    assert!(daemon.state().calls_of("upload").is_empty());
+    assert_eq!(&cache.get(&key).await.unwrap().unwrap()[..], large());
+    assert!(daemon.state().calls_of("open").is_empty());
+}
+
+#[tokio::test]
+async fn a_large_value_travels_in_chunks_where_that_is_asked_for() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Chunks).await;
+    cache.add(large()).key("memory").await.unwrap();
+    cache.add_reader(Cursor::new(large())).key("reader").await.unwrap();
+    for key in ["memory", "reader"] {
+        assert_eq!(stored(&daemon, key), Some((Codec::Bytes, large())), "{key}");
+        assert_eq!(&cache.get(key).await.unwrap().unwrap()[..], large());
+        assert_eq!(read(&cache, key).await, large());
+        assert_eq!(&cache.borrow_file(key).await.unwrap().unwrap()[..], large());
+    }
+    assert_eq!(daemon.state().calls_of("upload").len(), 2 * 13);
+    assert!(has_no_open_values(&daemon));
+}
+
+#[tokio::test]
+async fn both_ways_give_one_key() {
+    let daemon = FakeDaemon::start();
+    let by_file = opened(&daemon, Transfer::Staging).await.add(large()).await.unwrap();
+    let cache = opened(&daemon, Transfer::Chunks).await;
+    assert_eq!(cache.add(large()).await.unwrap(), by_file);
+    assert_eq!(cache.add_reader(Cursor::new(large())).await.unwrap(), by_file);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_begins_again_and_is_done_once() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Chunks).await;
+    daemon.trouble("upload", Trouble::HangUp);
+    daemon.trouble("add", Trouble::HangUpAfter);
+    cache.add_reader(Cursor::new(large())).key("key").await.unwrap();
+    assert_eq!(stored(&daemon, "key"), Some((Codec::Bytes, large())));
+    let state = daemon.state();
+    assert_eq!((state.done_of("add"), state.calls_of("upload_begin").len()), (1, 3));
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_off_begins_again() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Chunks).await;
+    cache.add(large()).key("key").await.unwrap();
+    daemon.trouble("read", Trouble::HangUp);
+    assert_eq!(read(&cache, "key").await, large());
+    daemon.trouble("read", Trouble::HangUp);
+    assert_eq!(&cache.get("key").await.unwrap().unwrap()[..], large());
+}
+
+#[tokio::test]
+async fn a_staged_value_survives_a_lost_answer() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Staging).await;
+    daemon.trouble("add", Trouble::HangUpAfter);
+    cache.add(large()).key("key").await.unwrap();
+    assert_eq!(stored(&daemon, "key"), Some((Codec::Bytes, large())));
+    assert_eq!(daemon.state().done_of("add"), 1);
+}
+
+/// A folder of the same name as the store, as a container may have it: the staged file never reaches the daemon.
+#[tokio::test]
+async fn where_the_folder_is_another_one_values_travel_in_chunks_from_then_on() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    let staging = daemon.store().join(STAGING);
+    daemon.hide_staging();
+    cache.add(large()).key("one").await.unwrap();
+    assert!(!cache.daemon().await.unwrap().is_store_visible);
+    cache.add_reader(Cursor::new(large())).key("two").await.unwrap();
+    for key in ["one", "two"] {
+        assert_eq!(stored(&daemon, key), Some((Codec::Bytes, large())), "{key}");
+    }
+    let staged = daemon.state().calls_of("add").len() - 2;
+    assert_eq!(staged, 1, "staging was tried again");
+    assert_eq!(fs::read_dir(staging).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn staging_that_is_insisted_on_is_refused_where_the_folder_is_out_of_reach() {
+    let daemon = FakeDaemon::start();
+    fs::remove_dir(daemon.store().join(STAGING)).unwrap();
+    let cache = opened(&daemon, Transfer::Staging).await;
+    cache.add("small").key("small").await.unwrap();
+    let error = cache.add(large()).await.unwrap_err();
+    assert!(matches!(&error, Error::StoreHidden { store } if *store == daemon.store()), "{error}");
+}
+
+#[tokio::test]
+async fn a_value_that_is_replaced_while_it_is_opened_is_looked_up_again() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    cache.add(large()).key("key").await.unwrap();
+    for _ in 0..3 {
+        daemon.trouble("get", Trouble::Replaced);
+    }
+    let value = cache.get("key").await.unwrap().unwrap();
+    assert_eq!(value[0], large()[0] + 3);
+    assert_eq!(daemon.state().calls_of("get").len(), 4);
+}
+
+#[tokio::test]
+async fn a_blob_that_can_not_be_seen_is_fetched_through_the_daemon() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    cache.add(large()).key("key").await.unwrap();
+    fs::remove_dir_all(daemon.store().join(BLOBS)).unwrap();
+    assert_eq!(&cache.get("key").await.unwrap().unwrap()[..], large());
+    assert_eq!(read(&cache, "key").await, large());
+    assert!(has_no_open_values(&daemon));
+}
+
+#[tokio::test]
+async fn a_value_outlives_its_entry() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    cache.add(large()).key("key").await.unwrap();
+    let value = cache.get("key").await.unwrap().unwrap();
+    cache.delete("key").await.unwrap();
+    fs::remove_dir_all(daemon.store().join(BLOBS)).unwrap();
+    assert_eq!(&value[..], large());
+}
+
+#[tokio::test]
+async fn damage_is_told_by_who_checks() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    cache.add(large()).key("key").await.unwrap();
+    daemon.damage_blobs();
+    let error = cache.get_reader("key").await.unwrap().unwrap().read_to_end(&mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("is damaged"), "{error}");
+    assert!(matches!(cache.get_file("key").await, Err(Error::Damaged { .. })));
+    let unmapped = DataCache::open(daemon.options().mapped(false)).await.unwrap();
+    assert!(matches!(unmapped.get("key").await, Err(Error::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn files_and_readers_are_taken_as_what_they_are_said_to_be() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, r#"{"b":1,"a":[]}"#).unwrap();
+    let bytes = cache.add_file(&path).await.unwrap();
+    assert_eq!(stored(&daemon, bytes).unwrap().0, Codec::Bytes);
+    cache.add_file(&path).text().key("text").await.unwrap();
+    assert_eq!(cache.get_as::<String>("text").await.unwrap().unwrap(), r#"{"b":1,"a":[]}"#);
+    cache.add_file(&path).json().key("json").await.unwrap();
+    assert_eq!(stored(&daemon, "json"), Some((Codec::Json, br#"{"a": [], "b": 1}"#.to_vec())));
+    let long = "é".repeat(40_000);
+    let key = cache.add_reader(Cursor::new(long.clone())).text().await.unwrap();
+    assert_eq!(cache.get_as::<String>(key).await.unwrap().unwrap(), long);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_writable_is_worked_around() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    let staging = daemon.store().join(STAGING);
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o500)).unwrap();
+    // Root may write there all the same; then it is staged, and that is right too.
+    cache.add(large()).key("key").await.unwrap();
+    assert_eq!(stored(&daemon, "key"), Some((Codec::Bytes, large())));
+}
