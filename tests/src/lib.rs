@@ -1,1 +1,26 @@
-//! datacache
+//! What the cross-process tests stand on: homes that nothing leaves, the real command, and clients that are processes of
+//! their own.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`home`] | a home with folders, an environment and a daemon of its own; all of it goes when it is dropped |
+//! | [`run`] | the command `datacache`, run to its end |
+//! | [`client`] | a process with the blocking client that does what it is told, so that it can be killed or forked |
+//! | [`process`] | processes that are watched by descriptor: waited for, signalled, never mistaken for another |
+//! | [`program`] | where the command is, built once |
+//! | [`wait`] | the one way to wait for something: a condition with a deadline |
+
+#![expect(clippy::unwrap_used, reason = "what tests stand on fails as tests do")]
+
+pub mod client;
+pub mod home;
+pub mod process;
+pub mod program;
+pub mod run;
+pub mod wait;
+
+pub use client::Client;
+pub use home::Home;
+pub use process::Watched;
+pub use run::{Outcome, Run};
+pub use wait::eventually;

@@ -1,0 +1,110 @@
+//! Processes that are not children, or no longer: watched by descriptor, so that none is mistaken for another.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// A process that is watched.
+#[derive(Debug)]
+pub struct Watched {
+    pid: u32,
+    descriptor: OwnedFd,
+}
+
+impl Watched {
+    /// Begins to watch a process; `None` where there is none.
+    ///
+    /// # Panics
+    /// Where the system can't.
+    #[must_use]
+    pub fn begin(pid: u32) -> Option<Self> {
+        let number = Pid::from_raw(pid.try_into().unwrap())?;
+        match pidfd_open(number, PidfdFlags::empty()) {
+            Ok(descriptor) => Some(Self { pid, descriptor }),
+            Err(Errno::SRCH) => None,
+            Err(error) => panic!("process {pid} can't be watched: {error}"),
+        }
+    }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends a signal, unless it has ended.
+    ///
+    /// # Panics
+    /// Where the system refuses.
+    pub fn signal(&self, signal: Signal) {
+        match pidfd_send_signal(&self.descriptor, signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => panic!("process {} can't be sent {signal:?}: {error}", self.pid),
+        }
+    }
+
+    /// Waits for its end; tells whether it came `within` that time.
+    ///
+    /// # Panics
+    /// Where the system can't wait.
+    #[must_use]
+    pub fn ends(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut descriptors = [PollFd::new(&self.descriptor, PollFlags::IN)];
+            match poll(&mut descriptors, Some(&Timespec::try_from(left).unwrap())) {
+                Ok(ready) => return ready > 0,
+                Err(Errno::INTR) => {}
+                Err(error) => panic!("process {} can't be waited for: {error}", self.pid),
+            }
+        }
+    }
+
+    /// Ends it at once, and waits until it has ended.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+        assert!(self.ends(crate::wait::PATIENCE), "process {} outlives SIGKILL", self.pid);
+    }
+
+    /// Returns the most memory that it ever had at a time, in bytes.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a live process has memory");
+        let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        kibibytes * 1024
+    }
+}
+
+/// Returns the processes that were started with the variable `name` set to `value`.
+///
+/// # Panics
+/// Where there is no `/proc`.
+#[must_use]
+pub fn started_with(name: &str, value: &OsStr) -> Vec<Watched> {
+    let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok());
+    // Watched before the look, so that what is looked at is what is watched.
+    let watched = processes.filter_map(Watched::begin);
+    watched.filter(|process| has_entry(process.pid, &entry)).collect()
+}
+
+/// A process that has ended, or is another user's, shows nothing.
+fn has_entry(pid: u32, entry: &[u8]) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|found| found == entry)
+}

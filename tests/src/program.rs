@@ -1,0 +1,48 @@
+//! The command `datacache` as cargo builds it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// Names a command to test instead of the one in this workspace.
+pub const PROGRAM_VARIABLE: &str = "DATACACHE_TEST_BIN";
+
+/// Returns the path of the command; builds it where this process has not done so yet, in the profile of the tests.
+///
+/// # Panics
+/// Where it can't be built.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| std::env::var_os(PROGRAM_VARIABLE).map_or_else(build, PathBuf::from))
+}
+
+/// Cargo hands a package's tests the path of its own binaries only, and the command belongs to another one.
+fn build() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package=datacache", "--bin=datacache", "--message-format=json"]);
+    command.arg("--manifest-path").arg(manifest).args(["--profile", &profile()]);
+    let built = command.output().expect("cargo runs the tests, so it runs");
+    assert!(built.status.success(), "the command can't be built: {}", String::from_utf8_lossy(&built.stderr));
+    let messages = String::from_utf8(built.stdout).unwrap();
+    let executable = messages.lines().filter_map(executable).next_back();
+    executable.expect("cargo tells where it put what it built")
+}
+
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    message.get("executable")?.as_str().map(PathBuf::from)
+}
+
+/// Returns the profile that the running test was built in: the folder above `deps` has its name, `debug` stands for `dev`.
+fn profile() -> String {
+    let exe = std::env::current_exe().unwrap();
+    let folder = exe.parent().and_then(Path::parent).and_then(Path::file_name).unwrap_or_default();
+    match folder.to_str() {
+        Some("debug") | None => "dev".into(),
+        Some(profile) => profile.into(),
+    }
+}

@@ -1,0 +1,27 @@
+//! Waiting for something that another process does.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long to wait for what has no bound of its own; long enough for a machine that is busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How often to look.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// Where it does not hold `within` that time; `what` says what was waited for.
+#[track_caller]
+pub fn eventually(what: &str, within: Duration, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    loop {
+        // Asked before the look: the last look is made when the time is over.
+        let is_over = Instant::now() >= deadline;
+        if condition() {
+            return;
+        }
+        assert!(!is_over, "not within {within:?}: {what}");
+        thread::sleep(LOOK_AGAIN);
+    }
+}
