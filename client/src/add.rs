@@ -9,7 +9,7 @@ use datacache_proto::error::{StagedFault, WireError};
 use datacache_proto::key::{Key, Tag, check_tags};
 use datacache_proto::service::Chunk;
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Added, Addition, Body as WireBody, CallId, Codec};
+use datacache_proto::types::{Added, Addition, Body as WireBody, CallId, Codec, Introduced};
 use tarpc::context::Context;
 
 use crate::cache::{Boxed, DataCache, off_thread};
@@ -20,8 +20,11 @@ use crate::fault::{Fault, settle};
 use crate::lease::Scope;
 use crate::new_value::NewValue;
 use crate::options::Transfer;
+use crate::prepared::{Body, Prepared};
 use crate::repeat::Call;
-use crate::staging::{Body, Order, Prepared, Progress, Source};
+use crate::route::Route;
+use crate::staging::{Order, Source};
+use crate::tally::Progress;
 
 /// An entry that is about to be added. Nothing happens before `.await`, or [`run`](Add::run) for a blocking cache.
 ///
@@ -184,28 +187,19 @@ impl Request {
     }
 
     async fn prepare(self, cache: &DataCache, needs_key: bool) -> Result<Prepared, Error> {
-        let session = cache.session()?;
         let settings = cache.settings();
-        let connection = session.connect().await?;
-        let inline_max = connection.introduced.inline_max;
+        let connection = cache.session()?.connect().await?;
+        let Introduced { inline_max, value_max, .. } = connection.introduced;
         let order = Order {
             codec: self.codec,
             key_hash: needs_key.then_some(settings.config.hash_type),
             inline_max,
-            store: connection.store().map(Into::into),
+            value_max,
+            route: Route::of(&connection, settings.transfer),
             progress: self.progress,
         };
-        let is_hidden = order.store.is_none() && settings.transfer == Transfer::Staging;
         let source = self.source;
-        let prepared = if source.is_slow(inline_max) {
-            off_thread(move || source.prepare(order)).await?
-        } else {
-            source.prepare(order)?
-        };
-        if is_hidden && prepared.length > inline_max {
-            return Err(Error::StoreHidden { store: connection.told_store() });
-        }
-        Ok(prepared)
+        if source.is_slow(inline_max) { off_thread(move || source.prepare(order)).await } else { source.prepare(order) }
     }
 }
 
@@ -266,6 +260,8 @@ impl Sending {
     async fn add_in_chunks(&self, addition: Addition) -> Result<Result<Added, Error>, Fault> {
         let client = &self.connection.client;
         let length = self.prepared.length;
+        // The daemon bounds how many a connection may have open.
+        let _turn = self.connection.transfers.acquire().await;
         let upload = settle(client.upload_begin(self.context).await)?;
         let mut offset = 0;
         while offset < length {

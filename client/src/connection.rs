@@ -18,6 +18,7 @@ use datacache_proto::{BUILD, PROTOCOL};
 use tarpc::client::NewClient;
 use tarpc::context::Context;
 use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
 
 use crate::descriptors::Descriptors;
 use crate::error::Error;
@@ -26,6 +27,8 @@ use crate::options::{Settings, Transfer};
 
 /// The oldest protocol that this build speaks.
 const PROTOCOL_MIN: u32 = 1;
+/// The most values that are sent or fetched in chunks at once; more wait. It stays below the daemon's limits.
+const TRANSFERS_AT_ONCE: usize = 12;
 
 /// An introduced connection.
 pub(crate) struct Connection {
@@ -33,6 +36,7 @@ pub(crate) struct Connection {
     pub(crate) socket: PathBuf,
     pub(crate) welcome: Welcome,
     pub(crate) introduced: Introduced,
+    pub(crate) transfers: Semaphore,
     descriptors: Descriptors,
     store: Option<PathBuf>,
     /// Set when the folder that we see turned out not to be the daemon's store.
@@ -94,8 +98,8 @@ impl Connection {
         let store = visible_store(settings, &introduced);
         check_store(settings, socket, store.as_deref())?;
         let is_elsewhere = AtomicBool::new(false);
-        let socket = socket.to_owned();
-        Ok(Ok(Self { client, socket, welcome, introduced, descriptors, store, is_elsewhere }))
+        let (socket, transfers) = (socket.to_owned(), Semaphore::new(TRANSFERS_AT_ONCE));
+        Ok(Ok(Self { client, socket, welcome, introduced, transfers, descriptors, store, is_elsewhere }))
     }
 
     /// Returns the store's folder where this process can reach it.

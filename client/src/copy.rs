@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use crate::blob::Blob;
-use crate::staging::Progress;
+use crate::tally::Progress;
 
 /// How much is copied and checked in one go, in bytes. A multiple of any block, so that a filesystem can share them.
 const PIECE: u64 = 1 << 20;

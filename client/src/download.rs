@@ -14,8 +14,8 @@ use crate::cache::{DataCache, Found};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::fault::{Fault, settle};
+use crate::prepared::spool;
 use crate::repeat::Call;
-use crate::staging::spool;
 
 /// Where a fetched value is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ impl DataCache {
         let attempt = |connection: Arc<Connection>, context| {
             let (namespace, key) = (namespace.clone(), key.clone());
             async move {
+                let _turn = connection.transfers.acquire().await;
                 match settle(connection.client.open(context, namespace, key).await)? {
                     Some(opened) if opened.digest == wanted.digest => {
                         fetch(&connection, context, opened, sink).await.map(|done| done.map(Some))

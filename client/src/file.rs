@@ -16,7 +16,7 @@ use crate::cache::{Boxed, DataCache, Found, off_thread};
 use crate::copy::{CopyError, copy};
 use crate::download::Sink;
 use crate::error::{Error, IoContext};
-use crate::staging::Progress;
+use crate::tally::Progress;
 
 /// The beginning of the names of files that are not named.
 const PREFIX: &str = "datacache-";

@@ -84,15 +84,18 @@ mod mapped;
 mod new_value;
 mod options;
 mod pause;
+mod prepared;
 mod random;
 mod reader;
 mod repeat;
+mod route;
 mod scopes;
 mod session;
 mod spawn;
 mod staged;
 mod staging;
 mod start;
+mod tally;
 mod utf8;
 mod value;
 

@@ -23,20 +23,17 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Creates an empty one in `store`; `length` bytes are reserved where the length is known.
+    /// Creates an empty one in `store`.
     ///
     /// # Errors
-    /// Where it can't be created, or there is no room for so much.
-    pub(crate) fn create(store: &Path, length: Option<u64>) -> Result<Self, Error> {
+    /// Where it can't be created.
+    pub(crate) fn create(store: &Path) -> Result<Self, Error> {
         let name = format!("{:016x}.part", random());
         let path = store.join(STAGING).join(&name);
         let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = opened.during("create", &path)?;
         let staged = Self { name, file, path, pid: std::process::id() };
         staged.file.try_lock().map_err(std::io::Error::from).during("lock", &staged.path)?;
-        if let Some(length) = length.filter(|length| *length > 0) {
-            staged.reserve(length)?;
-        }
         Ok(staged)
     }
 
@@ -53,13 +50,24 @@ impl Staged {
         self.file.write_all_at(bytes, offset).during("write", &self.path)
     }
 
+    /// Reads back what there is at `offset`; nothing at the end.
+    ///
+    /// # Errors
+    /// Where the system fails.
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        self.file.read_at(buffer, offset).during("read back", &self.path)
+    }
+
     /// Shares the blocks of `source` instead of copying them; tells whether the filesystem can.
     pub(crate) fn share(&self, source: &File) -> bool {
         rustix::fs::ioctl_ficlone(&self.file, source).is_ok()
     }
 
-    /// A full disk shows before anything is written.
-    fn reserve(&self, length: u64) -> Result<(), Error> {
+    /// Takes room for `length` bytes, more than none, so that a full disk shows before anything is written.
+    ///
+    /// # Errors
+    /// Where there is no room for so much.
+    pub(crate) fn reserve(&self, length: u64) -> Result<(), Error> {
         match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, length) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
             Err(errno) => Err(errno).during("reserve room for", &self.path),
@@ -100,7 +108,7 @@ mod tests {
     #[test]
     fn a_staged_file_is_private_locked_and_gone_at_the_end() {
         let store = store();
-        let staged = Staged::create(store.path(), None).unwrap();
+        let staged = Staged::create(store.path()).unwrap();
         assert_eq!(staged.file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let other = File::open(store.path().join(STAGING).join(&staged.name)).unwrap();
         assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
@@ -111,7 +119,7 @@ mod tests {
     #[test]
     fn one_that_the_daemon_took_is_not_missed() {
         let store = store();
-        let staged = Staged::create(store.path(), None).unwrap();
+        let staged = Staged::create(store.path()).unwrap();
         std::fs::remove_file(store.path().join(STAGING).join(&staged.name)).unwrap();
         drop(staged);
     }
@@ -119,7 +127,7 @@ mod tests {
     #[test]
     fn room_that_is_not_there_is_refused_before_anything_is_written() {
         let store = store();
-        let error = Staged::create(store.path(), Some(1 << 60)).unwrap_err();
+        let error = Staged::create(store.path()).unwrap().reserve(1 << 60).unwrap_err();
         let Error::Io { action, .. } = &error else { panic!("{error}") };
         assert_eq!(*action, "reserve room for");
         assert_eq!(count(store.path()), 0);
@@ -128,7 +136,8 @@ mod tests {
     #[test]
     fn reserved_room_does_not_count_as_length() {
         let store = store();
-        let staged = Staged::create(store.path(), Some(100_000)).unwrap();
+        let staged = Staged::create(store.path()).unwrap();
+        staged.reserve(100_000).unwrap();
         staged.write(b"short", 0).unwrap();
         assert_eq!(staged.file.metadata().unwrap().len(), 5);
     }
@@ -136,7 +145,7 @@ mod tests {
     #[test]
     fn a_file_of_another_process_is_left_alone() {
         let store = store();
-        let mut staged = Staged::create(store.path(), None).unwrap();
+        let mut staged = Staged::create(store.path()).unwrap();
         staged.pid += 1;
         drop(staged);
         assert_eq!(count(store.path()), 1);

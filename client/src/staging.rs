@@ -1,27 +1,22 @@
-//! A value made ready to be sent: read once, hashed on the way, and put where it travels from: memory, the store's staging
-//! folder, or a file without a name.
+//! Making a value ready to be sent: it is read once, counted on the way, and put where it travels from.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use datacache_proto::hash::{HashType, Hasher};
+use datacache_proto::hash::HashType;
 use datacache_proto::json::canonicalize;
-use datacache_proto::types::{Codec, Digest};
-use sha2::{Digest as _, Sha256};
+use datacache_proto::types::Codec;
 
 use crate::error::{Error, IoContext};
 use crate::new_value::NewValue;
+use crate::prepared::{Place, Prepared, spool};
+use crate::route::Route;
 use crate::staged::Staged;
-use crate::utf8::Utf8Check;
+use crate::tally::{Progress, Tally, check_size};
 
 /// How much is read, hashed and written in one go, in bytes.
 const PIECE: usize = 256 * 1024;
-
-/// Is told how many bytes have been taken so far.
-pub(crate) type Progress = Box<dyn FnMut(u64) + Send>;
 
 /// What is to be made ready.
 pub(crate) enum Source {
@@ -41,27 +36,11 @@ pub(crate) struct Order {
     pub(crate) key_hash: Option<HashType>,
     /// Up to so many bytes travel in the request.
     pub(crate) inline_max: u64,
-    /// The store's folder; `None` where larger ones travel in chunks.
-    pub(crate) store: Option<PathBuf>,
+    /// More bytes are refused.
+    pub(crate) value_max: Option<u64>,
+    /// How the others travel.
+    pub(crate) route: Route,
     pub(crate) progress: Option<Progress>,
-}
-
-/// A value that can be sent, more than once if need be.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) codec: Codec,
-    pub(crate) length: u64,
-    /// The hash that was ordered.
-    pub(crate) key_hash: Option<String>,
-    pub(crate) body: Body,
-}
-
-/// Where a prepared value lies.
-#[derive(Debug)]
-pub(crate) enum Body {
-    Memory(Arc<Vec<u8>>),
-    Staged(Staged, Digest),
-    Spooled(File),
 }
 
 impl Source {
@@ -73,220 +52,120 @@ impl Source {
         }
     }
 
-    /// Reads, hashes and puts the value in its place.
+    /// Reads, counts and puts the value in its place.
     ///
     /// # Errors
-    /// Where the source can't be read, is not what `order` says, or there is no room for it.
+    /// Where the source can't be read, is not what `order` says, is too large, or there is no room for it.
     pub(crate) fn prepare(self, order: Order) -> Result<Prepared, Error> {
         match self {
             Self::Value(value) => order.of_value(value),
-            Self::Reader(reader) => order.of_reader(reader, None),
-            Self::File(path) => {
-                let file = File::open(&path).during("open", &path)?;
-                order.of_reader(&file, Some((&file, &path)))
-            }
+            Self::File(path) => order.of_file(&path),
+            Self::Reader(reader) => order.of_reader(reader, |source| Error::Source { source }),
         }
     }
 }
 
 impl Order {
     fn of_value(mut self, value: NewValue) -> Result<Prepared, Error> {
-        let codec = value.codec();
+        self.codec = value.codec();
         let bytes = value.into_bytes()?;
         let length = bytes.len() as u64;
-        self.codec = codec;
-        let store = self.store.take().filter(|_| length > self.inline_max);
-        let mut tally = Tally::begin(&mut self, store.is_some());
-        let staged = store.map(|store| Staged::create(&store, Some(length))).transpose()?;
-        for piece in bytes.chunks(PIECE) {
-            if let Some(staged) = &staged {
-                staged.write(piece, tally.length)?;
+        check_size(length, self.value_max)?;
+        let staged = if length > self.inline_max { self.route.stage()? } else { None };
+        match staged {
+            Some(staged) => {
+                staged.reserve(length)?;
+                self.of_large(Vec::new(), bytes.as_slice(), Place::Staged(staged), |source| Error::Source { source })
             }
-            tally.update(piece)?;
+            None => self.of_memory(bytes),
         }
-        let place = staged.map_or_else(|| Place::Memory(bytes), Place::Staged);
-        tally.finish(codec, place)
     }
 
-    /// Takes what `reader` yields; `file` is what it reads from, if that is a file.
-    fn of_reader(self, mut reader: impl Read, file: Option<(&File, &Path)>) -> Result<Prepared, Error> {
-        let fault = |source| match file {
-            Some((_, path)) => Error::Io { action: "read", path: path.to_owned(), source },
-            None => Error::Source { source },
-        };
+    fn of_memory(mut self, bytes: Vec<u8>) -> Result<Prepared, Error> {
+        let mut tally = self.tally(false);
+        bytes.chunks(PIECE).try_for_each(|piece| tally.update(piece))?;
+        let counted = tally.finish()?;
+        let body = crate::prepared::Body::Memory(bytes.into());
+        Ok(Prepared { codec: self.codec, length: counted.length, key_hash: counted.key_hash, body })
+    }
+
+    fn of_file(self, path: &Path) -> Result<Prepared, Error> {
+        let file = File::open(path).during("open", path)?;
+        let metadata = file.metadata().during("look at", path)?;
+        let fault = |source| Error::Io { action: "read", path: path.to_owned(), source };
+        if !metadata.is_file() || metadata.len() <= self.inline_max || self.codec == Codec::Json {
+            return self.of_reader(&file, fault);
+        }
+        check_size(metadata.len(), self.value_max)?;
+        match self.route.stage()? {
+            Some(staged) if staged.share(&file) => self.of_shared(staged),
+            Some(staged) => {
+                staged.reserve(metadata.len())?;
+                self.of_large(Vec::new(), &file, Place::Staged(staged), fault)
+            }
+            None => self.of_reader(&file, fault),
+        }
+    }
+
+    /// Takes what `reader` yields. JSON is taken whole: its canonical text can't be made piece by piece.
+    fn of_reader(self, mut reader: impl Read, fault: impl Fn(io::Error) -> Error) -> Result<Prepared, Error> {
         if self.codec == Codec::Json {
             let mut text = Vec::new();
             reader.read_to_end(&mut text).map_err(fault)?;
             return self.of_value(canonical(text)?);
         }
-        let head = read_up_to(&mut reader, self.inline_max + 1).map_err(fault)?;
+        let head = read_up_to(&mut reader, self.inline_max + 1).map_err(&fault)?;
         if head.len() as u64 <= self.inline_max {
-            return self.of_small(head);
+            return self.of_memory(head);
         }
-        match file.and_then(|(file, _)| self.sharing(file).transpose()) {
-            Some(staged) => self.of_shared(staged?),
-            None => self.of_large(head, &mut reader, fault),
-        }
+        let place = match self.route.stage()? {
+            Some(staged) => Place::Staged(staged),
+            None => Place::Spooled(spool()?),
+        };
+        self.of_large(head, reader, place, fault)
     }
 
-    fn of_small(mut self, bytes: Vec<u8>) -> Result<Prepared, Error> {
-        let mut tally = Tally::begin(&mut self, false);
-        tally.update(&bytes)?;
-        tally.finish(self.codec, Place::Memory(bytes))
-    }
-
-    /// Stages `file` without copying it, where the filesystem can.
-    fn sharing(&self, file: &File) -> Result<Option<Staged>, Error> {
-        let Some(store) = &self.store else { return Ok(None) };
-        let staged = Staged::create(store, None)?;
-        Ok(Some(staged).filter(|staged| staged.share(file)))
-    }
-
-    /// Hashes what was staged, not what it was shared with: that one may have changed since.
+    /// Counts what was staged, not what it was shared with: that one may have changed since.
     fn of_shared(mut self, staged: Staged) -> Result<Prepared, Error> {
-        let mut tally = Tally::begin(&mut self, true);
+        let mut tally = self.tally(true);
         let mut buffer = vec![0; PIECE];
         loop {
-            let read = staged.file.read_at(&mut buffer, tally.length).during("read back", Path::new(&staged.name))?;
+            let read = staged.read(&mut buffer, tally.length)?;
             if read == 0 {
-                return tally.finish(self.codec, Place::Staged(staged));
+                return self.finish(tally, Place::Staged(staged));
             }
             tally.update(&buffer[..read])?;
         }
     }
 
-    /// Writes what is hashed, piece by piece.
+    /// Writes what is counted, piece by piece: first `head`, then what `reader` yields.
     fn of_large(
         mut self,
         head: Vec<u8>,
-        reader: &mut impl Read,
+        mut reader: impl Read,
+        place: Place,
         fault: impl Fn(io::Error) -> Error,
     ) -> Result<Prepared, Error> {
-        let place = match self.store.take() {
-            Some(store) => Place::Staged(Staged::create(&store, None)?),
-            None => Place::Spooled(spool()?),
-        };
-        let mut tally = Tally::begin(&mut self, matches!(place, Place::Staged(_)));
+        let mut tally = self.tally(matches!(place, Place::Staged(_)));
         let mut piece = head;
-        while !piece.is_empty() {
+        loop {
             place.write(&piece, tally.length)?;
             tally.update(&piece)?;
-            piece = read_up_to(reader, PIECE as u64).map_err(&fault)?;
-        }
-        tally.finish(self.codec, place)
-    }
-}
-
-/// A place while a value is being put there.
-enum Place {
-    Memory(Vec<u8>),
-    Staged(Staged),
-    Spooled(File),
-}
-
-impl Place {
-    fn write(&self, piece: &[u8], offset: u64) -> Result<(), Error> {
-        match self {
-            Self::Memory(_) => Ok(()),
-            Self::Staged(staged) => staged.write(piece, offset),
-            Self::Spooled(file) => {
-                file.write_all_at(piece, offset).during("write a temporary file in", &std::env::temp_dir())
+            piece = read_up_to(&mut reader, PIECE as u64).map_err(&fault)?;
+            if piece.is_empty() {
+                return self.finish(tally, place);
             }
         }
     }
-}
 
-/// Makes a file without a name, for values that are read once and may have to be sent twice.
-pub(crate) fn spool() -> Result<File, Error> {
-    tempfile::tempfile().during("create a temporary file in", &std::env::temp_dir())
-}
-
-/// What is counted along with the bytes.
-struct Tally {
-    length: u64,
-    /// For the name of the blob.
-    digest: Option<Sha256>,
-    /// For the key. Where that is the same hash, it is counted once.
-    key: KeyHash,
-    text: Option<Utf8Check>,
-    progress: Option<Progress>,
-}
-
-enum KeyHash {
-    None,
-    Digest,
-    Own(Hasher),
-}
-
-impl Tally {
-    fn begin(order: &mut Order, is_staged: bool) -> Self {
-        let key = match order.key_hash {
-            None => KeyHash::None,
-            Some(HashType::Sha256) if is_staged => KeyHash::Digest,
-            Some(hash_type) => KeyHash::Own(Hasher::new(hash_type)),
-        };
-        Self {
-            length: 0,
-            digest: is_staged.then(Sha256::new),
-            key,
-            text: (order.codec == Codec::Text).then(Utf8Check::default),
-            progress: order.progress.take(),
-        }
+    fn tally(&mut self, needs_digest: bool) -> Tally {
+        Tally::begin(self.codec, needs_digest, self.key_hash).limited(self.value_max).told(self.progress.take())
     }
 
-    fn update(&mut self, piece: &[u8]) -> Result<(), Error> {
-        if let Some(text) = &mut self.text {
-            text.update(piece)?;
-        }
-        if let Some(digest) = &mut self.digest {
-            digest.update(piece);
-        }
-        if let KeyHash::Own(hasher) = &mut self.key {
-            hasher.update(piece);
-        }
-        self.length += piece.len() as u64;
-        if let Some(progress) = &mut self.progress {
-            progress(self.length);
-        }
-        Ok(())
-    }
-
-    fn finish(self, codec: Codec, place: Place) -> Result<Prepared, Error> {
-        if let Some(text) = &self.text {
-            text.finish()?;
-        }
-        let digest = Digest(self.digest.unwrap_or_default().finalize().into());
-        let key_hash = match self.key {
-            KeyHash::None => None,
-            KeyHash::Digest => Some(digest.to_string()),
-            KeyHash::Own(hasher) => Some(hasher.finish()),
-        };
-        let body = match place {
-            Place::Memory(bytes) => Body::Memory(Arc::new(bytes)),
-            Place::Staged(staged) => Body::Staged(staged, digest),
-            Place::Spooled(file) => Body::Spooled(file),
-        };
-        Ok(Prepared { codec, length: self.length, key_hash, body })
-    }
-}
-
-impl Body {
-    /// Returns the bytes from `offset` on, `length` of them.
-    ///
-    /// # Errors
-    /// Where the file can't be read.
-    pub(crate) fn piece(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let file = match self {
-            Self::Memory(bytes) => {
-                let from = usize::try_from(offset).map_err(io::Error::other)?;
-                return Ok(bytes[from..from + length].to_vec());
-            }
-            Self::Staged(staged, _) => &staged.file,
-            Self::Spooled(file) => file,
-        };
-        let mut piece = vec![0; length];
-        file.read_exact_at(&mut piece, offset)?;
-        Ok(piece)
+    fn finish(&self, tally: Tally, place: Place) -> Result<Prepared, Error> {
+        let counted = tally.finish()?;
+        let body = place.into_body(counted.digest);
+        Ok(Prepared { codec: self.codec, length: counted.length, key_hash: counted.key_hash, body })
     }
 }
 
@@ -306,10 +185,12 @@ fn read_up_to(reader: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::blob::sha256;
+    use crate::prepared::Body;
     use datacache_proto::hash::hash_bytes;
     use datacache_proto::layout::STAGING;
 
     const INLINE_MAX: u64 = 100;
+    const VALUE_MAX: u64 = 1_000_000;
 
     fn store() -> tempfile::TempDir {
         let store = tempfile::tempdir().unwrap();
@@ -318,8 +199,9 @@ mod tests {
     }
 
     fn order(codec: Codec, store: Option<&Path>) -> Order {
-        let store = store.map(Path::to_owned);
-        Order { codec, key_hash: Some(HashType::Sha256), inline_max: INLINE_MAX, store, progress: None }
+        let route = store.map_or(Route::Chunks, |store| Route::Staging(store.into()));
+        let (key_hash, value_max) = (Some(HashType::Sha256), Some(VALUE_MAX));
+        Order { codec, key_hash, inline_max: INLINE_MAX, value_max, route, progress: None }
     }
 
     fn reader(bytes: &[u8]) -> Source {
@@ -368,6 +250,19 @@ mod tests {
         assert_eq!(prepared.key_hash, Some(hash_bytes(&large(), HashType::Md5)));
         let Body::Staged(_, digest) = &prepared.body else { panic!("not staged") };
         assert_eq!(*digest, sha256(&large()));
+    }
+
+    #[test]
+    fn a_value_above_the_limit_is_refused_and_leaves_nothing_behind() {
+        let store = store();
+        let bytes = vec![7; usize::try_from(VALUE_MAX).unwrap() + 1];
+        let path = store.path().join("source");
+        std::fs::write(&path, &bytes).unwrap();
+        for source in [Source::Value(bytes.clone().into()), reader(&bytes), Source::File(path)] {
+            let error = source.prepare(order(Codec::Bytes, Some(store.path()))).unwrap_err();
+            assert!(error.is_too_large(), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(store.path().join(STAGING)).unwrap().count(), 0);
     }
 
     #[test]

@@ -39,11 +39,11 @@ pub(crate) async fn reach(settings: &Settings, effort: Effort, scopes: &Scopes) 
         return Err(Error::NoRuntime);
     }
     let begun = Instant::now();
-    let mut starter = Starter { settings, lock: None, daemon: None };
+    let mut starter = Starter { settings, lock: None, daemon: None, has_spawned: false };
     let mut pause = Pause::new();
+    let deadline = |starter: &Starter<'_>| begun + settings.connect_timeout + starter.extension();
     loop {
-        let deadline = begun + settings.connect_timeout + starter.extension();
-        match attempt(settings, scopes, deadline).await? {
+        match attempt(settings, scopes, deadline(&starter)).await? {
             Attempt::Met(connection) => return Ok(*connection),
             Attempt::Absent if effort == Effort::Once => {
                 return Err(Error::NoDaemon { socket: settings.paths.socket.clone() });
@@ -51,10 +51,10 @@ pub(crate) async fn reach(settings: &Settings, effort: Effort, scopes: &Scopes) 
             Attempt::Absent if effort == Effort::Starting => starter.go_on()?,
             Attempt::Absent | Attempt::Later => {}
         }
-        if Instant::now() >= deadline {
+        if Instant::now() >= deadline(&starter) {
             return Err(not_ready(settings, begun.elapsed()));
         }
-        pause.wait(deadline).await;
+        pause.wait(deadline(&starter)).await;
     }
 }
 
@@ -86,6 +86,7 @@ struct Starter<'s> {
     /// Held from before the last look for a daemon until it answers, so that only one is started.
     lock: Option<File>,
     daemon: Option<Spawned>,
+    has_spawned: bool,
 }
 
 impl Starter<'_> {
@@ -95,7 +96,10 @@ impl Starter<'_> {
             // IMPORTANT: no daemon is started in the step that got the lock. The one who had it may have started one, so
             // the caller looks once more.
             (None, _) => self.lock = self.try_lock()?,
-            (Some(_), None) => self.daemon = Some(spawn(self.settings)?),
+            (Some(_), None) => {
+                self.daemon = Some(spawn(self.settings)?);
+                self.has_spawned = true;
+            }
             (Some(_), Some(daemon)) => {
                 if let Some(ended) = daemon.ended() {
                     self.daemon = None;
@@ -127,7 +131,9 @@ impl Starter<'_> {
         if is_owned { Ok(()) } else { Err(ended) }
     }
 
+    /// Who holds the lock starts a daemon, however late it is, and waits for it while it runs.
     fn extension(&self) -> Duration {
-        if self.daemon.is_some() { RECOVERY } else { Duration::ZERO }
+        let is_next = self.lock.is_some() && !self.has_spawned;
+        if is_next || self.daemon.is_some() { RECOVERY } else { Duration::ZERO }
     }
 }

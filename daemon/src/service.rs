@@ -101,6 +101,7 @@ impl Cache for Service {
             store: daemon.store_path.as_os_str().as_encoded_bytes().to_vec(),
             store_id: daemon.store_id,
             inline_max: daemon.config.borrow().inline_max,
+            value_max: daemon.config.borrow().value_max,
             chunk_max: CHUNK_MAX,
             daemon: daemon.process,
             started: daemon.started,
@@ -252,8 +253,10 @@ impl Service {
         call: CallId,
         work: impl AsyncFnOnce(Rc<Daemon>) -> Result<u64, WriteError> + 'static,
     ) -> Result<u64, WireError> {
-        let daemon = Rc::clone(&self.0.daemon);
-        self.0.daemon.long_calls.run(call, async move { work(daemon).await.map_err(WireError::from) }).await
+        let daemon = &self.0.daemon;
+        let daemon_of_work = Rc::clone(daemon);
+        let work = async move { work(daemon_of_work).await.map_err(WireError::from) };
+        daemon.long_calls.run(&daemon.tasks, call, work).await
     }
 }
 

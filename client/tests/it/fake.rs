@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use datacache_client::Options;
 use datacache_proto::PROTOCOL;
 use datacache_proto::codec::daemon_transport;
-use datacache_proto::error::{StagedFault, WireError};
+use datacache_proto::error::{Resource, StagedFault, WireError};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::layout::{BLOBS, STAGING, blob_path};
 use datacache_proto::process::Process;
@@ -31,8 +31,13 @@ use tokio::task::AbortHandle;
 
 /// Values up to this many bytes ride in the call.
 pub(crate) const INLINE_MAX: u64 = 1_000;
+/// A larger value is never taken.
+pub(crate) const VALUE_MAX: u64 = 5_000_000;
 /// The most bytes in a chunk.
 pub(crate) const CHUNK_MAX: u64 = 4_000;
+
+/// The most uploads at a time.
+const UPLOADS_MAX: usize = 16;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,7 +265,11 @@ impl Service {
             () = own.hang_up.notified() => {}
             () = self.hang_up.notified() => {}
         }
-        self.state().connections -= 1;
+        let mut state = self.state();
+        state.connections -= 1;
+        if state.connections == 0 {
+            state.uploads.clear();
+        }
     }
 
     /// Notes a call, and makes the trouble that comes before it is done.
@@ -370,6 +379,7 @@ impl Cache for Service {
             store: self.store.to_str().unwrap().into(),
             store_id: 7,
             inline_max: INLINE_MAX,
+            value_max: Some(VALUE_MAX),
             chunk_max: CHUNK_MAX,
             daemon: Process::current().unwrap(),
             started: Timestamp::from_millis(1),
@@ -504,6 +514,9 @@ impl Cache for Service {
         let mut state = self.state();
         state.next += 1;
         let upload = state.next;
+        if state.uploads.len() >= UPLOADS_MAX {
+            return Err(WireError::Busy { what: Resource::Uploads, limit: UPLOADS_MAX as u64 });
+        }
         state.uploads.insert(upload, Vec::new());
         Ok(upload)
     }

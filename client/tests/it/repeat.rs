@@ -82,7 +82,7 @@ async fn a_daemon_that_is_gone_before_a_change_is_sent_leaves_no_doubt() {
 #[tokio::test]
 async fn a_change_that_was_sent_to_a_daemon_that_stays_away_is_unknown() {
     let daemon = FakeDaemon::start();
-    let cache = DataCache::open(daemon.options().connect_timeout(Duration::from_millis(200))).await.unwrap();
+    let cache = DataCache::open(daemon.options().connect_timeout(Duration::from_secs(1))).await.unwrap();
     daemon.trouble("add", Trouble::Silence);
     let (added, ()) = futures::join!(cache.set("key", "value"), async {
         while daemon.state().calls_of("add").is_empty() {

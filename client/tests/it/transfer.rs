@@ -1,13 +1,13 @@
 //! Large values: by file, in chunks, and from one to the other.
 
 use std::fs;
+use std::future::IntoFuture;
 use std::io::{Cursor, Read};
-use std::os::unix::fs::PermissionsExt;
 
 use datacache_client::{Codec, DataCache, Error, Transfer};
 use datacache_proto::layout::{BLOBS, STAGING};
 
-use crate::fake::{FakeDaemon, Trouble, has_no_open_values, stored};
+use crate::fake::{FakeDaemon, Trouble, VALUE_MAX, has_no_open_values, stored};
 
 fn large() -> Vec<u8> {
     (0..50_000_u32).map(|n| u8::try_from(n % 249).unwrap()).collect()
@@ -188,12 +188,42 @@ async fn files_and_readers_are_taken_as_what_they_are_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_writable_is_worked_around() {
+async fn a_staging_folder_that_can_not_be_used_is_worked_around() {
     let daemon = FakeDaemon::start();
     let cache = opened(&daemon, Transfer::Auto).await;
-    let staging = daemon.store().join(STAGING);
-    fs::set_permissions(&staging, fs::Permissions::from_mode(0o500)).unwrap();
-    // Root may write there all the same; then it is staged, and that is right too.
-    cache.add(large()).key("key").await.unwrap();
-    assert_eq!(stored(&daemon, "key"), Some((Codec::Bytes, large())));
+    fs::remove_dir(daemon.store().join(STAGING)).unwrap();
+    cache.add(large()).key("memory").await.unwrap();
+    cache.add_reader(Cursor::new(large())).key("reader").await.unwrap();
+    for key in ["memory", "reader"] {
+        assert_eq!(stored(&daemon, key), Some((Codec::Bytes, large())), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_can_never_fit_is_refused_before_it_is_sent() {
+    let daemon = FakeDaemon::start();
+    let bytes = vec![0; usize::try_from(VALUE_MAX).unwrap() + 1];
+    for transfer in [Transfer::Auto, Transfer::Chunks] {
+        let cache = opened(&daemon, transfer).await;
+        let errors = [
+            cache.add(bytes.clone()).await.unwrap_err(),
+            cache.add_reader(Cursor::new(bytes.clone())).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.is_too_large() && error.is_refused(), "{error}");
+        }
+    }
+    let state = daemon.state();
+    assert!(state.calls_of("add").is_empty() && state.calls_of("upload_begin").is_empty());
+}
+
+#[tokio::test]
+async fn more_uploads_at_once_than_the_daemon_takes_wait_for_each_other() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Chunks).await;
+    let uploads = (0..40_i64).map(|key| cache.add(large()).key(key).into_future());
+    futures::future::try_join_all(uploads).await.unwrap();
+    assert_eq!(cache.len().await.unwrap(), 40);
+    let reads = (0..40_i64).map(|key| cache.get_reader(key));
+    assert!(futures::future::try_join_all(reads).await.unwrap().iter().all(Option::is_some));
 }
