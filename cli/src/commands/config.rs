@@ -1,0 +1,46 @@
+//! `config show`: every setting of the daemon, and where its value came from.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use datacache_daemon::config::{Config, Flags};
+use datacache_proto::paths::{CONFIG_VARIABLE, DIR_VARIABLE, SOCKET_VARIABLE};
+
+use crate::context::Context;
+use crate::failure::{Answer, Failure};
+use crate::output::print;
+use crate::render::line::one_line;
+use crate::render::table::aligned;
+
+/// What can be done with the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting, its value and where it came from: the command line, the environment, the file or the default
+    Show,
+}
+
+pub(crate) fn show(context: &Context) -> Result<Answer, Failure> {
+    let flags = Flags { overrides: context.overrides(), ..Flags::default() };
+    let config = Config::load(&flags)?;
+    let places = [
+        place("store", &config.paths.store, flags.overrides.dir.is_some(), DIR_VARIABLE),
+        place("socket", &config.paths.socket, flags.overrides.socket.is_some(), SOCKET_VARIABLE),
+        place("config", &config.paths.config, false, CONFIG_VARIABLE),
+    ];
+    let settings = config.sources().into_iter();
+    let settings =
+        settings.map(|(name, value, source)| [name.to_owned(), one_line(&value).into_owned(), source.to_string()]);
+    let rows: Vec<_> = places.into_iter().chain(settings).collect();
+    print(&aligned(&rows))?;
+    Ok(Answer::Yes)
+}
+
+/// The row of a path; an empty variable counts as unset.
+fn place(name: &str, path: &Path, is_flag: bool, variable: &str) -> [String; 3] {
+    let source = match std::env::var_os(variable).filter(|value| !value.is_empty()) {
+        _ if is_flag => "command line".into(),
+        Some(_) => format!("environment {variable}"),
+        None => "default".into(),
+    };
+    [name.to_owned(), one_line(&path.to_string_lossy()).into_owned(), source]
+}

@@ -1,0 +1,62 @@
+//! `daemon`: becomes the daemon, in the foreground or as a process of its own.
+
+use std::path::PathBuf;
+
+use datacache_daemon::config::Flags;
+use datacache_proto::paths::Overrides;
+use datacache_proto::time::Lifetime;
+
+use crate::args::Global;
+use crate::context::Context;
+use crate::detach::detach;
+use crate::failure::{Answer, Failure};
+
+/// The arguments of `daemon`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DaemonArgs {
+    /// End after this long without a client [default: never]
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
+    idle_exit: Option<Lifetime>,
+    /// Leave the caller's session, folder and descriptors behind; for clients that start a daemon
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+pub(crate) fn daemon(args: &DaemonArgs, context: &Context) -> Result<Answer, Failure> {
+    let Overrides { dir, socket } = context.overrides();
+    // Relative paths start from the caller's folder, which a detached daemon leaves.
+    let overrides = Overrides { dir: absolute(dir)?, socket: absolute(socket)? };
+    if args.detached {
+        detach()?;
+    }
+    let log = log(&context.global).map(str::to_owned);
+    datacache_daemon::start(&Flags { overrides, idle_exit: args.idle_exit, log })?;
+    Ok(Answer::Yes)
+}
+
+fn absolute(path: Option<PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    let absolute = path.map(std::path::absolute).transpose();
+    absolute.map_err(|source| Failure::System { what: "find the working folder", source })
+}
+
+/// Returns what `-v` and `-q` ask the log to tell; by default the configuration decides.
+fn log(global: &Global) -> Option<&'static str> {
+    match global.verbose {
+        _ if global.quiet => Some("error"),
+        0 => None,
+        1 => Some("debug"),
+        _ => Some("trace"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_decides_about_the_log_unless_the_command_line_does() {
+        let global = |verbose, quiet| Global { verbose, quiet, ..Global::default() };
+        let told = [global(0, false), global(1, false), global(2, false), global(0, true)].map(|global| log(&global));
+        assert_eq!(told, [None, Some("debug"), Some("trace"), Some("error")]);
+    }
+}

@@ -1,0 +1,41 @@
+//! `verify`: a look at the whole store.
+
+use crate::context::Context;
+use crate::failure::{Answer, Failure};
+use crate::output::{Output, print_line};
+use crate::progress::Extent;
+use crate::render::finding::{finding_line, verified_json};
+use crate::render::human;
+
+/// The arguments of `verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// Mend what can be mended; damaged entries are removed
+    #[arg(long)]
+    repair: bool,
+    /// Print a JSON object with entries, blobs, bytes and findings
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> Result<Answer, Failure> {
+    let cache = context.open()?;
+    let progress = context.progress("verifying", Extent::Time);
+    let outcome = cache.verify(args.repair)?;
+    drop(progress);
+    if args.json {
+        print_line(verified_json(&outcome))?;
+    } else {
+        let mut output = Output::new();
+        outcome.findings.iter().try_for_each(|finding| output.line(finding_line(finding)))?;
+        output.finish()?;
+        context.remark(&format!(
+            "entries: {}, blobs: {}, {} read; findings: {}",
+            outcome.entries,
+            outcome.blobs,
+            human::size(outcome.bytes),
+            outcome.findings.len()
+        ));
+    }
+    Ok(Answer::of(outcome.findings.is_empty()))
+}

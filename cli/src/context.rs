@@ -1,0 +1,123 @@
+//! What every command is handed: the global flags, and what follows from them.
+
+use std::io::{self, IsTerminal as _};
+
+use datacache_client::Options;
+use datacache_client::blocking::DataCache;
+use datacache_proto::key::DEFAULT_NAMESPACE;
+use datacache_proto::paths::{Overrides, Paths};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::progress::{Extent, Progress};
+
+/// The global flags, and what follows from them.
+pub(crate) struct Context {
+    pub(crate) global: Global,
+}
+
+impl Context {
+    /// Returns the options to open the cache with: a missing daemon is started by running this very program.
+    pub(crate) fn options(&self) -> Options {
+        let mut options = Options::new().namespace(self.namespace()).start(!self.global.no_start);
+        if let Some(dir) = &self.global.dir {
+            options = options.dir(dir);
+        }
+        if let Some(socket) = &self.global.socket {
+            options = options.socket(socket);
+        }
+        match std::env::current_exe() {
+            Ok(program) => options.daemon_program(program),
+            // Without /proc: the client looks for the program by its name.
+            Err(_) => options,
+        }
+    }
+
+    /// Opens the cache; starts a daemon if none runs and nobody forbade it.
+    pub(crate) fn open(&self) -> Result<DataCache, Failure> {
+        Ok(DataCache::open(self.options())?)
+    }
+
+    /// Returns where store and socket lie.
+    pub(crate) fn paths(&self) -> Result<Paths, Failure> {
+        Ok(Paths::resolve(&self.overrides())?)
+    }
+
+    /// Returns the places that were named on the command line.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides { dir: self.global.dir.clone(), socket: self.global.socket.clone() }
+    }
+
+    /// Returns the namespace that the command is about.
+    pub(crate) fn namespace(&self) -> &str {
+        self.global.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
+    }
+
+    /// Begins to show progress, in case it takes long.
+    pub(crate) fn progress(&self, what: &'static str, extent: Extent) -> Progress {
+        self.progress_unless(what, extent, false)
+    }
+
+    /// The same, but shows nothing if `unwanted`.
+    pub(crate) fn progress_unless(&self, what: &'static str, extent: Extent, unwanted: bool) -> Progress {
+        Progress::begin(what, extent, !unwanted && !self.global.quiet)
+    }
+
+    /// Makes a remark on stderr, unless `--quiet` was given.
+    pub(crate) fn remark(&self, text: &str) {
+        if !self.global.quiet {
+            eprintln!("datacache: {text}");
+        }
+    }
+
+    /// Tells on stderr what happens, as much as was asked for. The daemon has a log of its own.
+    pub(crate) fn begin_log(&self) {
+        let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
+        tracing_subscriber::registry().with(lines.with_filter(filter(&self.global))).init();
+    }
+}
+
+/// What is below us speaks only when everything is wanted: its warnings are about what we report ourselves.
+fn filter(global: &Global) -> Targets {
+    let level = level(global);
+    let others = if level == LevelFilter::TRACE { level } else { LevelFilter::OFF };
+    Targets::new().with_default(others).with_target("datacache", level)
+}
+
+fn level(global: &Global) -> LevelFilter {
+    match global.verbose {
+        _ if global.quiet => LevelFilter::OFF,
+        0 => LevelFilter::ERROR,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_crates_speak_unless_everything_is_wanted() {
+        let told = |verbose, target| {
+            let global = Global { verbose, ..Global::default() };
+            filter(&global).would_enable(target, &tracing::Level::INFO)
+        };
+        assert!(told(1, "datacache_client::start") && told(1, "datacache"));
+        assert!(!told(0, "datacache_client::start") && !told(2, "tarpc::client"));
+        assert!(told(3, "tarpc::client"));
+    }
+
+    #[test]
+    fn every_v_tells_more_and_q_tells_nothing() {
+        let levels: Vec<_> = (0..4).map(|verbose| level(&Global { verbose, ..Global::default() })).collect();
+        assert_eq!(levels, [LevelFilter::ERROR, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE]);
+        assert_eq!(level(&Global { quiet: true, ..Global::default() }), LevelFilter::OFF);
+    }
+}

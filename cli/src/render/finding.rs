@@ -1,0 +1,86 @@
+//! What is wrong in a store: a line for people, an object for programs.
+
+use datacache_proto::types::{Fault, Finding, Verification};
+use serde::Serialize;
+
+use super::entry::key_line;
+use super::json::{self, JsonKey};
+use super::line::one_line;
+
+/// What `verify --json` tells. Scripts rely on the names.
+#[derive(Serialize)]
+struct Verified<'a> {
+    entries: u64,
+    blobs: u64,
+    bytes: u64,
+    findings: Vec<Found<'a>>,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    fault: Fault,
+    namespace: Option<&'a str>,
+    key: Option<JsonKey<'a>>,
+    sha256: Option<String>,
+    repaired: bool,
+}
+
+impl<'a> From<&'a Finding> for Found<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        let (namespace, key) =
+            finding.entry.as_ref().map(|(namespace, key)| (namespace.as_str(), JsonKey(key))).unzip();
+        let sha256 = finding.digest.map(|digest| digest.to_string());
+        Self { fault: finding.fault, namespace, key, sha256, repaired: finding.repaired }
+    }
+}
+
+/// Returns the line of `verify --json`, without its end.
+pub(crate) fn verified_json(outcome: &Verification) -> String {
+    let &Verification { entries, blobs, bytes, ref findings } = outcome;
+    json::to_line(&Verified { entries, blobs, bytes, findings: findings.iter().map(Found::from).collect() })
+}
+
+/// Returns one finding as a line for people: `missing blob: NAMESPACE/KEY, sha256 …: repaired`.
+pub(crate) fn finding_line(finding: &Finding) -> String {
+    let entry = finding.entry.as_ref().map(|(namespace, key)| format!("{}/{}", one_line(namespace), key_line(key)));
+    let blob = finding.digest.map(|digest| format!("sha256 {digest}"));
+    let about: Vec<_> = entry.into_iter().chain(blob).collect();
+    let state = if finding.repaired { "repaired" } else { "not repaired" };
+    match about.as_slice() {
+        [] => format!("{}: {state}", finding.fault),
+        about => format!("{}: {}: {state}", finding.fault, about.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::key::Key;
+    use datacache_proto::types::Digest;
+
+    fn missing_blob() -> Finding {
+        let entry = Some(("default".to_owned(), Key::text("a\nb")));
+        Finding { fault: Fault::MissingBlob, entry, digest: Some(Digest([1; 32])), repaired: true }
+    }
+
+    #[test]
+    fn a_finding_is_one_line_that_names_what_it_is_about() {
+        let line = format!("missing blob: default/a\\nb, sha256 {}: repaired", "01".repeat(32));
+        assert_eq!(finding_line(&missing_blob()), line);
+        let count = Finding { fault: Fault::WrongCount, entry: None, digest: None, repaired: false };
+        assert_eq!(finding_line(&count), "wrong count: not repaired");
+    }
+
+    #[test]
+    fn a_sound_store_has_an_empty_list_of_findings() {
+        let outcome = Verification { entries: 2, blobs: 1, bytes: 30, findings: vec![] };
+        assert_eq!(verified_json(&outcome), r#"{"entries":2,"blobs":1,"bytes":30,"findings":[]}"#);
+    }
+
+    #[test]
+    fn a_finding_keeps_its_key_exactly_in_json() {
+        let outcome = Verification { findings: vec![missing_blob()], ..Verification::default() };
+        let line = verified_json(&outcome);
+        assert!(line.contains(r#"{"fault":"missing-blob","namespace":"default","key":"a\nb","sha256":"01"#), "{line}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Every counter and size of `stats`, named and explained once; people and Prometheus see the same list.
+
+use datacache_proto::types::{DaemonStats, NamespaceStats, StoreStats};
+
+/// What a number counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unit {
+    /// Things.
+    Count,
+    /// Bytes.
+    Bytes,
+}
+
+/// How a number moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// It goes up and down.
+    Gauge,
+    /// It only grows while the daemon runs.
+    Counter,
+}
+
+/// A number with all that has to be said about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Metric {
+    /// Its name within its group; those in bytes end in `bytes`.
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) unit: Unit,
+    pub(crate) kind: Kind,
+    pub(crate) value: u64,
+}
+
+/// A number of things that goes up and down.
+const fn gauge(name: &'static str, value: u64, help: &'static str) -> Metric {
+    Metric { name, help, unit: Unit::Count, kind: Kind::Gauge, value }
+}
+
+/// A size that goes up and down.
+const fn size(name: &'static str, value: u64, help: &'static str) -> Metric {
+    Metric { name, help, unit: Unit::Bytes, kind: Kind::Gauge, value }
+}
+
+/// A number of events since the daemon began to run.
+const fn counter(name: &'static str, value: u64, help: &'static str) -> Metric {
+    Metric { name, help, unit: Unit::Count, kind: Kind::Counter, value }
+}
+
+// The structs are taken apart without `..`, so that a new field can't be forgotten here.
+
+/// Returns the numbers of one namespace, in the same order for each.
+pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
+    let &NamespaceStats { name: _, entries, bytes, hits, misses, adds, deletes, expired } = stats;
+    vec![
+        gauge("entries", entries, "Live entries."),
+        size("bytes", bytes, "Bytes of the values of all entries, expired ones included until they are removed."),
+        counter("hits", hits, "Reads by call that found a live entry."),
+        counter("misses", misses, "Reads by call that found none."),
+        counter("adds", adds, "Entries added."),
+        counter("deletes", deletes, "Entries deleted, evicted by tag or cleared."),
+        counter("expired", expired, "Entries removed because their time was over."),
+    ]
+}
+
+/// Returns the numbers of the store.
+pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
+    let &StoreStats {
+        index_bytes,
+        unapplied_operations,
+        unapplied_bytes,
+        unsynced_bytes,
+        blobs,
+        blob_bytes,
+        readers,
+        leases,
+    } = stats;
+    vec![
+        size("index_bytes", index_bytes, "Bytes of the index in use."),
+        gauge("unapplied_operations", unapplied_operations, "Operations of the log that the index does not have yet."),
+        size("unapplied_bytes", unapplied_bytes, "Bytes of the log that the index does not have yet."),
+        size("unsynced_bytes", unsynced_bytes, "Bytes of the log that a loss of power could take."),
+        gauge("blobs", blobs, "Values that are files of their own."),
+        size("blob_bytes", blob_bytes, "Bytes of these files."),
+        gauge("readers", readers, "Readers with a slot in the index."),
+        gauge("leases", leases, "Leases that are held."),
+    ]
+}
+
+/// Returns the numbers of the daemon.
+pub(crate) fn of_daemon(stats: &DaemonStats) -> Vec<Metric> {
+    let &DaemonStats { connections, refused, calls, frames, operations, segments, waits } = stats;
+    vec![
+        gauge("connections", connections, "Connections that are open."),
+        counter("refused_connections", refused, "Connections that were turned away."),
+        counter("calls", calls, "Calls that were begun."),
+        counter("frames", frames, "Frames appended to the log."),
+        counter("operations", operations, "Operations in these frames."),
+        counter("segments", segments, "Segments of the log applied to the index."),
+        counter("waits", waits, "Times that writers waited for a segment to be applied."),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_named_after_their_unit() {
+        let mut all = of_namespace(&NamespaceStats::default());
+        all.extend(of_store(&StoreStats::default()));
+        all.extend(of_daemon(&DaemonStats::default()));
+        for metric in all {
+            assert_eq!(metric.unit == Unit::Bytes, metric.name.ends_with("bytes"), "{}", metric.name);
+        }
+    }
+}

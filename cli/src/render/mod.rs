@@ -1,0 +1,12 @@
+//! How things are shown: lines for people, JSON and Prometheus text for programs. Pure functions; `now` is handed in.
+
+pub(crate) mod entry;
+pub(crate) mod finding;
+pub(crate) mod human;
+pub(crate) mod json;
+pub(crate) mod line;
+pub(crate) mod metric;
+pub(crate) mod moment;
+pub(crate) mod prometheus;
+pub(crate) mod stats;
+pub(crate) mod table;
