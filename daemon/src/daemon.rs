@@ -17,6 +17,7 @@ use crate::lifecycle::Lifecycle;
 use crate::long_calls::LongCalls;
 use crate::stats::{EventCounts, Events};
 use crate::store::{BlobStore, Reader};
+use crate::tasks::Tasks;
 use crate::writer::{WriteError, Writer};
 
 /// A running daemon.
@@ -39,6 +40,8 @@ pub(crate) struct Daemon {
     pub(crate) events: EventCounts,
     /// Calls that were begun.
     pub(crate) activity: Activity,
+    /// What runs beside the calls.
+    pub(crate) tasks: Tasks,
     /// Connections that are open.
     pub(crate) connections: Gauge,
     /// Calls under way, until their answer is on the wire.
@@ -76,6 +79,7 @@ impl Daemon {
             inspecting: Inspecting::default(),
             events: EventCounts::default(),
             activity: Activity::default(),
+            tasks: Tasks::default(),
             connections: Gauge::default(),
             calls: Gauge::default(),
             refused: Cell::new(0),

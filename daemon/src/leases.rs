@@ -94,11 +94,11 @@ pub(crate) fn adopt(daemon: &Rc<Daemon>, holders: Vec<Holder>, grace: Duration) 
     }
     give_back(daemon, dead);
     if any_unseen {
-        let daemon = Rc::clone(daemon);
-        tokio::task::spawn_local(async move {
+        let unseen = Rc::clone(daemon);
+        daemon.tasks.spawn(async move {
             tokio::time::sleep(grace).await;
-            let unclaimed = daemon.leases.0.borrow_mut().end_unclaimed();
-            give_back(&daemon, unclaimed);
+            let unclaimed = unseen.leases.0.borrow_mut().end_unclaimed();
+            give_back(&unseen, unclaimed);
         });
     }
 }
@@ -118,15 +118,15 @@ fn watch(daemon: &Rc<Daemon>, process: Process) -> bool {
             return false;
         }
     };
-    let daemon = Rc::clone(daemon);
-    tokio::task::spawn_local(async move {
+    let watcher = Rc::clone(daemon);
+    daemon.tasks.spawn(async move {
         watch.ended().await;
-        let ended = daemon.leases.0.borrow_mut().end_process(process);
+        let ended = watcher.leases.0.borrow_mut().end_process(process);
         tracing::debug!(pid = process.pid, scopes = ended.len(), "a process that held leases has ended");
         for holder in ended {
-            give_back_fully(&daemon, holder).await;
+            give_back_fully(&watcher, holder).await;
         }
-        daemon.leases.0.borrow_mut().forget(&process);
+        watcher.leases.0.borrow_mut().forget(&process);
     });
     true
 }
@@ -135,10 +135,10 @@ fn give_back(daemon: &Rc<Daemon>, holders: Vec<Holder>) {
     if holders.is_empty() {
         return;
     }
-    let daemon = Rc::clone(daemon);
-    tokio::task::spawn_local(async move {
+    let giver = Rc::clone(daemon);
+    daemon.tasks.spawn(async move {
         for holder in holders {
-            give_back_fully(&daemon, holder).await;
+            give_back_fully(&giver, holder).await;
         }
     });
 }

@@ -67,6 +67,7 @@ mod signals;
 mod start;
 mod stats;
 pub mod store;
+mod tasks;
 mod transfer;
 mod vanish;
 mod watch;

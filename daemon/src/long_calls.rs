@@ -12,6 +12,8 @@ use datacache_proto::error::WireError;
 use datacache_proto::types::CallId;
 use tokio::sync::watch;
 
+use crate::tasks::Tasks;
+
 /// How many replies of one client are kept.
 const PER_CLIENT: usize = 128;
 /// How many replies are kept in all; the oldest go first.
@@ -35,23 +37,28 @@ struct Table {
 impl LongCalls {
     /// Does `work` for the call, on a task of its own, unless the call is under way or done already. Only a success is
     /// kept: after a failure the call can be tried again.
-    pub(crate) async fn run(&self, call: CallId, work: impl Future<Output = Reply> + 'static) -> Reply {
+    pub(crate) async fn run(&self, tasks: &Tasks, call: CallId, work: impl Future<Output = Reply> + 'static) -> Reply {
         let kept = self.0.borrow().done.get(&call).copied();
         if let Some(count) = kept {
             return Ok(count);
         }
         let running = self.0.borrow().running.get(&call).cloned();
-        let mut reply = running.unwrap_or_else(|| self.begin(call, work));
+        let mut reply = running.unwrap_or_else(|| self.begin(tasks, call, work));
         let answer = reply.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
-        // Without an answer the task was taken down with the runtime.
+        // Without an answer the task was taken down with the daemon.
         answer.unwrap_or(Err(WireError::Stopping))
     }
 
-    fn begin(&self, call: CallId, work: impl Future<Output = Reply> + 'static) -> watch::Receiver<Option<Reply>> {
+    fn begin(
+        &self,
+        tasks: &Tasks,
+        call: CallId,
+        work: impl Future<Output = Reply> + 'static,
+    ) -> watch::Receiver<Option<Reply>> {
         let (sender, receiver) = watch::channel(None);
         self.0.borrow_mut().running.insert(call, receiver.clone());
         let running = Running { table: Rc::clone(&self.0), call };
-        tokio::task::spawn_local(async move {
+        tasks.spawn(async move {
             let reply = work.await;
             if let Ok(count) = &reply {
                 running.table.borrow_mut().keep(call, *count);
@@ -105,23 +112,23 @@ mod tests {
 
     #[tokio::test(flavor = "local")]
     async fn a_repeated_call_is_answered_and_not_done_again() {
-        let calls = LongCalls::default();
-        assert_eq!(calls.run(CALL, async { Ok(5) }).await, Ok(5));
-        assert_eq!(calls.run(CALL, async { panic!("done again") }).await, Ok(5));
+        let (calls, tasks) = (LongCalls::default(), Tasks::default());
+        assert_eq!(calls.run(&tasks, CALL, async { Ok(5) }).await, Ok(5));
+        assert_eq!(calls.run(&tasks, CALL, async { panic!("done again") }).await, Ok(5));
         assert!(!calls.is_running());
     }
 
     #[tokio::test(flavor = "local")]
     async fn a_call_repeated_while_it_is_under_way_joins_it() {
-        let calls = LongCalls::default();
+        let (calls, tasks) = (LongCalls::default(), Tasks::default());
         let (finish, finished) = oneshot::channel();
-        let first = calls.run(CALL, async move { Ok(finished.await.unwrap()) });
+        let first = calls.run(&tasks, CALL, async move { Ok(finished.await.unwrap()) });
         {
             let mut lost = std::pin::pin!(first);
             assert!(futures::poll!(&mut lost).is_pending());
             // The connection is lost here: the caller is gone, the work is not.
         }
-        let mut second = std::pin::pin!(calls.run(CALL, async { panic!("done twice") }));
+        let mut second = std::pin::pin!(calls.run(&tasks, CALL, async { panic!("done twice") }));
         assert!(futures::poll!(&mut second).is_pending());
         assert!(calls.is_running());
         finish.send(9).unwrap();
@@ -130,22 +137,30 @@ mod tests {
 
     #[tokio::test(flavor = "local")]
     async fn a_failed_call_can_be_tried_again() {
-        let calls = LongCalls::default();
-        assert_eq!(calls.run(CALL, async { Err(WireError::NoSpace) }).await, Err(WireError::NoSpace));
-        assert_eq!(calls.run(CALL, async { Ok(2) }).await, Ok(2));
+        let (calls, tasks) = (LongCalls::default(), Tasks::default());
+        assert_eq!(calls.run(&tasks, CALL, async { Err(WireError::NoSpace) }).await, Err(WireError::NoSpace));
+        assert_eq!(calls.run(&tasks, CALL, async { Ok(2) }).await, Ok(2));
     }
 
     #[tokio::test(flavor = "local")]
     async fn only_the_last_replies_of_a_client_are_kept() {
-        let calls = LongCalls::default();
-        let count = |number| calls.run(CallId { client: 3, number }, async move { Ok(number) });
+        let (calls, tasks) = (LongCalls::default(), Tasks::default());
+        let count = |number| calls.run(&tasks, CallId { client: 3, number }, async move { Ok(number) });
         let other = CallId { client: 4, number: 1 };
-        calls.run(other, async { Ok(77) }).await.unwrap();
+        calls.run(&tasks, other, async { Ok(77) }).await.unwrap();
         for number in 1..=PER_CLIENT as u64 + 1 {
             count(number).await.unwrap();
         }
-        assert_eq!(calls.run(CallId { client: 3, number: 1 }, async { Ok(1_000) }).await, Ok(1_000), "it was kept");
-        assert_eq!(calls.run(CallId { client: 3, number: 9 }, async { Ok(1_000) }).await, Ok(9), "it was forgotten");
-        assert_eq!(calls.run(other, async { Ok(0) }).await, Ok(77), "another client's was forgotten");
+        assert_eq!(
+            calls.run(&tasks, CallId { client: 3, number: 1 }, async { Ok(1_000) }).await,
+            Ok(1_000),
+            "it was kept"
+        );
+        assert_eq!(
+            calls.run(&tasks, CallId { client: 3, number: 9 }, async { Ok(1_000) }).await,
+            Ok(9),
+            "it was forgotten"
+        );
+        assert_eq!(calls.run(&tasks, other, async { Ok(0) }).await, Ok(77), "another client's was forgotten");
     }
 }

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use datacache_proto::layout::SOCKET_LINK;
 use datacache_proto::paths::{Overrides, Paths};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::Config;
 use crate::daemon::Daemon;
@@ -69,7 +68,7 @@ pub async fn run(
     let writer = Writer::new(store, deadlines.clone());
     let daemon = Daemon::new(config, writer.clone()).map_err(|source| RunError::Process { source })?;
     let daemon = Rc::new(daemon);
-    let housekeeping = begin(&daemon, deadlines);
+    begin(&daemon, deadlines);
     let links = Links::put(&daemon.config.borrow().paths, &listener);
     tracing::info!(store = %daemon.store_path.display(), socket = %listener.address().display(), "serving");
     notify::ready("serving");
@@ -81,23 +80,22 @@ pub async fn run(
     links.remove(&listener);
     listener.remove();
     drop(listener);
-    finish(&daemon, housekeeping, ended).await
+    finish(&daemon, ended).await
 }
 
 /// Starts everything that goes on beside the calls.
-fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
+    let tasks = &daemon.tasks;
     let writer = daemon.writer.clone();
-    tasks.spawn_local(async move { writer.work().await });
-    tasks.spawn_local(feed_watchdog(daemon.writer.clone()));
-    tasks.spawn_local(maintenance::expire(Rc::clone(daemon), deadlines));
-    tasks.spawn_local(maintenance::clear_dead_readers(Rc::clone(daemon)));
-    tasks.spawn_local(maintenance::sweep_staging(Rc::clone(daemon)));
-    tasks.spawn_local(maintenance::leave_when_idle(Rc::clone(daemon)));
+    tasks.spawn(async move { writer.work().await });
+    tasks.spawn(feed_watchdog(daemon.writer.clone()));
+    tasks.spawn(maintenance::expire(Rc::clone(daemon), deadlines));
+    tasks.spawn(maintenance::clear_dead_readers(Rc::clone(daemon)));
+    tasks.spawn(maintenance::sweep_staging(Rc::clone(daemon)));
+    tasks.spawn(maintenance::leave_when_idle(Rc::clone(daemon)));
     let holders = daemon.writer.read(|store| store.holders()).unwrap_or_default();
     let grace = daemon.config.borrow().lease_grace;
     leases::adopt(daemon, holders, grace);
-    tasks
 }
 
 /// Takes connections until there is a reason to end.
@@ -112,14 +110,15 @@ async fn serve(daemon: &Rc<Daemon>, listener: &Listener, shutdown: impl Future<O
 }
 
 /// Answers what is under way, then closes the store.
-async fn finish(daemon: &Daemon, mut housekeeping: JoinSet<()>, ended: Result<(), RunError>) -> Result<(), RunError> {
+async fn finish(daemon: &Daemon, ended: Result<(), RunError>) -> Result<(), RunError> {
     if matches!(ended, Err(RunError::StoreGone { .. })) {
         daemon.lifecycle.advance(Stage::Closing);
+        daemon.tasks.end().await;
         daemon.writer.abandon();
         return ended;
     }
     server::drain(daemon).await;
-    housekeeping.shutdown().await;
+    daemon.tasks.end().await;
     let closed = notify::patiently("applying the log", || daemon.writer.close());
     ended.and(closed.map_err(|source| RunError::Close { source }))
 }

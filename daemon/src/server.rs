@@ -76,11 +76,11 @@ fn welcome(daemon: &Rc<Daemon>, stream: UnixStream, id: u64, being_told: &Gauge)
         daemon.refused.set(daemon.refused.get() + 1);
         tracing::warn!(limit, "a connection is turned away, there are too many");
         if being_told.count() < TOLD_AT_ONCE {
-            tokio::task::spawn_local(turn_away(stream, limit, being_told.enter()));
+            daemon.tasks.spawn(turn_away(stream, limit, being_told.enter()));
         }
         return;
     }
-    tokio::task::spawn_local(attend(Rc::clone(daemon), stream, id, opened_by, daemon.connections.enter()));
+    daemon.tasks.spawn(attend(Rc::clone(daemon), stream, id, opened_by, daemon.connections.enter()));
 }
 
 /// Talks with a client until either side is done.
