@@ -78,6 +78,14 @@ impl Config {
         Self::load_from(paths, flags, |variable| std::env::var_os(variable))
     }
 
+    /// Returns the settings of a daemon that nobody has configured, without a look at file and environment.
+    #[must_use]
+    pub fn defaults(paths: Paths) -> Self {
+        let default = |setting: &Setting| Typed { text: setting.default.into(), source: Source::Default };
+        let typed = SETTINGS.iter().map(|setting| (setting.name, default(setting))).collect();
+        Self::read(paths, typed).expect("the defaults are within their bounds")
+    }
+
     fn load_from(
         paths: Paths,
         flags: &Flags,
@@ -225,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_what_the_documentation_says() {
-        let config = read_with("log", "").unwrap();
+        let config = Config::defaults(paths_in(Path::new("/t")));
         assert_eq!((config.inline_max, config.value_max), (32_768, None));
         assert_eq!((config.max_connections, config.calls_per_connection), (1_024, 64));
         assert_eq!((config.sync_interval, config.lease_grace), (Duration::from_secs(1), Duration::from_secs(10)));

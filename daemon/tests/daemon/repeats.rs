@@ -1,0 +1,88 @@
+//! Calls that are repeated because their answer was lost: done once, answered twice.
+
+use datacache_proto::types::Addition;
+
+use crate::additions::stage;
+use crate::harness::{Client, Daemon, NAMESPACE, Place, bytes, daemon_and_client, soon, tags};
+
+#[tokio::test(flavor = "local")]
+async fn a_repeated_change_is_answered_from_the_kept_reply() {
+    let (_place, daemon, client) = daemon_and_client().await;
+    let again = daemon.client().await;
+    let call = client.call();
+    let first = client.rpc.add(soon(), call, bytes("k", b"v")).await.unwrap().unwrap();
+    client.add(bytes("k", b"newer")).await;
+    assert_eq!(again.rpc.add(soon(), call, bytes("k", b"v")).await.unwrap(), Ok(first));
+    let call = client.call();
+    let delete = async |client: &Client| {
+        client.rpc.delete(soon(), call, NAMESPACE.into(), vec!["k".into()]).await.unwrap().unwrap()
+    };
+    assert_eq!(delete(&client).await, 1);
+    client.add(bytes("k", b"newest")).await;
+    assert_eq!(delete(&again).await, 1);
+    assert!(client.has("k").await, "it was deleted twice");
+    let call = client.call();
+    let touch = async || client.rpc.touch(soon(), call, NAMESPACE.into(), "k".into(), None).await.unwrap().unwrap();
+    assert!(touch().await);
+    client.rpc.delete(soon(), client.call(), NAMESPACE.into(), vec!["k".into()]).await.unwrap().unwrap();
+    assert!(touch().await);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_repeated_addition_finds_its_file_adopted_and_its_upload_gone() {
+    let (place, daemon, client) = daemon_and_client().await;
+    let content = vec![7; 100_000];
+    let body = stage(&place.staging(), "one.part", &content);
+    let call = client.call();
+    let addition = Addition { body, ..bytes("k", b"") };
+    let first = client.rpc.add(soon(), call, addition.clone()).await.unwrap().unwrap();
+    std::fs::remove_file(place.staging().join("one.part")).ok();
+    assert_eq!(daemon.client().await.rpc.add(soon(), call, addition).await.unwrap(), Ok(first));
+
+    let call = client.call();
+    let upload = client.rpc.upload_begin(soon()).await.unwrap().unwrap();
+    let chunk = datacache_proto::service::Chunk(b"sent".to_vec());
+    client.rpc.upload(soon(), upload, 0, chunk).await.unwrap().unwrap();
+    let body = datacache_proto::types::Body::Uploaded { upload, length: 4 };
+    let addition = Addition { body, ..bytes("u", b"") };
+    let first = client.rpc.add(soon(), call, addition.clone()).await.unwrap().unwrap();
+    assert_eq!(daemon.client().await.rpc.add(soon(), call, addition).await.unwrap(), Ok(first));
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_change_that_is_repeated_after_a_restart_is_done_once() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place, |_| ());
+    let client = daemon.client().await;
+    let call = client.call();
+    let first = client.rpc.add(soon(), call, bytes("k", b"v")).await.unwrap().unwrap();
+    client.add(bytes("k", b"newer")).await;
+    daemon.stop().await;
+    let daemon = Daemon::start(&place, |_| ());
+    let client = daemon.client().await;
+    assert_eq!(client.rpc.add(soon(), call, bytes("k", b"v")).await.unwrap(), Ok(first));
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_bulk_change_outlives_the_connection_that_asked_for_it() {
+    let (_place, daemon, client) = daemon_and_client().await;
+    let additions = (0..2_000_i64).map(|key| Addition { tags: tags(&["t"]), ..bytes(key, b"v") });
+    let adding = additions.map(|addition| client.rpc.add(soon(), client.call(), addition));
+    futures::future::join_all(adding).await;
+    let lost = daemon.client().await;
+    let call = client.call();
+    {
+        let mut asked = std::pin::pin!(lost.rpc.evict(soon(), call, NAMESPACE.into(), tags(&["t"])));
+        assert!(futures::poll!(&mut asked).is_pending());
+        // The daemon has it once a later call on that connection is answered.
+        lost.len().await;
+    }
+    drop(lost);
+    let evict = client.rpc.evict(soon(), call, NAMESPACE.into(), tags(&["t"])).await.unwrap();
+    assert_eq!(evict, Ok(2_000), "the repeated call did not join the one under way");
+    assert_eq!(client.len().await, 0);
+    daemon.stop().await;
+}
