@@ -2,11 +2,7 @@
 //!
 //! The seed is printed; `DATACACHE_SEED=N` repeats a run, `DATACACHE_STEPS=N` makes it longer.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod model;
-
-use model::Run;
+use crate::model::Run;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

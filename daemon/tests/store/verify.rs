@@ -1,117 +1,57 @@
 //! A store whose files were tampered with: what is wrong is found, and what can be mended is.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datacache_daemon::store::{Batch, Command, NewValue, Put, Store, StoreOptions};
+use crate::driver::{Driver, NOW, digest, inline};
+use datacache_daemon::store::Store;
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::layout::{blob_path, index_key, tables};
-use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Codec, Digest, Fault, Verification};
+use datacache_proto::types::{Fault, Verification};
 use heed::types::Bytes;
 use heed::{Database, EnvOpenOptions, RwTxn};
-use sha2::Digest as _;
-use tempfile::TempDir;
 
-const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-struct Subject {
-    store: Option<Store>,
-    wakes: Receiver<()>,
-    folder: TempDir,
-}
+struct Subject(Driver);
 
 impl Subject {
     /// A store with ten small entries, tagged and with an expiry, and four blobs.
     fn filled() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, wakes) = open(folder.path());
-        let mut subject = Self { store: Some(store), wakes, folder };
+        let mut driver = Driver::new();
         for number in 0..10_i64 {
-            subject.put(Key::from(number), NewValue::Inline(vec![b'v'; 100]));
+            driver.put(number, inline(&[b'v'; 100]));
         }
         for number in 0..4 {
-            let blob = subject.stage(&content(number));
-            subject.put(Key::from(format!("blob {number}")), blob);
+            let blob = driver.stage(&content(number));
+            driver.put(format!("blob {number}"), blob);
         }
         // One operation made the namespace, and each blob is noted once it was hashed in the background.
-        while subject.store().counters().operations < 1 + 10 + 4 + 4 {
-            if !subject.store().progress(NOW) {
-                subject.wait();
-            }
-        }
-        subject
+        driver.wait(|store| store.counters().operations >= 1 + 10 + 4 + 4);
+        Self(driver)
     }
 
     fn store(&mut self) -> &mut Store {
-        self.store.as_mut().unwrap()
-    }
-
-    fn put(&mut self, key: Key, value: NewValue) {
-        let (namespace, tags) = ("default".to_owned(), vec![Tag::new("t").unwrap()]);
-        let expires = Some(NOW.after(Duration::from_secs(3_600)));
-        let put = Put { namespace, key, codec: Codec::Bytes, value, expires, tags, holder: None };
-        self.write(vec![Command::Put(Box::new(put))]);
-    }
-
-    fn write(&mut self, commands: Vec<Command>) {
-        let (mut batches, mut results) = (VecDeque::from([Batch { commands, call: None }]), Vec::new());
-        while results.is_empty() {
-            self.store().write(&mut batches, NOW, &mut results);
-            if results.is_empty() && !self.store().progress(NOW) {
-                self.wait();
-            }
-        }
-        results.pop().unwrap().unwrap();
-    }
-
-    fn wait(&self) {
-        self.wakes.recv_timeout(Duration::from_secs(60)).unwrap();
-    }
-
-    fn stage(&mut self, value: &[u8]) -> NewValue {
-        let blobs = self.store().blobs();
-        // A name is used once: until the store has removed it, it is another name of the blob.
-        let name = format!("staged-{}", fastrand::u64(..));
-        fs::write(blobs.staging().join(&name), value).unwrap();
-        NewValue::Blob(blobs.receive(&name, value.len() as u64, digest(value), false).unwrap())
-    }
-
-    fn checkpoint(&mut self) {
-        let target = self.store().request_checkpoint();
-        while self.store().applied() < target {
-            if !self.store().progress(NOW) {
-                self.wait();
-            }
-        }
+        self.0.store()
     }
 
     /// Closes the store, tampers with its folder, and opens it again.
-    fn tampered(mut self, tamper: impl FnOnce(&Path)) -> Self {
-        self.store.take().unwrap().close(NOW).unwrap();
-        tamper(&self.folder.path().join("store"));
-        let (store, wakes) = open(self.folder.path());
-        (self.store, self.wakes) = (Some(store), wakes);
-        self
+    fn tampered(self, tamper: impl FnOnce(&Path)) -> Self {
+        Self(self.0.reopened_after(tamper))
     }
 
     fn verify(&mut self, repair: bool) -> Verification {
-        self.checkpoint();
+        self.0.checkpoint();
         let (reader, blobs) = (self.store().reader(), self.store().blobs());
         let report = reader.verify(&blobs).unwrap();
         let (verification, repairs) = self.store().conclude(report, repair);
         for digest in repairs.lost_blobs {
-            self.write(reader.naming(digest).unwrap());
+            self.0.write(reader.naming(digest).unwrap()).unwrap();
         }
-        self.write(repairs.commands);
+        self.0.write(repairs.commands).unwrap();
         if repairs.rebuild {
-            self.checkpoint();
+            self.0.checkpoint();
             let corrections = reader.rebuild().unwrap();
             self.store().correct(&corrections);
         }
@@ -131,31 +71,10 @@ impl Subject {
             std::thread::yield_now();
         }
     }
-
-    fn len(&mut self) -> u64 {
-        let namespace = self.store().namespace("default").unwrap();
-        self.store().len(namespace, NOW).unwrap()
-    }
-}
-
-fn open(folder: &Path) -> (Store, Receiver<()>) {
-    let (sender, wakes) = channel();
-    let sender = Mutex::new(sender);
-    let wake = Arc::new(move || {
-        sender.lock().unwrap().send(()).ok();
-    });
-    let path = folder.join("store");
-    let segment_bytes = StoreOptions::SEGMENT_BYTES;
-    let options = StoreOptions { path, sync_interval: Duration::from_secs(1), segment_bytes, wake };
-    (Store::open(options, NOW).unwrap(), wakes)
 }
 
 fn content(number: u8) -> Vec<u8> {
     vec![number; 50_000]
-}
-
-fn digest(value: &[u8]) -> Digest {
-    Digest(sha2::Sha256::digest(value).into())
 }
 
 fn path_of(store: &Path, number: u8) -> PathBuf {
@@ -209,22 +128,22 @@ fn a_flipped_bit_in_a_blob_is_found_and_its_entry_goes() {
     let verification = subject.verify(true);
     assert_eq!(faults(&verification), only(Fault::DamagedBlob));
     assert!(verification.findings[0].repaired);
-    assert_eq!(subject.len(), 13);
+    assert_eq!(subject.0.len(), 13);
     subject.verify_until_clean();
     // The same content can be stored again.
-    let blob = subject.stage(&content(2));
-    subject.put(Key::from("again"), blob);
+    let blob = subject.0.stage(&content(2));
+    subject.0.put("again", blob);
     subject.verify_until_clean();
-    assert_eq!(subject.len(), 14);
+    assert_eq!(subject.0.len(), 14);
 }
 
 #[test]
 fn a_missing_blob_is_found_and_its_entry_goes() {
     let mut subject = Subject::filled().tampered(|store| fs::remove_file(path_of(store, 1)).unwrap());
     assert_eq!(faults(&subject.verify(false)), only(Fault::MissingBlob));
-    assert_eq!(subject.len(), 14, "without `repair` nothing changes");
+    assert_eq!(subject.0.len(), 14, "without `repair` nothing changes");
     assert_eq!(faults(&subject.verify(true)), only(Fault::MissingBlob));
-    assert_eq!(subject.len(), 13);
+    assert_eq!(subject.0.len(), 13);
     subject.verify_until_clean();
 }
 
@@ -260,7 +179,7 @@ fn a_lost_row_of_the_tag_index_and_a_wrong_count_are_made_anew() {
     let found = faults(&subject.verify(true));
     assert_eq!(found, BTreeMap::from([(Fault::WrongIndexRow.to_string(), 1), (Fault::WrongCount.to_string(), 1)]));
     subject.verify_until_clean();
-    assert_eq!(subject.len(), 14);
+    assert_eq!(subject.0.len(), 14);
     let namespace = subject.store().namespace("default").unwrap();
     let reader = subject.store().reader();
     let page = reader.list(namespace, None, Some(&Tag::new("t").unwrap()), None, 100, NOW).unwrap();
@@ -272,12 +191,8 @@ fn an_orphan_among_the_blobs_is_removed_at_the_next_start() {
     let orphan = content(9);
     let mut subject =
         Subject::filled().tampered(|store| fs::write(blob_path(store, &digest(&orphan)), &orphan).unwrap());
-    let path = blob_path(&subject.folder.path().join("store"), &digest(&orphan));
-    while path.exists() {
-        if !subject.store().progress(NOW) {
-            subject.wait();
-        }
-    }
+    let path = blob_path(&subject.0.path(), &digest(&orphan));
+    subject.0.wait(|_| !path.exists());
     subject.verify_until_clean();
-    assert_eq!(subject.len(), 14);
+    assert_eq!(subject.0.len(), 14);
 }

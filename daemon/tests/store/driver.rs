@@ -1,0 +1,148 @@
+//! A store with the loops around it that the daemon has: writing, waiting, staging, reopening.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use datacache_daemon::store::{Batch, BatchResult, Command, NewValue, Put, Store, StoreOptions};
+use datacache_proto::key::{Key, Tag};
+use datacache_proto::record::Value;
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{Codec, Digest};
+use sha2::Digest as _;
+use tempfile::TempDir;
+
+/// The moment at which all of it happens.
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Driver {
+    store: Option<Store>,
+    wakes: Receiver<()>,
+    folder: TempDir,
+}
+
+impl Driver {
+    /// Makes an empty store.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, wakes) = open(&folder.path().join("store"));
+        Self { store: Some(store), wakes, folder }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    pub(crate) fn store(&mut self) -> &mut Store {
+        self.store.as_mut().unwrap()
+    }
+
+    /// Closes the store, lets `change` change its folder, and opens it again.
+    pub(crate) fn reopened_after(mut self, change: impl FnOnce(&Path)) -> Self {
+        self.store.take().unwrap().close(NOW).unwrap();
+        self.reopen(change)
+    }
+
+    /// The same after the death of the process: the log is as it was.
+    pub(crate) fn revived_after(mut self, change: impl FnOnce(&Path)) -> Self {
+        drop(self.store.take());
+        self.reopen(change)
+    }
+
+    fn reopen(mut self, change: impl FnOnce(&Path)) -> Self {
+        change(&self.path());
+        let (store, wakes) = open(&self.path());
+        (self.store, self.wakes) = (Some(store), wakes);
+        self
+    }
+
+    /// Waits until the store is as `done` wants it.
+    pub(crate) fn wait(&mut self, done: impl Fn(&mut Store) -> bool) {
+        while !done(self.store()) {
+            if !self.store().progress(NOW) {
+                self.wakes.recv_timeout(DEADLINE).expect("the store's threads do something in time");
+            }
+        }
+    }
+
+    pub(crate) fn checkpoint(&mut self) {
+        let target = self.store().request_checkpoint();
+        self.wait(|store| store.applied() >= target);
+    }
+
+    pub(crate) fn write(&mut self, commands: Vec<Command>) -> BatchResult {
+        let (mut batches, mut results) = (VecDeque::from([Batch { commands, call: None }]), Vec::new());
+        loop {
+            self.store().write(&mut batches, NOW, &mut results);
+            match results.pop() {
+                Some(result) => return result,
+                None if self.store().progress(NOW) => {}
+                None => self.wakes.recv_timeout(DEADLINE).expect("a segment is applied in time"),
+            }
+        }
+    }
+
+    /// Puts an entry with the tag `t` and an expiry in an hour.
+    pub(crate) fn put(&mut self, key: impl Into<Key>, value: NewValue) {
+        self.write(vec![put(key, value)]).unwrap();
+    }
+
+    /// Stages a value and has it received. A name is used once: until the store has removed it, it is another name of the blob.
+    pub(crate) fn stage(&mut self, value: &[u8]) -> NewValue {
+        let blobs = self.store().blobs();
+        let name = format!("staged-{}", fastrand::u64(..));
+        fs::write(blobs.staging().join(&name), value).unwrap();
+        NewValue::Blob(blobs.receive(&name, value.len() as u64, digest(value), false).unwrap())
+    }
+
+    /// Returns an inline value, or a blob's name; `None` where no live entry is there.
+    pub(crate) fn get(&mut self, key: impl Into<Key>) -> Option<Vec<u8>> {
+        let namespace = self.store().namespace("default")?;
+        let value = |value: Value<'_>| match value {
+            Value::Inline(bytes) => bytes.to_vec(),
+            Value::Blob { digest, .. } => digest.to_string().into_bytes(),
+        };
+        self.store().lookup(namespace, &key.into(), NOW, |record| value(record.value)).unwrap()
+    }
+
+    /// Counts the live entries.
+    pub(crate) fn len(&mut self) -> u64 {
+        let namespace = self.store().namespace("default").unwrap();
+        self.store().len(namespace, NOW).unwrap()
+    }
+}
+
+pub(crate) fn put(key: impl Into<Key>, value: NewValue) -> Command {
+    Command::Put(Box::new(Put {
+        namespace: "default".to_owned(),
+        key: key.into(),
+        codec: Codec::Bytes,
+        value,
+        expires: Some(NOW.after(Duration::from_secs(3_600))),
+        tags: vec![Tag::new("t").unwrap()],
+        holder: None,
+    }))
+}
+
+pub(crate) fn inline(value: &[u8]) -> NewValue {
+    NewValue::Inline(value.to_vec())
+}
+
+pub(crate) fn digest(value: &[u8]) -> Digest {
+    Digest(sha2::Sha256::digest(value).into())
+}
+
+fn open(path: &Path) -> (Store, Receiver<()>) {
+    let (sender, wakes) = channel();
+    let sender = Mutex::new(sender);
+    let wake = Arc::new(move || {
+        sender.lock().unwrap().send(()).ok();
+    });
+    let segment_bytes = StoreOptions::SEGMENT_BYTES;
+    let options = StoreOptions { path: path.to_owned(), sync_interval: Duration::from_secs(1), segment_bytes, wake };
+    (Store::open(options, NOW).unwrap(), wakes)
+}

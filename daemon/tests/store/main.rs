@@ -1,0 +1,8 @@
+//! The store by its public face, on real files, without any socket.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod driver;
+mod model;
+mod randomly;
+mod recovery;
+mod verify;
