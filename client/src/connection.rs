@@ -68,7 +68,8 @@ impl Connection {
             Ok(stream) => stream,
             Err(error) => return unconnected(socket, error),
         };
-        check_peer(socket, &stream)?;
+        let peer = stream.peer_cred().map_err(|source| Error::Connect { socket: socket.to_owned(), source })?;
+        check_peer(socket, peer.uid(), own_uid())?;
         match Self::introduce(settings, socket, stream, scopes, deadline).await? {
             Ok(connection) => Ok(Attempt::Met(Box::new(connection))),
             Err(Fault::Garbled | Fault::Aborted) => Err(Error::Garbled { socket: socket.to_owned() }),
@@ -141,10 +142,12 @@ fn unconnected(socket: &Path, error: io::Error) -> Result<Attempt, Error> {
 }
 
 /// Refuses a daemon of another user, which could read and forge what we cache.
-fn check_peer(socket: &Path, stream: &UnixStream) -> Result<(), Error> {
-    let peer = stream.peer_cred().map_err(|source| Error::Connect { socket: socket.to_owned(), source })?;
-    let own = rustix::process::getuid().as_raw();
-    if peer.uid() == own { Ok(()) } else { Err(Error::Foreign { socket: socket.to_owned(), owner: peer.uid() }) }
+fn check_peer(socket: &Path, owner: u32, own: u32) -> Result<(), Error> {
+    if owner == own { Ok(()) } else { Err(Error::Foreign { socket: socket.to_owned(), owner }) }
+}
+
+fn own_uid() -> u32 {
+    rustix::process::getuid().as_raw()
 }
 
 /// Puts the connection on a task of its own; it ends when the daemon hangs up or the client is dropped.
@@ -198,8 +201,7 @@ fn told(introduced: &Introduced) -> PathBuf {
 }
 
 fn is_ours(folder: &Path) -> bool {
-    let own = rustix::process::getuid().as_raw();
-    std::fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_dir() && folder.uid() == own)
+    std::fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_dir() && folder.uid() == own_uid())
 }
 
 /// Refuses a daemon that serves another store than the one the caller named along with the socket.
@@ -213,4 +215,34 @@ fn check_store(settings: &Settings, socket: &Path, actual: Option<&Path>) -> Res
         return Ok(());
     }
     Err(Error::WrongStore { socket: socket.to_owned(), expected: expected.clone(), actual: actual.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_of_another_user_is_refused() {
+        let error = check_peer(Path::new("/r/sock"), 1_001, 1_000).unwrap_err();
+        assert!(error.is_refused() && error.to_string().starts_with("user 1001 serves the socket"), "{error}");
+        assert!(check_peer(Path::new("/r/sock"), 1_000, 1_000).is_ok());
+    }
+
+    #[test]
+    fn a_socket_that_is_out_of_reach_is_told_from_one_that_nobody_serves() {
+        let tried = |kind: io::ErrorKind| unconnected(Path::new("/r/sock"), kind.into());
+        assert!(matches!(tried(io::ErrorKind::NotFound), Ok(Attempt::Absent)));
+        assert!(matches!(tried(io::ErrorKind::ConnectionRefused), Ok(Attempt::Absent)));
+        assert!(matches!(tried(io::ErrorKind::WouldBlock), Ok(Attempt::Later)));
+        assert!(matches!(tried(io::ErrorKind::PermissionDenied), Err(Error::Connect { .. })));
+    }
+
+    #[test]
+    fn only_a_folder_of_ours_counts_as_the_staging_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_ours(folder.path()));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        assert!(!is_ours(&link) && !is_ours(&folder.path().join("none")));
+    }
 }

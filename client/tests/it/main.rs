@@ -6,6 +6,7 @@ mod blocking;
 mod connection;
 mod fake;
 mod files;
+mod forks;
 mod repeat;
 mod scopes;
 mod start;
