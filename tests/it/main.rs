@@ -1,4 +1,13 @@
 //! The cross-process tests: real commands, real clients, a real daemon, and a home of its own for each test.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too, which clippy can't know")]
+
+mod concurrency;
+mod expiry;
+mod hashes;
+mod leases;
+mod persistence;
 mod round_trip;
+mod semantics;
 mod support;
+mod tags;

@@ -1,0 +1,150 @@
+//! S18: what was acknowledged is there after the daemon is stopped, killed or replaced.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use datacache_tests::wait::PATIENCE;
+use datacache_tests::{Home, Watched, eventually};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{client, noise};
+
+#[test]
+fn values_survive_a_stop_and_the_next_start() {
+    let home = Home::new();
+    let (small, large) = (noise(1, 100), noise(2, 1 << 20));
+    let cache = home.open();
+    cache.set("small", &small).unwrap();
+    cache.add(&large).key("large").tag("t").run().unwrap();
+    home.run(["stop"]).text();
+    assert!(home.daemons().is_empty());
+    let cache = home.open();
+    assert_eq!(cache.get_as::<Vec<u8>>("small").unwrap(), Some(small));
+    assert!(cache.get_as::<Vec<u8>>("large").unwrap() == Some(large));
+    assert_eq!((cache.len().unwrap(), cache.evict("t").unwrap()), (2, 1));
+}
+
+#[test]
+fn a_client_goes_on_by_itself_after_a_restart() {
+    let home = Home::new();
+    let cache = home.open();
+    cache.set("k", "v").unwrap();
+    let before = cache.daemon().unwrap().process;
+    home.daemon().kill();
+    home.start();
+    assert_eq!(cache.get_as::<String>("k").unwrap().as_deref(), Some("v"));
+    cache.set("l", "w").unwrap();
+    assert_ne!(cache.daemon().unwrap().process, before);
+}
+
+#[test]
+fn a_client_starts_a_daemon_again_when_its_own_is_gone() {
+    let home = Home::new();
+    let mut other = client(&home);
+    other.ask(&["add", "k", "v"]);
+    home.run(["stop"]).text();
+    assert_eq!(other.ask(&["get", "k"]), "v");
+    assert_eq!(home.daemons().len(), 1);
+}
+
+#[test]
+fn every_acknowledged_write_is_there_after_the_daemon_is_killed_under_load() {
+    let home = Home::new();
+    for round in 0_u32..3 {
+        let mut writers: Vec<_> = (0..4).map(|_| client(&home)).collect();
+        for (number, writer) in writers.iter_mut().enumerate() {
+            writer.tell(&["add-many", &format!("{round}/{number}/"), "0", "200"]);
+        }
+        let cache = home.open();
+        eventually("the writers are at it", PATIENCE, || cache.len().unwrap() >= u64::from(round * 800 + 100));
+        home.daemon().kill();
+        // Each goes on with the next daemon, and what it was told is done is done.
+        for writer in &mut writers {
+            assert_eq!(writer.answer(), 200);
+        }
+        assert_eq!(home.open().len().unwrap(), u64::from((round + 1) * 800));
+    }
+    let mut reader = client(&home);
+    for key in ["0/0/0", "1/2/199", "2/3/100"] {
+        let number = key.rsplit('/').next().unwrap();
+        assert_eq!(reader.ask(&["get", key]), format!("value {number}"));
+    }
+    assert_eq!(home.run(["verify", "--json"]).json()["findings"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_large_value_that_was_acknowledged_is_there_after_the_daemon_is_killed() {
+    let home = Home::new();
+    let value = noise(3, 5 << 20);
+    home.open().set("large", &value).unwrap();
+    home.daemon().kill();
+    assert!(home.open().get_as::<Vec<u8>>("large").unwrap() == Some(value));
+}
+
+#[test]
+fn a_daemon_that_is_told_to_end_by_signal_ends_with_0_and_gives_up_its_socket() {
+    let home = Home::new();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut daemon = home.command(["daemon", "--quiet"]).spawn();
+        let watched = Watched::begin(daemon.id()).unwrap();
+        eventually("it serves", PATIENCE, || home.run(["len", "--no-start"]).code() == 0);
+        assert_eq!(home.daemon().pid(), watched.pid());
+        home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+        watched.signal(signal);
+        assert!(watched.ends(PATIENCE));
+        assert_eq!(daemon.wait().unwrap().code(), Some(0), "{signal:?}");
+        assert!(!home.socket().exists());
+        assert_eq!(home.run(["get", "k", "--no-start"]).code(), 3);
+    }
+    assert_eq!(home.run(["get", "k"]).text(), "v");
+}
+
+#[test]
+fn a_daemon_that_nobody_needs_ends_when_it_was_asked_to() {
+    let home = Home::new();
+    let mut command = home.program(datacache_tests::program::program());
+    let mut daemon = command.args(["daemon", "--idle-exit", "0.2s"]).stderr(Stdio::null()).spawn().unwrap();
+    let watched = Watched::begin(daemon.id()).unwrap();
+    assert!(watched.ends(PATIENCE));
+    assert!(daemon.wait().unwrap().success());
+}
+
+#[test]
+fn a_daemon_with_leases_does_not_end_for_idleness() {
+    let home = Home::new();
+    home.configure("idle_exit = \"0.3s\"\n");
+    let mut owner = client(&home);
+    owner.ask(&["bind", "k", "v"]);
+    home.daemon().kill();
+    // The next daemon has the lease only: its holder has no reason yet to connect anew.
+    home.start();
+    let daemon = home.daemon();
+    assert!(!daemon.ends(Duration::from_secs(1)));
+    owner.kill();
+    assert!(daemon.ends(PATIENCE), "nothing keeps it now");
+}
+
+#[test]
+fn a_second_daemon_for_the_same_store_is_refused_and_the_first_goes_on() {
+    let home = Home::new();
+    home.start();
+    let first = home.daemon().pid();
+    let outcome = home.run(["daemon"]);
+    assert_eq!(outcome.code(), 4);
+    let line = outcome.told().lines().next_back().unwrap();
+    assert!(line.contains("another daemon") || line.contains("in use"), "{outcome:?}");
+    assert_eq!(home.daemon().pid(), first);
+}
+
+#[test]
+fn a_store_whose_folder_is_removed_is_begun_anew() {
+    let home = Home::new();
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    let daemon = home.daemon();
+    std::fs::remove_dir_all(home.store()).unwrap();
+    assert!(daemon.ends(PATIENCE), "it has nothing left to serve");
+    assert_eq!(home.run(["len"]).number(), 0);
+    home.command(["add", "-", "--key", "k"]).input("new").outcome().text();
+    assert_eq!(home.run(["get", "k"]).text(), "new");
+}
