@@ -45,7 +45,7 @@ impl Store {
             Event::Prepared(segment) => self.next = Next::Ready(segment),
             Event::PrepareFailed(error) => {
                 warn!(%error, "the next segment of the log can't be made");
-                self.next = Next::Failed;
+                self.next = Next::Failed(StoreError::append(error));
             }
             Event::Synced(position) => self.note_synced(position),
             Event::SyncFailed { segment } => self.note_unsynced(segment),
@@ -73,9 +73,8 @@ impl Store {
         self.named.applying.clear();
         self.dropped.extend(self.dropped_later.drain(..));
         self.swept = Timestamp::default();
-        drop(self.expiring.retire());
         self.check_counts();
-        self.syncer.send(SyncJob::Remove(applying));
+        self.syncer.send(SyncJob::Remove { segment: applying, expiring: self.expiring.retire() });
         self.prepare_next();
         // What is in the index is durable, whatever became of the segment's own syncs.
         let behind = Position { segment: segment + 1, offset: SEGMENT_HEADER as u64 };

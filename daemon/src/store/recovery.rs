@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datacache_proto::layout::{LAYOUT, LOG, RECENT};
+use datacache_proto::layout::{LAYOUT, LOG};
 use datacache_proto::recent::{Mark, RestartError, RestartSteps, begin, restart};
 use rustix::rand::{GetRandomFlags, getrandom};
 use tracing::{debug, info};
@@ -108,8 +108,7 @@ fn draw_identity(path: &Path, tables: &Tables) -> Result<u128, OpenError> {
 fn begin_anew(generation: &Path, steps: &mut Steps<'_>) -> Result<Index, OpenError> {
     let path = steps.path;
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let had_index = generation.join(RECENT).exists();
-    steps.apply(had_index).map_err(|error| steps.failed(RestartError::Step { source: error }))?;
+    steps.apply(true).map_err(|error| steps.failed(RestartError::Step { source: error }))?;
     let numbers = segment::numbers(&steps.log).map_err(io("list the log of"))?;
     let next = steps.next_segment().map_err(|error| steps.failed(RestartError::Step { source: error }))?;
     let number = numbers.last().map_or(0, |last| last + 1).max(next).max(1);

@@ -119,7 +119,7 @@ pub(super) enum Next {
     /// It is made once the one that is being applied is retired.
     Later,
     /// It could not be made; tried again when a frame needs it.
-    Failed,
+    Failed(StoreError),
 }
 
 /// The blobs that operations of the two unapplied segments name.
@@ -379,8 +379,10 @@ impl Store {
             if self.apply_failed || self.poisoned {
                 return Err(StoreError::ApplyFailed);
             }
-            if let Ok(event) = self.events.recv() {
-                self.take(event, now);
+            match self.events.recv() {
+                Ok(event) => self.take(event, now),
+                // All threads are gone: one panicked, and said so.
+                Err(_) => return Err(StoreError::ApplyFailed),
             }
             self.progress(now);
         }

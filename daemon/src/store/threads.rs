@@ -15,6 +15,7 @@ use tracing::{error, warn};
 
 use super::blob::BlobStore;
 use super::command::Command;
+use super::expiring::SegmentExpiring;
 use super::index::Index;
 use super::position::Position;
 use super::replay::Replay;
@@ -177,8 +178,8 @@ pub(super) enum SyncJob {
     Whole { segment: Arc<Segment>, end: u64 },
     /// Clear the free table and make the next segment.
     Prepare { folder: std::path::PathBuf, number: u64, store_id: u128 },
-    /// Remove a segment that the index has.
-    Remove(Arc<Segment>),
+    /// Remove a segment that the index has, and free what was known of it: that takes the writer too long.
+    Remove { segment: Arc<Segment>, expiring: SegmentExpiring },
 }
 
 /// Starts the thread that syncs and prepares segments.
@@ -232,7 +233,8 @@ impl Syncer {
                 Ok(segment) => self.outbox.send(Event::Prepared(segment)),
                 Err(error) => self.outbox.send(Event::PrepareFailed(error)),
             },
-            SyncJob::Remove(segment) => {
+            SyncJob::Remove { segment, expiring } => {
+                drop(expiring);
                 if let Err(error) = segment.remove() {
                     warn!(segment = segment.number(), %error, "a segment of the log can't be removed");
                 }

@@ -76,6 +76,7 @@ impl Turn<'_> {
 
     fn commands(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let outcomes = batch.commands.iter().map(|command| self.command(command)).collect::<Result<Vec<_>, _>>()?;
+        self.sync_blobs(batch)?;
         if let Some(call) = batch.call {
             let seq = self.draft.frame.next_seq();
             let reply = self.memory.keep_reply(call, seq, &outcomes);
@@ -83,6 +84,20 @@ impl Turn<'_> {
             self.draft.frame.push(Kind::Reply, 0, &[], |out| super::body::encode_reply(call, &reply, out));
         }
         Ok(outcomes)
+    }
+
+    /// A batch is there whole or not at all, but a blob that a power cut took would take its entry alone: so the blobs of
+    /// a batch are made durable before its frame is there.
+    fn sync_blobs(&self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.commands.len() == 1 {
+            return Ok(());
+        }
+        let digest = |command: &Command| match command {
+            Command::Put(put) => value_of(&put.value).digest(),
+            _ => None,
+        };
+        let digests: Vec<Digest> = batch.commands.iter().filter_map(digest).collect();
+        self.blobs.sync(digests.iter()).map_err(|source| StoreError::Blob { action: "write through", source })
     }
 
     fn command(&mut self, command: &Command) -> Result<Outcome, StoreError> {

@@ -35,8 +35,16 @@ impl Store {
             batches.pop_front();
             results.push(Err(refused));
         }
-        if batches.is_empty() || !self.make_room() {
+        if batches.is_empty() {
             return;
+        }
+        match self.make_room() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                batches.pop_front();
+                return results.push(Err(error));
+            }
         }
         let mut done = Vec::new();
         let decided = self.decide(batches, now, &mut done);
@@ -171,26 +179,31 @@ impl Store {
         }
     }
 
-    /// Sees to it that a frame fits the active segment; `false` where that has to wait.
-    fn make_room(&mut self) -> bool {
+    /// Sees to it that a frame fits the active segment; `false` where that has to wait for a thread.
+    fn make_room(&mut self) -> Result<bool, StoreError> {
         let is_full = self.used >= ROTATE_AT || self.end >= self.options.segment_bytes;
         if !is_full && !self.checkpoint {
-            return true;
+            return Ok(true);
         }
+        let failure = match &self.next {
+            Next::Failed(error) => Some(again(error)),
+            _ => None,
+        };
         if self.rotate() {
-            return true;
+            return Ok(true);
         }
         // A frame more than half full the table bears; after that it is too crowded to be quick.
         let must_wait = self.used >= ROTATE_AT || self.end >= 2 * self.options.segment_bytes;
         if must_wait {
             self.counters.waits += 1;
         }
-        !must_wait
+        // Waiting has an end: what failed is tried again, but whoever comes meanwhile is told.
+        failure.filter(|_| must_wait).map_or(Ok(!must_wait), Err)
     }
 
     /// Makes the next segment the active one, if it is there and the one before the active is applied.
     pub(super) fn rotate(&mut self) -> bool {
-        if matches!(self.next, Next::Failed) {
+        if matches!(self.next, Next::Failed(_)) {
             self.prepare_next();
         }
         if !matches!(self.next, Next::Ready(_)) {
