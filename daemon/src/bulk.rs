@@ -63,7 +63,7 @@ pub(crate) async fn expire(daemon: &Daemon, namespace: Option<u32>, now: Timesta
 /// As [`evict`].
 pub(crate) async fn release(daemon: &Daemon, holder: Holder) -> Result<u64, WriteError> {
     // What was handed to the writer before the scope ended may still bring leases.
-    daemon.writer.barrier().await;
+    daemon.writer.barrier().await?;
     let mut count = 0;
     loop {
         let versions = daemon.writer.read(|store| store.leases_of(&holder, SLICE))?;

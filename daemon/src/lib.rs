@@ -14,10 +14,10 @@
 //! | module | its noun |
 //! | --- | --- |
 //! | [`config`] | the settings, and where each came from |
-//! | [`listener`] | the socket: systemd's, or one that is bound here |
+//! | [`listener`], `links` | the socket: systemd's, or one that is bound here; and the way from it to the store |
 //! | `server`, `connection` | who may connect; one client's calls and their answers |
 //! | `service` | what the calls mean: checks and translates, decides nothing |
-//! | `writer` | everything that waits goes into one frame; replies; waits for durability |
+//! | `writer`, `queue`, `waiting` | everything that waits goes into one frame; replies; waits for durability |
 //! | `bulk`, `long_calls` | evict, clear, expire in slices; and what makes them repeatable |
 //! | `leases`, `scopes`, `peer`, `watch` | who holds entries, and how it is noticed that they are gone |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
@@ -50,13 +50,16 @@ mod gauge;
 mod inspection;
 mod leases;
 mod lifecycle;
+mod links;
 pub mod listener;
 mod listing;
 mod logging;
 mod long_calls;
 mod maintenance;
 mod notify;
+mod open_store;
 mod peer;
+mod queue;
 mod readable;
 mod refusal;
 mod run;
@@ -70,12 +73,13 @@ pub mod store;
 mod tasks;
 mod transfer;
 mod vanish;
+mod waiting;
 mod watch;
 mod writer;
 
 pub use config::{Config, Flags};
 pub use listener::Listener;
 pub use logging::LoggingError;
+pub use open_store::OpenStore;
 pub use run::{RunError, run};
 pub use start::{StartError, start};
-pub use writer::OpenStore;

@@ -178,24 +178,6 @@ impl Listener {
     }
 }
 
-/// Puts a link at `link` that leads to `target`, in place of what was there, without a moment in between.
-///
-/// # Errors
-/// Where the system refuses.
-pub fn swap_link(target: &Path, link: &Path) -> io::Result<()> {
-    let mut name = std::ffi::OsString::from(format!(".{:x}.", std::process::id()));
-    name.push(link.file_name().unwrap_or_default());
-    let temporary = link.with_file_name(name);
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => std::os::unix::fs::symlink(target, &temporary)?,
-    }
-    fs::rename(&temporary, link).inspect_err(|_| {
-        // Best effort: the error that matters is already on its way.
-        fs::remove_file(&temporary).ok();
-    })
-}
-
 /// Returns the socket that systemd handed over, if it did.
 #[expect(unsafe_code, reason = "descriptors arrive as bare numbers")]
 fn from_systemd() -> Result<Option<OwnedFd>, ListenError> {
@@ -403,16 +385,5 @@ mod tests {
             let error = Listener::adopt(descriptor).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
-    }
-
-    #[test]
-    fn a_link_is_swapped_whatever_stood_there() {
-        let folder = folder();
-        let link = folder.path().join("store");
-        for target in ["/first", "/second"] {
-            swap_link(Path::new(target), &link).unwrap();
-            assert_eq!(fs::read_link(&link).unwrap(), Path::new(target));
-        }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

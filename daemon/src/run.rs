@@ -5,18 +5,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use datacache_proto::layout::SOCKET_LINK;
-use datacache_proto::paths::{Overrides, Paths};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::Config;
 use crate::daemon::Daemon;
 use crate::deadlines::Deadlines;
 use crate::lifecycle::Stage;
-use crate::listener::{Listener, swap_link};
+use crate::links::Links;
+use crate::listener::Listener;
+use crate::open_store::OpenStore;
 use crate::store::StoreError;
 use crate::vanish::Vanishing;
-use crate::writer::{OpenStore, Writer};
+use crate::writer::Writer;
 use crate::{leases, maintenance, notify, server};
 
 /// Why a daemon did not end in good order.
@@ -42,6 +43,9 @@ pub enum RunError {
         /// Where it was.
         path: PathBuf,
     },
+    /// The writer died of a panic, which was printed. What it had acknowledged is in the log, for the next daemon.
+    #[error("the writer died; the daemon has to be started again")]
+    WriterDied,
     /// The log can't be applied; nothing is lost, the next daemon tries it again.
     #[error("failed to close the store")]
     Close {
@@ -68,26 +72,25 @@ pub async fn run(
     let writer = Writer::new(store, deadlines.clone());
     let daemon = Daemon::new(config, writer.clone()).map_err(|source| RunError::Process { source })?;
     let daemon = Rc::new(daemon);
+    let mut writing = tokio::task::spawn_local(async move { writer.work().await });
     begin(&daemon, deadlines);
     let links = Links::put(&daemon.config.borrow().paths, &listener);
     tracing::info!(store = %daemon.store_path.display(), socket = %listener.address().display(), "serving");
     notify::ready("serving");
 
-    let ended = serve(&daemon, &listener, shutdown).await;
+    let ended = serve(&daemon, &listener, shutdown, &mut writing).await;
     notify::stopping();
     daemon.lifecycle.advance(Stage::Draining);
     // The socket goes first: who comes now is to find the next daemon.
     links.remove(&listener);
     listener.remove();
     drop(listener);
-    finish(&daemon, ended).await
+    finish(&daemon, ended, writing).await
 }
 
 /// Starts everything that goes on beside the calls.
 fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
     let tasks = &daemon.tasks;
-    let writer = daemon.writer.clone();
-    tasks.spawn(async move { writer.work().await });
     tasks.spawn(feed_watchdog(daemon.writer.clone()));
     tasks.spawn(maintenance::expire(Rc::clone(daemon), deadlines));
     tasks.spawn(maintenance::clear_dead_readers(Rc::clone(daemon)));
@@ -99,19 +102,25 @@ fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
 }
 
 /// Takes connections until there is a reason to end.
-async fn serve(daemon: &Rc<Daemon>, listener: &Listener, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+async fn serve(
+    daemon: &Rc<Daemon>,
+    listener: &Listener,
+    shutdown: impl Future<Output = ()>,
+    writing: &mut JoinHandle<()>,
+) -> Result<(), RunError> {
     tokio::select! {
         served = server::serve(daemon, listener.socket()) => {
             served.map_err(|source| RunError::Socket { path: listener.address().to_owned(), source })
         }
         () = store_gone(&daemon.store_path) => Err(RunError::StoreGone { path: daemon.store_path.clone() }),
+        _ = writing => Err(RunError::WriterDied),
         () = shutdown => Ok(()),
     }
 }
 
 /// Answers what is under way, then closes the store.
-async fn finish(daemon: &Daemon, ended: Result<(), RunError>) -> Result<(), RunError> {
-    if matches!(ended, Err(RunError::StoreGone { .. })) {
+async fn finish(daemon: &Daemon, ended: Result<(), RunError>, writing: JoinHandle<()>) -> Result<(), RunError> {
+    if matches!(ended, Err(RunError::StoreGone { .. } | RunError::WriterDied)) {
         daemon.lifecycle.advance(Stage::Closing);
         daemon.tasks.end().await;
         daemon.writer.abandon();
@@ -119,6 +128,7 @@ async fn finish(daemon: &Daemon, ended: Result<(), RunError>) -> Result<(), RunE
     }
     server::drain(daemon).await;
     daemon.tasks.end().await;
+    writing.abort();
     let closed = notify::patiently("applying the log", || daemon.writer.close());
     ended.and(closed.map_err(|source| RunError::Close { source }))
 }
@@ -142,40 +152,4 @@ async fn feed_watchdog(writer: Writer) {
         notify::alive();
         tokio::time::sleep(interval).await;
     }
-}
-
-/// The links by which socket and store lead to each other, so that a reader finds the store without asking.
-struct Links {
-    to_socket: PathBuf,
-}
-
-impl Links {
-    /// Puts both links in place. A daemon without them serves all the same.
-    fn put(paths: &Paths, listener: &Listener) -> Self {
-        let to_socket = paths.store.join(SOCKET_LINK);
-        let to_store = link_beside(paths, listener.address());
-        for (target, link) in [(listener.address(), &to_socket), (&paths.store, &to_store)] {
-            if let Err(error) = swap_link(target, link) {
-                tracing::warn!(link = %link.display(), %error, "a link can't be put in place");
-            }
-        }
-        Self { to_socket }
-    }
-
-    /// Removes the link to a socket that goes. The one to the store stays: reading needs no daemon.
-    fn remove(&self, listener: &Listener) {
-        let is_ours = std::fs::read_link(&self.to_socket).is_ok_and(|target| target == listener.address());
-        if listener.is_bound_here() && is_ours {
-            std::fs::remove_file(&self.to_socket).ok();
-        }
-    }
-}
-
-/// Returns where the link to the store belongs: beside the socket, which systemd may have put elsewhere.
-fn link_beside(paths: &Paths, socket: &Path) -> PathBuf {
-    if socket == paths.socket {
-        return paths.store_link.clone();
-    }
-    let overrides = Overrides { dir: Some(paths.store.clone()), socket: Some(socket.to_owned()) };
-    Paths::resolve(&overrides).map_or_else(|_| paths.store_link.clone(), |there| there.store_link)
 }

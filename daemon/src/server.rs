@@ -74,7 +74,9 @@ fn welcome(daemon: &Rc<Daemon>, stream: UnixStream, id: u64, being_told: &Gauge)
     let limit = daemon.config.borrow().max_connections;
     if daemon.connections.count() >= limit {
         daemon.refused.set(daemon.refused.get() + 1);
-        tracing::warn!(limit, "a connection is turned away, there are too many");
+        if daemon.refused.get().is_power_of_two() {
+            tracing::warn!(limit, refused = daemon.refused.get(), "connections are turned away, there are too many");
+        }
         if being_told.count() < TOLD_AT_ONCE {
             daemon.tasks.spawn(turn_away(stream, limit, being_told.enter()));
         }

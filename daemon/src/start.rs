@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use crate::config::{Config, ConfigError, Flags};
 use crate::listener::{ListenError, Listener};
 use crate::logging::{Logging, LoggingError};
+use crate::open_store::OpenStore;
 use crate::run::{RunError, run};
 use crate::store::OpenError;
-use crate::writer::OpenStore;
 use crate::{notify, signals};
 
 /// The threads for work that may block. One of them may hang on another process for as long as that is stopped.

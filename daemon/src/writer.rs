@@ -5,17 +5,20 @@
 //! batches that arrive in one turn of the runtime share a frame and its write to the log.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use datacache_proto::time::Timestamp;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use crate::deadlines::Deadlines;
-use crate::store::{Batch, Command, OpenError, Outcome, Position, Store, StoreError, StoreOptions};
+use crate::open_store::OpenStore;
+use crate::queue::{Queue, Slot};
+use crate::store::{Batch, BatchResult, Outcome, Store, StoreError};
+use crate::waiting::{Waiting, answer};
 
-type Outcomes = Result<Vec<Outcome>, WriteError>;
+/// What comes of the commands of a batch.
+pub(crate) type Outcomes = Result<Vec<Outcome>, WriteError>;
 
 /// Why a batch was not done, or is not known to last.
 #[derive(Debug, thiserror::Error)]
@@ -31,32 +34,6 @@ pub(crate) enum WriteError {
     Closed,
 }
 
-/// An open store, and how its threads wake the writer. Holds the store's lock.
-pub struct OpenStore {
-    store: Store,
-    wake: Arc<Notify>,
-}
-
-impl OpenStore {
-    /// Opens the store: takes its lock and recovers what the last daemon left. Blocks, for seconds after a kill.
-    ///
-    /// # Errors
-    /// [`OpenError`] where another daemon has it, or it can't be read.
-    pub fn open(config: &crate::Config) -> Result<Self, OpenError> {
-        let wake = Arc::new(Notify::new());
-        let options = StoreOptions {
-            path: config.paths.store.clone(),
-            sync_interval: config.sync_interval,
-            segment_bytes: StoreOptions::SEGMENT_BYTES,
-            wake: {
-                let wake = Arc::clone(&wake);
-                Arc::new(move || wake.notify_one())
-            },
-        };
-        Ok(Self { store: Store::open(options, Timestamp::now())?, wake })
-    }
-}
-
 /// The store and the batches that wait for it; cheap to clone, all clones are one writer.
 #[derive(Clone)]
 pub(crate) struct Writer(Rc<Inner>);
@@ -69,39 +46,6 @@ struct Inner {
     queue: RefCell<Queue>,
     waiting: RefCell<Waiting>,
     deadlines: Deadlines,
-}
-
-/// Batches in the order of their arrival, and for each who waits for it. Two queues of one length, because the store
-/// takes batches as they are.
-#[derive(Default)]
-struct Queue {
-    batches: VecDeque<Batch>,
-    slots: VecDeque<Slot>,
-    /// The number of the next batch.
-    next: u64,
-    /// Where the store's results land; kept for its room.
-    results: Vec<Result<Vec<Outcome>, StoreError>>,
-}
-
-struct Slot {
-    number: u64,
-    durable: bool,
-    /// The earliest deadline that the batch brings.
-    expires: Option<Timestamp>,
-    reply: oneshot::Sender<Outcomes>,
-}
-
-/// Those who wait for more than a frame.
-#[derive(Default)]
-struct Waiting {
-    /// For the log up to there to survive a loss of power; in the order of the log.
-    durable: VecDeque<(Position, Vec<Outcome>, oneshot::Sender<Outcomes>)>,
-    /// For everything up to this sequence number to be in the index.
-    checkpoints: Vec<(u64, oneshot::Sender<Result<u64, WriteError>>)>,
-    /// For every batch before this number to be answered.
-    barriers: Vec<(u64, oneshot::Sender<()>)>,
-    /// For the writer to come round.
-    turns: Vec<oneshot::Sender<()>>,
 }
 
 impl Writer {
@@ -139,15 +83,8 @@ impl Writer {
     /// # Errors
     /// [`WriteError`] says why it was not done, or is not known to last.
     pub(crate) async fn write(&self, batch: Batch, durable: bool) -> Outcomes {
-        self.read(|_| ())?;
-        let (reply, answered) = oneshot::channel();
-        {
-            let mut queue = self.0.queue.borrow_mut();
-            let slot = Slot { number: queue.next, durable, expires: earliest_expiry(&batch), reply };
-            queue.next += 1;
-            queue.batches.push_back(batch);
-            queue.slots.push_back(slot);
-        }
+        self.check_open()?;
+        let answered = self.0.queue.borrow_mut().push(batch, durable);
         self.0.wake.notify_one();
         answered.await.unwrap_or(Err(WriteError::Closed))
     }
@@ -158,15 +95,21 @@ impl Writer {
     /// Where the log can't be applied.
     pub(crate) async fn checkpoint(&self) -> Result<u64, WriteError> {
         let seq = self.with(Store::request_checkpoint)?;
-        let answered = self.wait_for(|waiting, reply| waiting.checkpoints.push((seq, reply)));
+        let answered = self.0.waiting.borrow_mut().for_checkpoint(seq);
+        self.0.wake.notify_one();
         answered.await.unwrap_or(Err(WriteError::Closed))
     }
 
-    /// Waits until every batch that was handed in before is answered.
-    pub(crate) async fn barrier(&self) {
-        let next = self.0.queue.borrow().next;
-        let answered = self.wait_for(|waiting, reply| waiting.barriers.push((next, reply)));
-        answered.await.ok();
+    /// Waits until every batch that was handed in before is in the log, or refused.
+    ///
+    /// # Errors
+    /// [`WriteError::Closed`] where that never happens.
+    pub(crate) async fn barrier(&self) -> Result<(), WriteError> {
+        self.check_open()?;
+        let next = self.0.queue.borrow().next();
+        let answered = self.0.waiting.borrow_mut().for_batches_before(next);
+        self.0.wake.notify_one();
+        answered.await.map_err(|_| WriteError::Closed)
     }
 
     /// Waits until the writer has come round, which proves that it is alive.
@@ -174,14 +117,14 @@ impl Writer {
     /// # Errors
     /// [`WriteError::Closed`] where it never will.
     pub(crate) async fn turn(&self) -> Result<(), WriteError> {
-        self.wait_for(|waiting, reply| waiting.turns.push(reply)).await.map_err(|_| WriteError::Closed)
+        self.check_open()?;
+        let answered = self.0.waiting.borrow_mut().for_a_turn();
+        self.0.wake.notify_one();
+        answered.await.map_err(|_| WriteError::Closed)
     }
 
-    fn wait_for<T>(&self, enlist: impl FnOnce(&mut Waiting, oneshot::Sender<T>)) -> oneshot::Receiver<T> {
-        let (reply, answered) = oneshot::channel();
-        enlist(&mut self.0.waiting.borrow_mut(), reply);
-        self.0.wake.notify_one();
-        answered
+    fn check_open(&self) -> Result<(), WriteError> {
+        self.read(|_| ())
     }
 
     /// Works for ever: takes what waits, answers what is done.
@@ -206,7 +149,7 @@ impl Writer {
         store.map_or(Ok(()), |store| store.close(Timestamp::now()))
     }
 
-    /// Lets go of a store whose folder is gone.
+    /// Lets go of a store whose folder is gone, or that nobody can vouch for any more.
     ///
     /// IMPORTANT: it is not closed, nor even dropped: both work with paths, and there another daemon may have begun a new
     /// store by now. The process has to end soon.
@@ -222,42 +165,27 @@ impl Inner {
         let Some(store) = store.as_mut() else { return false };
         let now = Timestamp::now();
         store.progress(now);
-        let again = self.write(store, now);
-        self.settle(store);
-        again
-    }
-
-    /// Has the store take one frame's worth of batches; tells whether it may take more at once.
-    fn write(&self, store: &mut Store, now: Timestamp) -> bool {
+        let done = self.queue.borrow_mut().write_to(store, now);
+        let took_any = !done.is_empty();
+        self.reply(store, done);
         let mut queue = self.queue.borrow_mut();
-        queue.drop_given_up();
-        if queue.batches.is_empty() {
-            return false;
+        if !took_any && store.apply_failed() {
+            // There is nothing to wait for.
+            queue.give_up().for_each(|slot| answer(slot.reply, Err(StoreError::ApplyFailed.into())));
         }
-        let Queue { batches, slots, results, .. } = &mut *queue;
-        store.write(batches, now, results);
-        let took = results.len();
-        let answers: Vec<_> = slots.drain(..took).zip(results.drain(..)).collect();
-        if took == 0 && store.apply_failed() {
-            // There is nothing to wait for any more.
-            batches.clear();
-            slots.drain(..).for_each(|slot| answer(slot.reply, Err(StoreError::ApplyFailed.into())));
-        }
-        let again = took > 0 && !batches.is_empty();
-        drop(queue);
-        self.reply(store, answers);
-        again
+        self.waiting.borrow_mut().settle(store, queue.first());
+        took_any && !queue.is_empty()
     }
 
-    fn reply(&self, store: &mut Store, answers: Vec<(Slot, Result<Vec<Outcome>, StoreError>)>) {
+    fn reply(&self, store: &mut Store, done: Vec<(Slot, BatchResult)>) {
         let mut must_sync = false;
-        for (slot, result) in answers {
+        for (slot, result) in done {
             match result {
                 Ok(outcomes) => {
                     self.deadlines.note(slot.expires);
                     if slot.durable {
                         must_sync = true;
-                        self.waiting.borrow_mut().durable.push_back((store.end(), outcomes, slot.reply));
+                        self.waiting.borrow_mut().for_durability(store.end(), outcomes, slot.reply);
                     } else {
                         answer(slot.reply, Ok(outcomes));
                     }
@@ -269,70 +197,128 @@ impl Inner {
             store.request_sync();
         }
     }
-
-    /// Answers those whose wait is over.
-    fn settle(&self, store: &Store) {
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.settle_durable(store);
-        waiting.settle_checkpoints(store);
-        let first = self.queue.borrow().slots.front().map_or(u64::MAX, |slot| slot.number);
-        let is_open = |(next, reply)| if first < next { Some((next, reply)) } else { send(reply, ()) };
-        waiting.barriers = std::mem::take(&mut waiting.barriers).into_iter().filter_map(is_open).collect();
-        waiting.turns.drain(..).for_each(|reply| answer(reply, ()));
-    }
 }
 
-impl Queue {
-    /// Drops the batches that nobody waits for any more.
-    fn drop_given_up(&mut self) {
-        if self.slots.iter().any(|slot| slot.reply.is_closed()) {
-            let mut wanted = self.slots.iter().map(|slot| !slot.reply.is_closed());
-            self.batches.retain(|_| wanted.next().unwrap_or(true));
-            self.slots.retain(|slot| !slot.reply.is_closed());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::store::{Command, NewValue, Put};
+    use datacache_proto::key::Key;
+    use datacache_proto::paths::Paths;
+    use datacache_proto::types::Codec;
+    use futures::poll;
+    use std::pin::pin;
+
+    fn writer() -> (tempfile::TempDir, Writer) {
+        let folder = tempfile::tempdir().unwrap();
+        let [store, socket, store_link, config] = ["c", "sock", "store", "f"].map(|name| folder.path().join(name));
+        let config = Config::defaults(Paths { store, socket, store_link, config, is_default: false });
+        let writer = Writer::new(OpenStore::open(&config).unwrap(), Deadlines::default());
+        (folder, writer)
+    }
+
+    /// A writer that works beside the test, until it is dropped.
+    fn at_work(writer: &Writer) -> tokio::task::JoinHandle<()> {
+        let writer = writer.clone();
+        tokio::task::spawn_local(async move { writer.work().await })
+    }
+
+    fn put(key: i64) -> Batch {
+        let (codec, value) = (Codec::Bytes, NewValue::Inline(vec![7]));
+        let (namespace, key) = ("n".to_owned(), Key::from(key));
+        let put = Put { namespace, key, codec, value, expires: None, tags: Vec::new(), holder: None };
+        Batch::of(Command::Put(Box::new(put)), None)
+    }
+
+    fn len(writer: &Writer) -> u64 {
+        let len = |store: &Store| store.namespace("n").map_or(Ok(0), |number| store.len(number, Timestamp::now()));
+        writer.read(len).unwrap().unwrap()
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn batches_that_wait_together_share_a_frame() {
+        let (_folder, writer) = writer();
+        let writes = futures::future::join_all((0..100).map(|key| writer.write(put(key), false)));
+        let mut writes = pin!(writes);
+        assert!(poll!(&mut writes).is_pending());
+        at_work(&writer);
+        assert!(writes.await.into_iter().all(|outcomes| outcomes.is_ok()));
+        assert_eq!(writer.read(|store| store.counters().frames).unwrap(), 1);
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn what_is_given_up_before_it_is_in_a_frame_is_not_done() {
+        let (_folder, writer) = writer();
+        let mut kept = pin!(writer.write(put(1), false));
+        assert!(poll!(&mut kept).is_pending());
+        {
+            let mut given_up = pin!(writer.write(put(2), false));
+            assert!(poll!(&mut given_up).is_pending());
         }
-    }
-}
-
-impl Waiting {
-    fn settle_durable(&mut self, store: &Store) {
-        while let Some((position, ..)) = self.durable.front() {
-            let is_synced = store.synced() >= *position;
-            if !is_synced && !store.sync_failed(*position) {
-                return;
-            }
-            if let Some((_, outcomes, reply)) = self.durable.pop_front() {
-                answer(reply, if is_synced { Ok(outcomes) } else { Err(WriteError::NotDurable) });
-            }
-        }
+        at_work(&writer);
+        kept.await.unwrap();
+        assert_eq!(len(&writer), 1);
     }
 
-    fn settle_checkpoints(&mut self, store: &Store) {
-        let (applied, failed) = (store.applied(), store.apply_failed());
-        let is_open = |(seq, reply)| match (seq <= applied, failed) {
-            (true, _) => send(reply, Ok(seq)),
-            (false, true) => send(reply, Err(StoreError::ApplyFailed.into())),
-            (false, false) => Some((seq, reply)),
-        };
-        self.checkpoints = std::mem::take(&mut self.checkpoints).into_iter().filter_map(is_open).collect();
+    #[tokio::test(flavor = "local")]
+    async fn a_barrier_waits_for_what_came_before_and_not_for_what_comes_later() {
+        let (_folder, writer) = writer();
+        let mut before = pin!(writer.write(put(1), false));
+        assert!(poll!(&mut before).is_pending());
+        let mut barrier = pin!(writer.barrier());
+        assert!(poll!(&mut barrier).is_pending());
+        at_work(&writer);
+        barrier.await.unwrap();
+        assert_eq!(len(&writer), 1);
+        assert!(poll!(&mut before).is_ready());
+        writer.barrier().await.unwrap();
     }
-}
 
-/// Sends a reply; that nobody waits for it is normal.
-fn answer<T>(reply: oneshot::Sender<T>, value: T) {
-    reply.send(value).ok();
-}
+    #[tokio::test(flavor = "local")]
+    async fn a_durable_batch_is_answered_when_it_is_on_the_disk() {
+        let (_folder, writer) = writer();
+        at_work(&writer);
+        writer.write(put(1), true).await.unwrap();
+        let is_synced = writer.read(|store| store.synced() >= store.end()).unwrap();
+        assert!(is_synced);
+    }
 
-/// Sends a reply and keeps nothing.
-fn send<T, K>(reply: oneshot::Sender<T>, value: T) -> Option<K> {
-    answer(reply, value);
-    None
-}
+    #[tokio::test(flavor = "local")]
+    async fn a_checkpoint_brings_everything_into_the_index() {
+        let (_folder, writer) = writer();
+        at_work(&writer);
+        writer.write(put(1), false).await.unwrap();
+        let seq = writer.checkpoint().await.unwrap();
+        assert!(writer.read(|store| store.applied() >= seq).unwrap());
+        assert_eq!(writer.read(|store| store.stats().unwrap().unapplied_operations).unwrap(), 0);
+    }
 
-fn earliest_expiry(batch: &Batch) -> Option<Timestamp> {
-    let expiry = |command: &Command| match command {
-        Command::Put(put) => put.expires,
-        Command::Touch { expires, .. } => *expires,
-        _ => None,
-    };
-    batch.commands.iter().filter_map(expiry).min()
+    #[tokio::test(flavor = "local")]
+    async fn nothing_is_taken_by_a_closed_writer_and_nobody_waits_for_it() {
+        let (_folder, writer) = writer();
+        let mut waiting = pin!(writer.write(put(1), false));
+        assert!(poll!(&mut waiting).is_pending());
+        writer.close().unwrap();
+        assert!(matches!(waiting.await, Err(WriteError::Closed)));
+        assert!(matches!(writer.write(put(1), false).await, Err(WriteError::Closed)));
+        assert!(matches!(writer.checkpoint().await, Err(WriteError::Closed)));
+        assert!(matches!(writer.barrier().await, Err(WriteError::Closed)));
+        assert!(matches!(writer.turn().await, Err(WriteError::Closed)));
+        writer.close().unwrap();
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_writer_that_works_gives_a_sign_of_life_and_another_does_not() {
+        let (_folder, writer) = writer();
+        let mut turn = pin!(writer.turn());
+        assert!(poll!(&mut turn).is_pending());
+        let working = at_work(&writer);
+        turn.await.unwrap();
+        working.abort();
+        assert!(working.await.unwrap_err().is_cancelled());
+        let mut turn = pin!(writer.turn());
+        tokio::task::yield_now().await;
+        assert!(poll!(&mut turn).is_pending());
+    }
 }

@@ -1,0 +1,135 @@
+//! The batches that wait for the writer, and who waits for each.
+
+use std::collections::VecDeque;
+
+use datacache_proto::time::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::store::{Batch, BatchResult, Command, Store};
+use crate::writer::Outcomes;
+
+/// Batches in the order of their arrival, and for each who waits for it. Two queues of one length, because the store
+/// takes batches as they are.
+#[derive(Default)]
+pub(crate) struct Queue {
+    batches: VecDeque<Batch>,
+    slots: VecDeque<Slot>,
+    /// The number of the next batch.
+    next: u64,
+    /// Where the store's results land; kept for its room.
+    results: Vec<BatchResult>,
+}
+
+/// Who waits for a batch, and for what.
+pub(crate) struct Slot {
+    number: u64,
+    /// Whether the wait goes on until the batch survives a loss of power.
+    pub(crate) durable: bool,
+    /// The earliest deadline that the batch brings.
+    pub(crate) expires: Option<Timestamp>,
+    /// Where the answer goes.
+    pub(crate) reply: oneshot::Sender<Outcomes>,
+}
+
+impl Queue {
+    /// Takes a batch in behind all others; returns where its answer will come.
+    pub(crate) fn push(&mut self, batch: Batch, durable: bool) -> oneshot::Receiver<Outcomes> {
+        let (reply, answered) = oneshot::channel();
+        self.slots.push_back(Slot { number: self.next, durable, expires: earliest_expiry(&batch), reply });
+        self.batches.push_back(batch);
+        self.next += 1;
+        answered
+    }
+
+    /// Returns the number of the batch that comes next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Returns the number of the first batch that waits; the largest there is where none does.
+    pub(crate) fn first(&self) -> u64 {
+        self.slots.front().map_or(u64::MAX, |slot| slot.number)
+    }
+
+    /// Tells whether no batch waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Has the store take one frame's worth; returns what came of each batch that it took.
+    pub(crate) fn write_to(&mut self, store: &mut Store, now: Timestamp) -> Vec<(Slot, BatchResult)> {
+        self.drop_given_up();
+        if self.batches.is_empty() {
+            return Vec::new();
+        }
+        store.write(&mut self.batches, now, &mut self.results);
+        let took = self.results.len();
+        self.slots.drain(..took).zip(self.results.drain(..)).collect()
+    }
+
+    /// Gives up all that wait; returns those who did.
+    pub(crate) fn give_up(&mut self) -> impl Iterator<Item = Slot> {
+        self.batches.clear();
+        self.slots.drain(..)
+    }
+
+    /// Drops the batches that nobody waits for any more.
+    fn drop_given_up(&mut self) {
+        if self.slots.iter().any(|slot| slot.reply.is_closed()) {
+            let mut wanted = self.slots.iter().map(|slot| !slot.reply.is_closed());
+            self.batches.retain(|_| wanted.next().unwrap_or(true));
+            self.slots.retain(|slot| !slot.reply.is_closed());
+        }
+    }
+}
+
+fn earliest_expiry(batch: &Batch) -> Option<Timestamp> {
+    let expiry = |command: &Command| match command {
+        Command::Put(put) => put.expires,
+        Command::Touch { expires, .. } => *expires,
+        _ => None,
+    };
+    batch.commands.iter().filter_map(expiry).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::key::Key;
+
+    fn touch(key: i64, expires: Option<u64>) -> Batch {
+        let expires = expires.map(Timestamp::from_millis);
+        Batch::of(Command::Touch { namespace: 1, key: Key::from(key), expires }, None)
+    }
+
+    fn keys(queue: &Queue) -> Vec<i64> {
+        let key = |batch: &Batch| match &batch.commands[0] {
+            Command::Touch { key, .. } => key.as_integer().unwrap(),
+            other => panic!("{other:?} was not handed in"),
+        };
+        queue.batches.iter().map(key).collect()
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_dropped_and_the_rest_keeps_its_order() {
+        let mut queue = Queue::default();
+        let mut waiting: Vec<_> = (0..5).map(|key| Some(queue.push(touch(key, None), false))).collect();
+        for given_up in [0, 3] {
+            waiting[given_up] = None;
+        }
+        queue.drop_given_up();
+        assert_eq!(keys(&queue), [1, 2, 4]);
+        assert_eq!(queue.slots.iter().map(|slot| slot.number).collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!((queue.first(), queue.next()), (1, 5));
+    }
+
+    #[test]
+    fn the_earliest_deadline_of_a_batch_is_noted() {
+        let mut queue = Queue::default();
+        let mut batch = touch(1, Some(30));
+        batch.commands.extend(touch(2, None).commands);
+        batch.commands.extend(touch(3, Some(20)).commands);
+        let _answered = queue.push(batch, false);
+        assert_eq!(queue.slots[0].expires, Some(Timestamp::from_millis(20)));
+    }
+}
