@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use datacache_daemon::StartError;
 use datacache_daemon::config::ConfigError;
 use datacache_proto::json::JsonError;
 use datacache_proto::key::TagError;
@@ -68,7 +69,7 @@ pub(crate) enum Failure {
     Cache(#[from] datacache_client::Error),
     /// The daemon did not start, or did not end well.
     #[error(transparent)]
-    Daemon(#[from] datacache_daemon::StartError),
+    Daemon(#[from] StartError),
     /// The configuration can't be taken.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -172,6 +173,7 @@ impl Failure {
             Self::Cache(error) if error.is_invalid_input() => Status::Usage,
             Self::Service(error) if error.is_usage() => Status::Usage,
             Self::Config(_)
+            | Self::Daemon(StartError::Config(_))
             | Self::Paths(_)
             | Self::Key(_)
             | Self::Tags(_)

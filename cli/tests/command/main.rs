@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too, which clippy can't know")]
 
+mod detached;
 mod hash;
 mod home;
 mod service;

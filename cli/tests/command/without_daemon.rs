@@ -72,9 +72,9 @@ fn the_configuration_is_shown_with_where_each_value_comes_from() {
 fn a_configuration_that_can_not_be_taken_is_wrong_input() {
     let home = Home::new();
     home.file(".config/datacache/config.toml", b"idle_exits = 5\n");
-    let ended = home.run(&["config", "show"]);
-    assert!(
-        ended.error(2).contains("line 1: there is no setting `idle_exits`; did you mean `idle_exit`?"),
-        "{ended:?}"
-    );
+    for arguments in [&["config", "show"][..], &["daemon"]] {
+        let ended = home.run(arguments);
+        let line = ended.error(2);
+        assert!(line.contains("line 1: there is no setting `idle_exits`; did you mean `idle_exit`?"), "{line}");
+    }
 }

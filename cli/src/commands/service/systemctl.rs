@@ -42,6 +42,7 @@ impl Systemctl {
         match answer.as_str() {
             // Before version 255 systemd tells only stderr that it knows no such unit file.
             "" if question == "is-enabled" && output.status.code() == Some(1) => Ok("not-found".into()),
+            "" if output.status.success() => Ok("unknown".into()),
             "" => Err(ServiceError::Systemctl { arguments: format!("{question} {unit}"), said: said(&output) }),
             _ => Ok(answer),
         }
