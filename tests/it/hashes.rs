@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use datacache_client::{HashType, Json, NewValue, hash_of};
+use datacache_proto::json::from_canonical;
 use datacache_tests::Home;
 use serde_json::Value;
 
@@ -43,6 +44,21 @@ impl Vector {
     fn text(&self) -> &str {
         std::str::from_utf8(&self.content).unwrap()
     }
+
+    /// Returns the value as a program has it; `None` for numbers that `serde_json::Value` can't hold: those that are none, and
+    /// integers of more than 64 bits. The command reads them.
+    fn value(&self) -> Option<NewValue> {
+        match &*self.kind {
+            "bytes" => Some(NewValue::from(&self.content)),
+            "text" => Some(NewValue::from(self.text())),
+            _ => {
+                let text = self.canonical.as_deref()?;
+                let is_held = !["NaN", "Infinity"].iter().any(|word| text.contains(word))
+                    && !text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 18);
+                is_held.then(|| NewValue::from(Json(from_canonical::<Value>(text).unwrap())))
+            }
+        }
+    }
 }
 
 fn from_hex(digits: &str) -> Vec<u8> {
@@ -51,29 +67,20 @@ fn from_hex(digits: &str) -> Vec<u8> {
 
 #[test]
 fn the_library_makes_every_hash_that_the_reference_made() {
+    let mut typed = 0;
     for vector in vectors() {
-        let value = || match &*vector.kind {
-            "bytes" => Some(NewValue::from(&vector.content)),
-            "text" => Some(NewValue::from(vector.text())),
-            // What the standard JSON has no words for is read by the command below.
-            _ => serde_json::from_str::<Value>(vector.text()).ok().map(|value| NewValue::from(Json(value))),
-        };
+        let value = vector.value();
+        typed += usize::from(vector.kind == "json" && value.is_some());
         for (name, hash) in &vector.hashes {
             let hash_type: HashType = name.parse().unwrap();
             // JSON text that is already canonical is hashed as text is.
             let text = vector.canonical.as_deref().map(|text| hash_of(text, hash_type).unwrap());
             assert!(text.is_none_or(|text| text == *hash), "{name} of {:?}", vector.canonical);
-            let Some(value) = value() else { continue };
-            if is_read_exactly(&vector) {
-                assert_eq!(hash_of(value, hash_type).unwrap(), *hash, "{name} of {:?}", vector.text());
-            }
+            let made = value.clone().map(|value| hash_of(value, hash_type).unwrap());
+            assert!(made.is_none_or(|made| made == *hash), "{name} of {:?}", vector.content);
         }
     }
-}
-
-/// Tells whether `serde_json` reads the vector as the number that it says: integers beyond 64 bits become floats there.
-fn is_read_exactly(vector: &Vector) -> bool {
-    vector.kind != "json" || !vector.text().split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 18)
+    assert!(typed > 100, "only {typed} JSON values could be made");
 }
 
 #[test]
