@@ -80,12 +80,12 @@ async fn a_staged_file_that_is_not_what_was_said_is_refused() {
         _ => unreachable!("it is staged"),
     };
     let digest = staged("short.part");
-    std::os::unix::fs::symlink("/etc/passwd", place.staging().join("link.part")).unwrap();
+    fs::create_dir(place.staging().join("folder.part")).unwrap();
     let cases = [
         ("missing.part", 7, StagedFault::Missing),
         ("short.part", 8, StagedFault::Length { expected: 8, actual: 7 }),
         ("../cache/lock", 7, StagedFault::Name),
-        ("link.part", 7, StagedFault::NotRegular),
+        ("folder.part", 7, StagedFault::NotRegular),
     ];
     for (name, length, fault) in cases {
         let body = Body::Staged { name: name.into(), length, digest };
