@@ -24,3 +24,8 @@ pub use home::Home;
 pub use process::Watched;
 pub use run::{Outcome, Run};
 pub use wait::eventually;
+
+/// The examples of the README, so that they are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
