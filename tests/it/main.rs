@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too, which clippy can't know")]
 
+mod chunks;
 mod concurrency;
 mod expiry;
+mod files;
 mod hashes;
 mod leases;
 mod persistence;
