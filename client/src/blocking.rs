@@ -33,7 +33,7 @@ use crate::value::{FromValue, Value};
 /// A user's cache, for programs without a runtime. Its calls do what those of [`crate::DataCache`] do, and wait.
 ///
 /// Clones are cheap and share one connection; threads may share a clone. It starts no thread of its own, except for large
-/// values.
+/// values and within a runtime.
 ///
 /// # Examples
 /// ```no_run

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::add::Add;
 use crate::blob::{self, Blob, Opening};
+use crate::connection::Connection;
 use crate::download::{Sink, Wanted};
 use crate::error::Error;
 use crate::fault::settle;
@@ -203,7 +204,7 @@ impl DataCache {
     async fn lookup(&self, key: &Key) -> Result<Lookup, Error> {
         let namespace = self.namespace_name()?;
         let session = self.session()?;
-        let attempt = |connection: Arc<crate::connection::Connection>, context| {
+        let attempt = |connection: Arc<Connection>, context| {
             let (namespace, key) = (namespace.clone(), key.clone());
             async move { settle(connection.client.get(context, namespace, key).await) }
         };
@@ -215,14 +216,14 @@ impl DataCache {
     pub(crate) async fn find(&self, key: Key, sink: Sink) -> Result<Option<Found>, Error> {
         key.check()?;
         for look in 1..=LOOKS {
-            let blob = match self.lookup(&key).await? {
+            let wanted = match self.lookup(&key).await? {
                 Lookup::Miss => return Ok(None),
                 Lookup::Inline { codec, version, value } => {
                     return Ok(Some(Found::Here { codec, version, bytes: value }));
                 }
-                Lookup::Blob { codec, version, length, digest } => (codec, version, length, digest),
+                Lookup::Blob { codec, version, length, digest } => Wanted { codec, version, length, digest },
             };
-            if let Some(found) = self.open_blob(&key, blob, sink, look < LOOKS).await? {
+            if let Some(found) = self.open_blob(&key, wanted, sink, look < LOOKS).await? {
                 return Ok(Some(found));
             }
         }
@@ -230,23 +231,17 @@ impl DataCache {
     }
 
     /// Opens a value's file in the store, or fetches a copy through the daemon where the folder can't be reached.
-    async fn open_blob(
-        &self,
-        key: &Key,
-        (codec, version, length, digest): (Codec, u64, u64, datacache_proto::types::Digest),
-        sink: Sink,
-        may_open: bool,
-    ) -> Result<Option<Found>, Error> {
+    async fn open_blob(&self, key: &Key, wanted: Wanted, sink: Sink, may_open: bool) -> Result<Option<Found>, Error> {
         let connection = self.session()?.connect().await?;
         if let Some(store) = connection.store().filter(|_| may_open) {
+            let Wanted { codec, version, length, digest } = wanted;
             match blob::open(store, &digest, length)? {
                 Opening::Open(file) => return Ok(Some(Found::Blob(Blob { codec, version, length, digest, file }))),
                 Opening::Gone => return Ok(None),
                 Opening::Closed => connection.store_is_elsewhere(),
             }
         }
-        let blob = Wanted { version, length, digest };
-        self.download(key, blob, sink).await
+        self.download(key, wanted, sink).await
     }
 
     /// Returns the session of the calling process.

@@ -5,7 +5,7 @@ use std::io::{Seek, Write};
 use std::sync::Arc;
 
 use datacache_proto::key::Key;
-use datacache_proto::types::{Digest, Opened};
+use datacache_proto::types::{Codec, Digest, Opened};
 use sha2::{Digest as _, Sha256};
 use tarpc::context::Context;
 
@@ -29,6 +29,7 @@ pub(crate) enum Sink {
 /// The value that was looked up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
+    pub(crate) codec: Codec,
     pub(crate) version: u64,
     pub(crate) length: u64,
     pub(crate) digest: Digest,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datacache_proto::key::{Tag, TagError};
+use datacache_proto::key::{KeyError, MAX_KEY, Tag, TagError};
 use datacache_proto::types::{ListPage, ListQuery, Metadata};
 
 use crate::cache::DataCache;
@@ -123,6 +123,10 @@ impl Pages {
     }
 
     async fn fetch(&self, cache: &DataCache) -> Result<ListPage, Error> {
+        let length = self.prefix.as_ref().map_or(0, String::len);
+        if length > MAX_KEY {
+            return Err(KeyError::TooLong { length: length as u64 }.into());
+        }
         let query = ListQuery {
             namespace: cache.namespace_name()?,
             prefix: self.prefix.clone(),

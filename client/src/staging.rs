@@ -10,7 +10,7 @@ use datacache_proto::types::Codec;
 
 use crate::error::{Error, IoContext};
 use crate::new_value::NewValue;
-use crate::prepared::{Place, Prepared, spool};
+use crate::prepared::{Body, Place, Prepared, spool};
 use crate::route::Route;
 use crate::staged::Staged;
 use crate::tally::{Progress, Tally, check_size};
@@ -85,7 +85,7 @@ impl Order {
         let mut tally = self.tally(false);
         bytes.chunks(PIECE).try_for_each(|piece| tally.update(piece))?;
         let counted = tally.finish()?;
-        let body = crate::prepared::Body::Memory(bytes.into());
+        let body = Body::Memory(bytes.into());
         Ok(Prepared { codec: self.codec, length: counted.length, key_hash: counted.key_hash, body })
     }
 
@@ -185,7 +185,6 @@ fn read_up_to(reader: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::blob::sha256;
-    use crate::prepared::Body;
     use datacache_proto::hash::hash_bytes;
     use datacache_proto::layout::STAGING;
 

@@ -64,6 +64,7 @@ async fn what_can_not_be_meant_is_refused_before_anything_is_sent() {
         cache.delete_many(["k", ""]).await.unwrap_err(),
         cache.evict_many(["t", ""]).await.unwrap_err(),
         cache.list().tag("").next_page().await.unwrap_err(),
+        cache.list().prefix("p".repeat(65_537)).next_page().await.unwrap_err(),
         cache.touch("", Expire::Never).await.unwrap_err(),
         cache.add_reader(Cursor::new(b"\xff")).text().await.unwrap_err(),
         cache.add_reader(Cursor::new(b"{")).json().await.unwrap_err(),
