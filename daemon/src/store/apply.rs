@@ -98,15 +98,16 @@ impl<'t> Slice<'t> {
             warn!(seq = operation.seq, "a record in the log can't be read; its entry is dropped");
             return self.remove(operation.namespace, operation.key, None);
         };
+        // Before the old record lets go of it: a blob that stays keeps its row, and that it is verified.
+        if let Some(digest) = record.value.digest() {
+            self.named.insert(digest);
+            self.refer(digest, 1, record.value.len())?;
+        }
         self.remove(operation.namespace, operation.key, Some(&record))?;
         let (namespace, tables) = (operation.namespace, self.tables);
         let index_key = index_key(namespace, operation.key);
         tables.entries.put(&mut self.txn, &index_key, operation.body)?;
         derive_rows(tables, &mut self.txn, namespace, &index_key, &record)?;
-        if let Some(digest) = record.value.digest() {
-            self.named.insert(digest);
-            self.refer(digest, 1, record.value.len())?;
-        }
         self.count(namespace, 1, signed(record.value.len()))
     }
 

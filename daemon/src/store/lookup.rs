@@ -8,12 +8,13 @@ use datacache_proto::layout::index_key;
 use datacache_proto::log::Kind;
 use datacache_proto::recent::{Candidate, Found, KeyHash, Location, find};
 use datacache_proto::record::Record;
+use datacache_proto::types::Digest;
 use tracing::error;
 
 use super::error::StoreError;
 use super::index::Index;
 use super::segment::Segment;
-use super::tables::Tables;
+use super::tables::{BlobRow, Tables};
 
 /// Where the newest operation of a key is looked for.
 #[derive(Debug)]
@@ -101,6 +102,13 @@ impl Lookup {
         let txn = self.tables.env.read_txn().map_err(read)?;
         let row = self.tables.entries.get(&txn, &index_key(namespace, key)).map_err(read)?;
         Ok(look(row.map_or(Seen::Absent, |row| seen(row, hash))))
+    }
+
+    /// Returns how many records of the index name a blob.
+    pub(super) fn references(&self, digest: &Digest) -> heed::Result<u64> {
+        let txn = self.tables.env.read_txn()?;
+        let row = self.tables.blobs.get(&txn, &digest.0)?.and_then(BlobRow::decode);
+        Ok(row.map_or(0, |row| row.references))
     }
 
     /// Returns what the operation at `at` is about.

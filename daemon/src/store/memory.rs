@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use datacache_proto::key::Key;
 use datacache_proto::layout::DIRECTORY_NAMESPACE;
-use datacache_proto::types::CallId;
+use datacache_proto::types::{CallId, Digest};
 
 use super::command::{Holder, Outcome};
 use super::leases::Leases;
+use super::references::{References, Turned};
 use super::replies::{self, Replies};
-use super::tables::Counts;
+use super::tables::{BLOBS_COUNTED, Counts};
 
 /// The writer's memory.
 #[derive(Debug, Default)]
@@ -20,6 +21,7 @@ pub(super) struct Memory {
     /// What the active segment added to `counts`: the rest is what the index must say once the others are applied.
     active: HashMap<u32, (i64, i64)>,
     leases: Leases,
+    references: References,
     replies: Replies,
     journal: Vec<Undo>,
 }
@@ -32,6 +34,7 @@ enum Undo {
     Taken { version: u64, holder: Holder },
     GivenBack { version: u64, namespace: u32, key: Key, holder: Holder },
     Reply { client: u64 },
+    Reference { digest: Digest, change: i64 },
 }
 
 /// A point in the journal to go back to.
@@ -104,6 +107,33 @@ impl Memory {
         self.journal.push(Undo::Name(name.to_owned()));
     }
 
+    /// Returns the number of blobs and the sum of their lengths.
+    pub(super) fn blobs(&self) -> Counts {
+        self.counts(BLOBS_COUNTED)
+    }
+
+    /// Tells whether [`Memory::learn_references`] must be called before [`Memory::refer`].
+    pub(super) fn is_unknown_blob(&self, digest: &Digest) -> bool {
+        self.references.is_unknown(digest)
+    }
+
+    /// Takes in how many records of the index name a blob.
+    pub(super) fn learn_references(&mut self, digest: Digest, references: u64) {
+        self.references.learn(digest, references);
+    }
+
+    /// Counts references to a blob of `length` bytes in or out.
+    pub(super) fn refer(&mut self, digest: Digest, change: i64, length: u64) {
+        let turned = self.references.change(digest, change);
+        self.journal.push(Undo::Reference { digest, change });
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        match turned {
+            Turned::Born => self.count(BLOBS_COUNTED, 1, length),
+            Turned::Gone => self.count(BLOBS_COUNTED, -1, -length),
+            Turned::Same => {}
+        }
+    }
+
     /// Takes a lease; `false` where the holder has it already.
     pub(super) fn take_lease(&mut self, version: u64, namespace: u32, key: &Key, holder: Holder) -> bool {
         let taken = self.leases.take(version, namespace, key, holder);
@@ -152,6 +182,7 @@ impl Memory {
                     self.leases.take(version, namespace, &key, holder);
                 }
                 Undo::Reply { client } => self.replies.take_back(client),
+                Undo::Reference { digest, change } => self.references.undo(digest, change),
             }
         }
     }
@@ -169,9 +200,15 @@ impl Memory {
     /// Notes that a new segment is active.
     pub(super) fn rotate(&mut self) {
         self.active.clear();
+        self.references.rotate();
     }
 
-    /// Returns what the index must say of each namespace once it has every segment but the active one.
+    /// Notes that the index has all but the active segment.
+    pub(super) fn retire(&mut self) {
+        self.references.retire();
+    }
+
+    /// Returns what the index must say of each namespace, and of all blobs, once it has every segment but the active one.
     pub(super) fn expected_in_index(&self) -> BTreeMap<u32, Counts> {
         let before_active = self.counts.iter().map(|(&namespace, &counts)| {
             let mut counts = counts;

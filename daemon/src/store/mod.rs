@@ -59,6 +59,7 @@ mod plan;
 mod position;
 mod progress;
 mod recovery;
+mod references;
 mod repair;
 mod replay;
 mod replies;

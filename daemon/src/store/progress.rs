@@ -71,6 +71,7 @@ impl Store {
         self.apply_failed = false;
         self.counters.segments += 1;
         self.named.applying.clear();
+        self.memory.retire();
         self.dropped.extend(self.dropped_later.drain(..));
         self.swept = Timestamp::default();
         self.check_counts();

@@ -1,7 +1,7 @@
 //! What follows from a look at the whole store: which suspicions stand, and how what can be mended is mended. Records go by way of
 //! the log, like everything; rows that are derived from records are derived anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use datacache_proto::types::{Digest, Fault, Finding, Verification};
 use tracing::warn;
@@ -68,6 +68,8 @@ impl Store {
                 // Version 0 is that of a damaged record only: one that was replaced meanwhile stays.
                 let (namespace, key) = (*namespace, key.clone());
                 repairs.commands.push(Command::Delete { namespace, key, when: Condition::Version(0) });
+                // What else is derived from it can't be told from the record, only from all others.
+                repairs.rebuild = true;
                 true
             }
             (Fault::MissingBlob | Fault::DamagedBlob, _, Some(digest)) => {
@@ -131,35 +133,35 @@ impl Reader {
 
 fn rebuild(tables: &Tables) -> heed::Result<Corrections> {
     let mut txn = tables.env.write_txn()?;
-    let mut corrections: BTreeMap<u32, Counts> = BTreeMap::new();
-    let before = tables.all_counts(&txn)?;
+    let before: BTreeMap<u32, Counts> = tables.all_counts(&txn)?.into_iter().collect();
     let verified = tables.verified_blobs(&txn)?;
     for table in [tables.by_expiry, tables.by_tag, tables.by_seq, tables.blobs, tables.counters] {
         table.clear(&mut txn)?;
     }
-    let mut keys = Vec::new();
+    let mut counts: BTreeMap<u32, Counts> = BTreeMap::new();
+    let mut index_keys = Vec::new();
     for row in tables.entries.iter(&txn)? {
-        keys.push(row?.0.to_vec());
+        index_keys.push(row?.0.to_vec());
     }
-    for index_key in keys {
+    for index_key in index_keys {
         let Some(row) = tables.entries.get(&txn, &index_key)?.map(<[u8]>::to_vec) else { continue };
-        let counts = corrections.entry(namespace_of(&index_key).unwrap_or_default()).or_default();
+        let counts = counts.entry(namespace_of(&index_key).unwrap_or_default()).or_default();
         counts.entries += 1;
         let Some((namespace, _, record)) = entry_of(&index_key, &row) else { continue };
         counts.bytes += record.value.len();
         derive_rows(tables, &mut txn, namespace, &index_key, &record)?;
         tables.refer(&mut txn, &record, &verified)?;
     }
-    for (namespace, counts) in &corrections {
+    for (namespace, counts) in &counts {
         tables.counters.put(&mut txn, &namespace_prefix(*namespace), &counts.encode())?;
     }
     tables.count_blobs(&mut txn)?;
+    let after: BTreeMap<u32, Counts> = tables.all_counts(&txn)?.into_iter().collect();
     txn.commit()?;
-    let mut before: BTreeMap<u32, Counts> = before.into_iter().collect();
-    let all: std::collections::BTreeSet<u32> = before.keys().chain(corrections.keys()).copied().collect();
-    let difference = |namespace: u32| {
-        let (old, new) =
-            (before.remove(&namespace).unwrap_or_default(), corrections.get(&namespace).copied().unwrap_or_default());
+    let all: BTreeSet<u32> = before.keys().chain(after.keys()).copied().collect();
+    let of = |counts: &BTreeMap<u32, Counts>, namespace| counts.get(&namespace).copied().unwrap_or_default();
+    let difference = |namespace| {
+        let (old, new) = (of(&before, namespace), of(&after, namespace));
         (namespace, signed(new.entries) - signed(old.entries), signed(new.bytes) - signed(old.bytes))
     };
     Ok(Corrections(all.into_iter().map(difference).collect()))

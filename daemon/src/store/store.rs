@@ -311,10 +311,7 @@ impl Store {
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let read = |source| StoreError::Read { source };
         let tables = &self.lookup.tables;
-        let txn = tables.env.read_txn().map_err(read)?;
-        let blobs = tables.blob_counts(&txn).map_err(read)?;
-        // A thread has one read transaction at a time, and the next call begins its own.
-        drop(txn);
+        let blobs = self.memory.blobs();
         let unsynced = match self.end().segment == self.synced.segment {
             true => self.end.saturating_sub(self.synced.offset),
             false => self.end,

@@ -113,19 +113,12 @@ impl Tables {
         self.meta.put(txn, meta.name(), &value.to_le_bytes())
     }
 
-    /// Returns the number of blobs and the sum of their lengths.
-    pub(super) fn blob_counts(&self, txn: &RoTxn<'_>) -> heed::Result<Counts> {
-        let row = self.counters.get(txn, &namespace_prefix(BLOBS_COUNTED))?;
-        Ok(row.and_then(Counts::decode).unwrap_or_default())
-    }
-
-    /// Returns the counters of every namespace that has any.
+    /// Returns the counters of every namespace that has any, and of all blobs.
     pub(super) fn all_counts(&self, txn: &RoTxn<'_>) -> heed::Result<Vec<(u32, Counts)>> {
         let mut all = Vec::new();
         for row in self.counters.iter(txn)? {
             let (key, row) = row?;
-            let namespace = namespace_of(key).filter(|namespace| *namespace != BLOBS_COUNTED);
-            all.extend(namespace.zip(Counts::decode(row)));
+            all.extend(namespace_of(key).zip(Counts::decode(row)));
         }
         Ok(all)
     }

@@ -38,6 +38,7 @@ struct Before {
     bound: bool,
     live: bool,
     bytes: u64,
+    digest: Option<Digest>,
 }
 
 /// A key with what is derived from it.
@@ -145,7 +146,7 @@ impl Turn<'_> {
         if let Some(old) = before.filter(|old| old.version != version || (old.bound && !bound)) {
             self.memory.drop_leases(old.version);
         }
-        self.count(namespace, before, Some(value.len()));
+        self.count(namespace, before, Some(value))?;
         if let Some(holder) = put.holder.filter(|_| bound) {
             self.lease(place, version, holder)?;
         }
@@ -206,8 +207,7 @@ impl Turn<'_> {
         self.fits(place.key.encoded().len())?;
         self.draft.decide(place.decision(Kind::Delete, replaces), place.key.encoded(), |_| ());
         self.memory.drop_leases(before.version);
-        self.count(place.namespace, Some(before), None);
-        Ok(())
+        self.count(place.namespace, Some(before), None)
     }
 
     fn release(&mut self, holder: Holder, version: u64) -> Result<Outcome, StoreError> {
@@ -263,7 +263,7 @@ impl Turn<'_> {
         self.fits(key.encoded().len() + 128)?;
         let decision = place.decision(Kind::Put, None);
         self.draft.decide(decision, key.encoded(), |out| record.encode(seed, out));
-        self.count(DIRECTORY_NAMESPACE, None, Some(bytes.len() as u64));
+        self.count(DIRECTORY_NAMESPACE, None, Some(Value::Inline(&bytes)))?;
         self.memory.name(name, number);
         Ok(number)
     }
@@ -296,11 +296,28 @@ impl Turn<'_> {
         })
     }
 
-    /// Counts an entry that was there out and the one that is there now in.
-    fn count(&mut self, namespace: u32, before: Option<Before>, after: Option<u64>) {
+    /// Counts an entry that was there out and the value that is there now in.
+    fn count(&mut self, namespace: u32, before: Option<Before>, after: Option<Value<'_>>) -> Result<(), StoreError> {
         let entries = i64::from(after.is_some()) - i64::from(before.is_some());
-        let bytes = signed(after.unwrap_or(0)) - signed(before.map_or(0, |before| before.bytes));
-        self.memory.count(namespace, entries, bytes);
+        let (old, new) = (before.map_or(0, |before| before.bytes), after.map_or(0, |value| value.len()));
+        self.memory.count(namespace, entries, signed(new) - signed(old));
+        // The new one first: a blob that stays does not go in between.
+        if let Some(digest) = after.and_then(|value| value.digest()) {
+            self.refer(digest, 1, new)?;
+        }
+        if let Some(digest) = before.and_then(|before| before.digest) {
+            self.refer(digest, -1, old)?;
+        }
+        Ok(())
+    }
+
+    fn refer(&mut self, digest: Digest, change: i64, length: u64) -> Result<(), StoreError> {
+        if self.memory.is_unknown_blob(&digest) {
+            let references = self.lookup.references(&digest).map_err(|source| StoreError::Read { source })?;
+            self.memory.learn_references(digest, references);
+        }
+        self.memory.refer(digest, change, length);
+        Ok(())
     }
 
     /// Checks that an operation with `length` bytes of key and body fits the frame.
@@ -321,6 +338,7 @@ impl Before {
             bound: record.bound,
             live: !record.is_expired(now),
             bytes: record.value.len(),
+            digest: record.value.digest(),
         }
     }
 
@@ -328,7 +346,7 @@ impl Before {
     /// the same way.
     fn unknown() -> Self {
         let created = Timestamp::default();
-        Self { seq: 0, version: 0, created, bound: false, live: false, bytes: 0 }
+        Self { seq: 0, version: 0, created, bound: false, live: false, bytes: 0, digest: None }
     }
 }
 

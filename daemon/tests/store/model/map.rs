@@ -82,6 +82,12 @@ impl Map {
         self.remove(None, now, |entry| entry.scopes.as_ref().is_some_and(BTreeSet::is_empty))
     }
 
+    /// Returns the contents that are blobs, each once.
+    pub(crate) fn blobs(&self) -> BTreeSet<&Vec<u8>> {
+        let entries = self.spaces.values().flat_map(BTreeMap::values);
+        entries.filter(|entry| entry.is_blob).map(|entry| &entry.value).collect()
+    }
+
     /// Counts the leases that are held.
     pub(crate) fn leases(&self) -> u64 {
         let entries = self.spaces.values().flat_map(BTreeMap::values);

@@ -255,7 +255,11 @@ impl Run {
             let live = entries.values().filter(|entry| entry.is_live(now)).count() as u64;
             assert_eq!(store.len(number, moment(now)).unwrap(), live, "step {step}: live entries of {space}");
         }
-        assert_eq!(self.subject.store().stats().unwrap().leases, self.map.leases(), "step {step}: leases");
+        let stats = self.subject.store().stats().unwrap();
+        assert_eq!(stats.leases, self.map.leases(), "step {step}: leases");
+        let blobs = self.map.blobs();
+        let bytes: u64 = blobs.iter().map(|value| value.len() as u64).sum();
+        assert_eq!((stats.blobs, stats.blob_bytes), (blobs.len() as u64, bytes), "step {step}: blobs");
         let (space, key) = (self.space(), self.key());
         self.compare(space, &key);
     }
@@ -296,8 +300,8 @@ impl Run {
                 assert_eq!(listed, expected, "step {}: list of {space} from {prefix}", self.step);
             }
         }
-        let blobs = self.map.spaces.values().flat_map(|entries| entries.values()).filter(|entry| entry.is_blob);
-        self.subject.compare_blobs(&blobs.map(|entry| entry.value.clone()).collect(), self.now);
+        let blobs = self.map.blobs().into_iter().cloned().collect();
+        self.subject.compare_blobs(&blobs, self.now);
     }
 }
 
