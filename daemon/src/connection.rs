@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use datacache_proto::codec::{DaemonTransport, daemon_transport};
 use datacache_proto::error::WireError;
@@ -136,7 +136,6 @@ struct Conversation<F> {
 type Answer = Option<(Response<CacheResponse>, Counter)>;
 
 enum Event {
-    Call(Box<TrackedRequest<CacheRequest>>),
     Answered(Answer),
     HungUp,
     Broke(Broken),
@@ -162,7 +161,6 @@ impl<F: Future<Output = Answer>> Conversation<F> {
             let mut next = Some(poll_fn(|cx| self.poll_event(cx)).await);
             while let Some(event) = next {
                 match event {
-                    Event::Call(request) => self.calls.push((self.begin)(Rc::clone(&self.connection), *request)),
                     Event::Answered(None) => {}
                     Event::Answered(Some((response, call))) => {
                         self.channel.feed(response).await?;
@@ -171,29 +169,32 @@ impl<F: Future<Output = Answer>> Conversation<F> {
                     Event::HungUp => return Ok(()),
                     Event::Broke(error) => return Err(error),
                 }
-                next = poll_fn(|cx| Poll::Ready(ready(self.poll_event(cx)))).await;
+                next = poll_fn(|cx| Poll::Ready(already(self.poll_event(cx)))).await;
             }
             self.channel.flush().await?;
             sent.clear();
         }
     }
 
+    /// Goes on with the calls under way and begins those that have come, until one has an answer.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if let Poll::Ready(Some(answer)) = Pin::new(&mut self.calls).poll_next(cx) {
-            return Poll::Ready(Event::Answered(answer));
+        loop {
+            if let Poll::Ready(Some(answer)) = Pin::new(&mut self.calls).poll_next(cx) {
+                return Poll::Ready(Event::Answered(answer));
+            }
+            if self.calls.len() >= self.limit {
+                return Poll::Pending;
+            }
+            match ready!(self.channel.as_mut().poll_next(cx)) {
+                Some(Ok(request)) => self.calls.push((self.begin)(Rc::clone(&self.connection), request)),
+                Some(Err(error)) => return Poll::Ready(Event::Broke(error)),
+                None => return Poll::Ready(Event::HungUp),
+            }
         }
-        if self.calls.len() >= self.limit {
-            return Poll::Pending;
-        }
-        self.channel.as_mut().poll_next(cx).map(|received| match received {
-            Some(Ok(request)) => Event::Call(Box::new(request)),
-            Some(Err(error)) => Event::Broke(error),
-            None => Event::HungUp,
-        })
     }
 }
 
-fn ready<T>(poll: Poll<T>) -> Option<T> {
+fn already<T>(poll: Poll<T>) -> Option<T> {
     match poll {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,

@@ -84,6 +84,7 @@ impl Service {
     }
 }
 
+/// A call's future has room for the largest of these, and is moved before it runs: what is large or rare is boxed.
 impl Cache for Service {
     async fn hello(self, _: Context, hello: Hello) -> Result<Welcome, WireError> {
         if !(hello.protocol_min..=hello.protocol_max).contains(&PROTOCOL) {
@@ -110,7 +111,7 @@ impl Cache for Service {
 
     async fn add(self, _: Context, call: CallId, addition: Addition) -> Result<Added, WireError> {
         self.admit()?;
-        addition::add(&self.0, call, addition).await
+        Box::pin(addition::add(&self.0, call, addition)).await
     }
 
     async fn get(self, _: Context, namespace: String, key: Key) -> Result<Lookup, WireError> {
@@ -188,7 +189,7 @@ impl Cache for Service {
 
     async fn list(self, _: Context, query: ListQuery) -> Result<ListPage, WireError> {
         let namespace = self.namespace(&query.namespace)?;
-        listing::list(&self.0.daemon, namespace, query).await
+        Box::pin(listing::list(&self.0.daemon, namespace, query)).await
     }
 
     async fn stats(self, _: Context) -> Result<Stats, WireError> {
@@ -196,7 +197,7 @@ impl Cache for Service {
     }
 
     async fn upload_begin(self, _: Context) -> Result<u64, WireError> {
-        self.0.transfers.begin(self.admit()?).await
+        Box::pin(self.0.transfers.begin(self.admit()?)).await
     }
 
     async fn upload(self, _: Context, upload: u64, offset: u64, chunk: Chunk) -> Result<(), WireError> {
@@ -209,14 +210,14 @@ impl Cache for Service {
         if let Some(limit) = value_max.filter(|limit| size > *limit) {
             return Err(WireError::TooLarge { size, limit });
         }
-        self.0.transfers.append(upload, offset, chunk.0).await
+        Box::pin(self.0.transfers.append(upload, offset, chunk.0)).await
     }
 
     async fn open(self, _: Context, namespace: String, key: Key) -> Result<Option<Opened>, WireError> {
         self.0.transfers.check_values()?;
         for _ in 0..LOOKS {
             let Some(found) = self.fetch(&namespace, &key, lookup)? else { return Ok(None) };
-            if let Some((value, codec, length, digest)) = open(&self.0.daemon, found).await? {
+            if let Some((value, codec, length, digest)) = Box::pin(open(&self.0.daemon, found)).await? {
                 let handle = self.0.transfers.keep(value)?;
                 return Ok(Some(Opened { handle, codec, length, digest }));
             }
@@ -226,7 +227,7 @@ impl Cache for Service {
 
     async fn read(self, _: Context, handle: u64, offset: u64, length: u64) -> Result<Chunk, WireError> {
         self.admit()?;
-        self.0.transfers.read(handle, offset, length).await.map(Chunk)
+        Box::pin(self.0.transfers.read(handle, offset, length)).await.map(Chunk)
     }
 
     async fn close(self, _: Context, handle: u64) -> Result<(), WireError> {
@@ -235,7 +236,7 @@ impl Cache for Service {
     }
 
     async fn verify(self, _: Context, repair: bool) -> Result<Verification, WireError> {
-        Ok(inspection::verify(self.admit()?, repair).await?)
+        Ok(Box::pin(inspection::verify(self.admit()?, repair)).await?)
     }
 
     async fn stop(self, _: Context) -> Result<(), WireError> {
@@ -255,8 +256,8 @@ impl Service {
     ) -> Result<u64, WireError> {
         let daemon = &self.0.daemon;
         let daemon_of_work = Rc::clone(daemon);
-        let work = async move { work(daemon_of_work).await.map_err(WireError::from) };
-        daemon.long_calls.run(&daemon.tasks, call, work).await
+        let work = Box::pin(async move { work(daemon_of_work).await.map_err(WireError::from) });
+        Box::pin(daemon.long_calls.run(&daemon.tasks, call, work)).await
     }
 }
 
