@@ -24,7 +24,7 @@
 //! | `notify`, `signals`, `logging`, `vanish` | the world outside |
 //!
 //! # Start and end
-//! [`start`]: the settings, the log, the store, the socket, the runtime, the signals, and then [`run`]. The store's lock decides who is the
+//! [`start`](start()): the settings, the log, the store, the socket, the runtime, the signals, and then [`run`](run()). The store's lock decides who is the
 //! daemon, so the store is opened before the socket is touched. Clients that connect while a store recovers wait
 //! in systemd's socket; without systemd there is none yet.
 //!

@@ -43,9 +43,10 @@ pub enum RunError {
         /// Where it was.
         path: PathBuf,
     },
-    /// The writer died of a panic, which was printed. What it had acknowledged is in the log, for the next daemon.
-    #[error("the writer died; the daemon has to be started again")]
-    WriterDied,
+    /// The writer can't go on: log and shared index disagree, or it died of a panic; the log has said which. What it
+    /// had acknowledged is there for the next daemon, which puts it right.
+    #[error("the store can't be written any more; the daemon has to be started again")]
+    WriterEnded,
     /// The log can't be applied; nothing is lost, the next daemon tries it again.
     #[error("failed to close the store")]
     Close {
@@ -113,14 +114,14 @@ async fn serve(
             served.map_err(|source| RunError::Socket { path: listener.address().to_owned(), source })
         }
         () = store_gone(&daemon.store_path) => Err(RunError::StoreGone { path: daemon.store_path.clone() }),
-        _ = writing => Err(RunError::WriterDied),
+        _ = writing => Err(RunError::WriterEnded),
         () = shutdown => Ok(()),
     }
 }
 
 /// Answers what is under way, then closes the store.
 async fn finish(daemon: &Daemon, ended: Result<(), RunError>, writing: JoinHandle<()>) -> Result<(), RunError> {
-    if matches!(ended, Err(RunError::StoreGone { .. } | RunError::WriterDied)) {
+    if matches!(ended, Err(RunError::StoreGone { .. } | RunError::WriterEnded)) {
         daemon.lifecycle.advance(Stage::Closing);
         daemon.tasks.end().await;
         daemon.writer.abandon();

@@ -127,9 +127,9 @@ impl Writer {
         self.read(|_| ())
     }
 
-    /// Works for ever: takes what waits, answers what is done.
+    /// Works until the store can't be written any more: takes what waits, answers what is done.
     pub(crate) async fn work(&self) {
-        loop {
+        while !self.read(Store::is_poisoned).unwrap_or(true) {
             self.0.wake.notified().await;
             while self.0.turn() {
                 // Between two frames others get their turn, so that a long queue does not hold up reads.

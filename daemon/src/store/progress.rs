@@ -179,6 +179,12 @@ impl Store {
         self.apply_failed || self.poisoned
     }
 
+    /// Tells whether log and shared index disagree. Nothing is written then until a new start has put them right.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
     /// Writes a command of the store's own. If it can't be written now it is not worth waiting for: a blob stays
     /// unverified until the next start, a condemned entry is found by its reader.
     fn write_own(&mut self, command: Command, now: Timestamp) {
