@@ -28,7 +28,7 @@ use super::source::{Kind, Source};
 /// ```
 ///
 /// # Errors
-/// [`JsonError::Syntax`] as [`canonicalize`](super::canonicalize) reports it, [`JsonError::Mismatch`] where the
+/// [`JsonError::Syntax`] as [`canonicalize`](super::canonicalize()) reports it, [`JsonError::Mismatch`] where the
 /// value is not a `T`.
 pub fn from_canonical<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
     let mut reader = Reader { source: Source::new(text) };

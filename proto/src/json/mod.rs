@@ -15,7 +15,7 @@
 //! - Integers, floats, booleans, `None` and unit variants may be keys, and are written as Python writes them
 //!   (`"1"`, `"1.5"`, `"true"`, `"null"`).
 //!
-//! [`canonical_json`] makes the text from a value, [`canonicalize`] from JSON source, and
+//! [`canonical_json`] makes the text from a value, [`canonicalize`](canonicalize()) from JSON source, and
 //! [`from_canonical`] reads it back.
 //!
 //! ```

@@ -48,7 +48,7 @@ pub struct RotateError {
 
 /// Makes `segment` the active one in an index that nobody has ever read, whose tables are zero.
 ///
-/// In a new file alone, so any number will do; [`restart`](super::restart) says which.
+/// In a new file alone, so any number will do; [`restart`](super::restart()) says which.
 pub fn begin<W: WordsMut>(words: &W, segment: u64) -> View {
     set_view(words, View::alone(segment))
 }
