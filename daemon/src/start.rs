@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use datacache_proto::layout::SOCKET_LINK;
+use datacache_proto::paths::Paths;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
@@ -81,20 +82,25 @@ pub fn start(flags: &Flags) -> Result<(), StartError> {
 
 /// Opens the store. One whose daemon is just ending is waited for.
 fn open(config: &Config) -> Result<OpenStore, OpenError> {
+    let mut opened = OpenStore::open(config);
     let deadline = Instant::now() + PREDECESSOR_WAIT;
-    loop {
-        match OpenStore::open(config) {
-            Err(OpenError::InUse { .. }) if !is_served(&config.paths.socket) && Instant::now() < deadline => {
-                std::thread::sleep(PREDECESSOR_LOOK);
-            }
-            opened => return opened,
-        }
+    if is_in_use(&opened) && !is_served(&config.paths) {
+        tracing::info!("waiting for the daemon that has the store to end");
     }
+    while is_in_use(&opened) && !is_served(&config.paths) && Instant::now() < deadline {
+        std::thread::sleep(PREDECESSOR_LOOK);
+        opened = OpenStore::open(config);
+    }
+    opened
 }
 
-/// Tells whether a daemon takes connections there: one that ends has given its socket up.
-fn is_served(socket: &Path) -> bool {
-    UnixStream::connect(socket).is_ok()
+fn is_in_use(opened: &Result<OpenStore, OpenError>) -> bool {
+    matches!(opened, Err(OpenError::InUse { .. }))
+}
+
+/// Tells whether a daemon takes connections, here or wherever the store says: one that ends has given its socket up.
+fn is_served(paths: &Paths) -> bool {
+    [&paths.socket, &paths.store.join(SOCKET_LINK)].into_iter().any(|socket| UnixStream::connect(socket).is_ok())
 }
 
 /// Allows as many open files as the system lets this process have: each connection is one, and each process with leases.

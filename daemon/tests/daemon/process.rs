@@ -1,6 +1,7 @@
 //! The daemon as a process: what it does at signals, and what it tells its service manager.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
@@ -202,15 +203,30 @@ async fn the_watchdog_is_fed_again_and_again() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn a_daemon_that_comes_while_another_ends_waits_for_the_store() {
+    let place = Place::new();
+    // It has the store and takes no connections, as one that is ending or only beginning.
+    let ending = datacache_daemon::OpenStore::open(&place.config()).unwrap();
+    let mut next = Managed::start(&place, |_| ());
+    let mut log = BufReader::new(next.child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("waiting")), "it ended instead");
+    drop(ending);
+    next.wait_for("READY=1");
+    client(&place).await.add(bytes("k", b"v")).await;
+}
+
+#[tokio::test(flavor = "local")]
 async fn a_second_daemon_of_a_store_ends_at_once_and_says_why() {
     let place = Place::new();
     let mut first = Managed::start(&place, |_| ());
     first.wait_for("READY=1");
     let other = Place::new();
-    let second = Managed::start(&other, |command| {
-        command.env("DATACACHE_DIR", place.store()).env("DATACACHE_SOCKET", place.socket());
-    });
-    let (status, log) = second.ended();
-    assert!(!status.success() && log.contains("InUse"), "{status}: {log}");
+    for socket in [place.socket(), other.socket()] {
+        let second = Managed::start(&other, |command| {
+            command.env("DATACACHE_DIR", place.store()).env("DATACACHE_SOCKET", socket);
+        });
+        let (status, log) = second.ended();
+        assert!(!status.success() && log.contains("InUse"), "{status}: {log}");
+    }
     client(&place).await.add(bytes("k", b"v")).await;
 }
