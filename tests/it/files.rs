@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use datacache_client::{Codec, HashType, Json, hash_of};
-use datacache_tests::Home;
+use datacache_client::{Codec, Expire, HashType, Json, hash_of};
+use datacache_tests::wait::PATIENCE;
+use datacache_tests::{Home, eventually};
 use serde_json::json;
 
 use crate::support::{client, noise};
@@ -222,6 +224,22 @@ fn a_borrowed_file_is_the_stored_one_for_reading_only_and_outlives_its_entry() {
     assert!(cache.borrow_file(&key).unwrap().is_none());
     cache.set("small", "v").unwrap();
     assert!(cache.borrow_file("small").unwrap().unwrap().file().is_none());
+}
+
+#[test]
+fn the_room_of_values_that_went_is_free_soon_after_although_nobody_asks() {
+    let home = Home::new();
+    let cache = home.open();
+    let blobs = || names(&home.store().join("blobs")).iter().map(|folder| names(folder).len()).sum::<usize>();
+    cache.add(noise(1, 100_000)).key("evicted").tag("t").run().unwrap();
+    cache.add(noise(2, 100_000)).key("expired").expire(Expire::After(Duration::from_millis(100))).run().unwrap();
+    cache.set("replaced", noise(3, 100_000)).unwrap();
+    cache.set("stays", noise(4, 100_000)).unwrap();
+    assert_eq!(blobs(), 4);
+    cache.evict("t").unwrap();
+    cache.set("replaced", "small").unwrap();
+    eventually("only one file is left", PATIENCE, || blobs() == 1);
+    assert!(cache.get_as::<Vec<u8>>("stays").unwrap() == Some(noise(4, 100_000)));
 }
 
 #[test]

@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too, which clippy can't know")]
 
+mod bad_input;
 mod chunks;
+mod cli;
 mod concurrency;
 mod expiry;
 mod files;
 mod hashes;
 mod leases;
 mod persistence;
+mod real_input;
 mod round_trip;
 mod semantics;
 mod support;
 mod tags;
+mod wire;

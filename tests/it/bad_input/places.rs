@@ -1,0 +1,168 @@
+//! Folders, sockets and variables that are not as they should be. Stores that can't be written to are in the tests
+//! `confined`: nothing stops root.
+
+use std::fs;
+use std::path::Path;
+
+use datacache_client::blocking;
+use datacache_tests::Home;
+
+use super::Unharmed;
+
+#[test]
+fn a_socket_whose_path_is_too_long() {
+    let unharmed = Unharmed::new();
+    let long = unharmed.home.path().join("s".repeat(108 - unharmed.home.path().as_os_str().len() - 1));
+    assert_eq!(long.as_os_str().len(), 108);
+    let outcome = unharmed.home.run(["len".as_ref(), "--socket".as_ref(), long.as_os_str()]);
+    let line = outcome.error(2);
+    assert!(line.contains("108 bytes long, the system allows 107") && line.contains("--socket"), "{line}");
+    let error = blocking::DataCache::open(unharmed.home.options().socket(&long)).unwrap_err();
+    assert!(error.is_invalid_input(), "{error}");
+    unharmed.check();
+}
+
+#[test]
+fn a_socket_whose_path_is_just_short_enough() {
+    let home = Home::new();
+    let socket = home.path().join("run").join("s".repeat(107 - home.path().as_os_str().len() - 5));
+    assert_eq!(socket.as_os_str().len(), 107);
+    let run = |verb: &str| home.run([verb.as_ref(), "--socket".as_ref(), socket.as_os_str()]);
+    assert_eq!(run("len").number(), 0);
+    run("stop").text();
+}
+
+#[test]
+fn no_runtime_folder_puts_the_socket_into_the_store() {
+    let home = Home::new();
+    let run = |arguments: &[&str]| home.command(arguments).without("XDG_RUNTIME_DIR").outcome();
+    let status = run(&["status", "--json"]);
+    assert_eq!(status.code(), 3);
+    let told: serde_json::Value = serde_json::from_slice(status.printed()).unwrap();
+    let socket = Path::new(told["socket"].as_str().unwrap()).to_owned();
+    // Where systemd has made a folder for the user, that is it; else the store, which is the user's alone.
+    let systemd = format!("/run/user/{}", rustix::process::getuid().as_raw());
+    if !Path::new(&systemd).exists() {
+        assert!(socket.starts_with(home.store()), "{}", socket.display());
+        assert_eq!(run(&["len"]).number(), 0);
+        assert!(socket.exists());
+        assert_eq!(home.run(["len", "--no-start"]).number(), 0, "with the variable, the same daemon is found");
+        assert_eq!(home.daemons().len(), 1);
+    }
+}
+
+#[test]
+fn no_home_folder_is_no_obstacle_where_a_store_is_named_or_the_user_has_one() {
+    let home = Home::new();
+    let bare = |arguments: &[&str]| {
+        let run = home.command(arguments).without("HOME").without("XDG_CACHE_HOME").without("XDG_CONFIG_HOME");
+        run.env("DATACACHE_CONFIG", home.file("empty.toml", "")).outcome()
+    };
+    // The user database has a home for whoever runs the tests; nothing is started there.
+    let status = bare(&["status", "--json"]);
+    assert!([2, 3].contains(&status.code()), "{status:?}");
+    assert!(status.code() == 3 || status.error(2).contains("HOME is not set"), "{status:?}");
+    let own = home.path().join("own");
+    assert_eq!(bare(&["len", "--dir", own.to_str().unwrap()]).number(), 0);
+    assert!(own.join("current").exists());
+}
+
+#[test]
+fn variables_that_are_no_absolute_paths() {
+    let unharmed = Unharmed::new();
+    for name in ["DATACACHE_DIR", "DATACACHE_SOCKET", "XDG_RUNTIME_DIR"] {
+        let outcome = unharmed.home.command(["len"]).env(name, "relative/path").outcome();
+        let line = outcome.error(2);
+        assert!(line.contains(name) && line.contains("not an absolute path"), "{line}");
+    }
+    unharmed.check();
+}
+
+#[test]
+fn a_store_of_another_layout_is_refused_and_left_as_it_is() {
+    let home = Home::new();
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    home.run(["stop"]).text();
+    let index = home.store().join("current/data.mdb");
+    set_layout(&index, 1, 99);
+    let before = fs::read(&index).unwrap();
+    let outcome = home.run(["get", "k"]);
+    let line = outcome.error(3);
+    assert!(line.contains("has layout 99, this build knows 1"), "{line}");
+    let outcome = home.run(["daemon"]);
+    assert_eq!(outcome.code(), 4, "{outcome:?}");
+    assert!(outcome.told().contains("move the folder away to begin anew"), "{outcome:?}");
+    assert!(fs::read(&index).unwrap() == before, "nothing was written");
+    set_layout(&index, 99, 1);
+    assert_eq!(home.run(["get", "k"]).text(), "v");
+}
+
+/// Changes the layout in the index's file: its name is followed by eight bytes, least first.
+fn set_layout(index: &Path, from: u8, to: u8) {
+    let mut bytes = fs::read(index).unwrap();
+    let row = [&b"layout"[..], &[from, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let rows: Vec<usize> = (0..bytes.len() - row.len()).filter(|at| bytes[*at..].starts_with(&row)).collect();
+    assert!(!rows.is_empty());
+    rows.into_iter().for_each(|at| bytes[at + b"layout".len()] = to);
+    fs::write(index, bytes).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_something_else_is_not_taken_for_a_store() {
+    let home = Home::new();
+    let occupied = home.path().join("home");
+    home.file("letter.txt", "Dear Sir or Madam");
+    let outcome = home.run(["len", "--dir", occupied.to_str().unwrap()]);
+    assert!(outcome.error(3).contains("letter.txt"), "{outcome:?}");
+    assert_eq!(fs::read(occupied.join("letter.txt")).unwrap(), b"Dear Sir or Madam");
+    let file = home.file("file", "");
+    for dir in [file.clone(), file.join("below")] {
+        let outcome = home.run(["len".as_ref(), "--dir".as_ref(), dir.as_os_str()]);
+        assert_ne!(outcome.code(), 0);
+        assert!(outcome.told().contains(file.to_str().unwrap()), "{outcome:?}");
+    }
+    assert!(home.daemons().is_empty());
+}
+
+#[test]
+fn a_file_in_the_place_of_the_socket_is_left_alone() {
+    let home = Home::new();
+    fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
+    fs::write(home.socket(), "not a socket").unwrap();
+    let outcome = home.run(["daemon"]);
+    assert_eq!(outcome.code(), 4);
+    assert!(outcome.told().contains("is in the way: it is not a socket"), "{outcome:?}");
+    assert_eq!(fs::read(home.socket()).unwrap(), b"not a socket");
+}
+
+#[test]
+fn a_runtime_folder_that_others_can_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let folder = home.path().join("run/datacache");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let outcome = home.run(["daemon"]);
+    assert_eq!(outcome.code(), 4);
+    assert!(outcome.told().contains("can be written to by others (mode 777)"), "{outcome:?}");
+}
+
+#[test]
+fn a_program_that_is_no_daemon_is_told_with_its_last_words() {
+    let home = Home::new();
+    let missing = home.program(env!("CARGO_BIN_EXE_client-process"));
+    let mut other = datacache_tests::Client::start({
+        let mut command = missing;
+        command.env("DATACACHE_PROGRAM", "/no/such/program");
+        command
+    });
+    let error = other.ask_in_vain(&["open"]);
+    assert!(error.contains("/no/such/program") && error.contains("DATACACHE_PROGRAM"), "{error}");
+    let mut other = datacache_tests::Client::start({
+        let mut command = home.program(env!("CARGO_BIN_EXE_client-process"));
+        command.env("DATACACHE_PROGRAM", "/bin/false");
+        command
+    });
+    let error = other.ask_in_vain(&["open"]);
+    assert!(error.contains("/bin/false") && error.contains("ended at once"), "{error}");
+}
