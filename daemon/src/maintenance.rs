@@ -1,5 +1,5 @@
-//! What the daemon does unasked: removing what has expired, freeing what dead processes left, and leaving when nobody needs
-//! it. Everything here sleeps while nothing happens.
+//! What the daemon does unasked: removing what has expired, applying the log, freeing what dead processes left, and leaving
+//! when nobody needs it. Everything here sleeps while nothing happens.
 
 use std::future::pending;
 use std::rc::Rc;
@@ -23,6 +23,8 @@ use crate::writer::WriteError;
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait after a sweep that failed.
 const FAILED_PAUSE: Duration = Duration::from_secs(10);
+/// How long the log is left unapplied when nothing else makes it apply.
+const APPLY_AFTER: Duration = Duration::from_secs(5);
 /// How often dead readers' slots are freed while calls come in.
 const READERS_EVERY: Duration = Duration::from_secs(60);
 /// How often abandoned uploads are removed while calls come in.
@@ -79,6 +81,25 @@ async fn until(alarm: Option<&Alarm>, moment: Option<Timestamp>) {
     };
     if !waited {
         sleep(moment.since(Timestamp::now()).clamp(SWEEP_PAUSE, FAILED_PAUSE)).await;
+    }
+}
+
+/// Has the log applied some time after a change, for ever, unless it has been meanwhile: the files of values that went are
+/// removed only then, and the next daemon has that much less to do.
+pub(crate) async fn apply_log(daemon: Rc<Daemon>) {
+    let segments = || daemon.writer.read(|store| store.counters().segments);
+    loop {
+        daemon.writer.appended().await;
+        let before = segments();
+        sleep(APPLY_AFTER).await;
+        // Where segments fill up by themselves, there is no need to hurry them.
+        let is_due = matches!((before, segments()), (Ok(before), Ok(now)) if before == now);
+        let applied = if is_due { daemon.writer.checkpoint().await } else { Ok(0) };
+        if let Err(error) = applied {
+            // A closed store is the daemon's end, and a failure to apply is told by the store.
+            tracing::debug!(error = &error as &dyn std::error::Error, "the log is not applied yet");
+            sleep(FAILED_PAUSE).await;
+        }
     }
 }
 

@@ -94,6 +94,7 @@ fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
     let tasks = &daemon.tasks;
     tasks.spawn(feed_watchdog(daemon.writer.clone()));
     tasks.spawn(maintenance::expire(Rc::clone(daemon), deadlines));
+    tasks.spawn(maintenance::apply_log(Rc::clone(daemon)));
     tasks.spawn(maintenance::clear_dead_readers(Rc::clone(daemon)));
     tasks.spawn(maintenance::sweep_staging(Rc::clone(daemon)));
     tasks.spawn(maintenance::leave_when_idle(Rc::clone(daemon)));

@@ -43,6 +43,8 @@ struct Inner {
     store: RefCell<Option<Store>>,
     /// Whether there is something to do: a batch arrived, or a thread of the store got on.
     wake: Arc<Notify>,
+    /// Whether something came into the log since somebody waited for that.
+    appended: Notify,
     queue: RefCell<Queue>,
     waiting: RefCell<Waiting>,
     deadlines: Deadlines,
@@ -54,6 +56,7 @@ impl Writer {
         Self(Rc::new(Inner {
             store: RefCell::new(Some(open.store)),
             wake: open.wake,
+            appended: Notify::new(),
             queue: RefCell::default(),
             waiting: RefCell::default(),
             deadlines,
@@ -100,6 +103,11 @@ impl Writer {
         answered.await.unwrap_or(Err(WriteError::Closed))
     }
 
+    /// Waits until something came into the log since the last wait; for one waiter.
+    pub(crate) async fn appended(&self) {
+        self.0.appended.notified().await;
+    }
+
     /// Waits until every batch that was handed in before is in the log, or refused.
     ///
     /// # Errors
@@ -110,6 +118,14 @@ impl Writer {
         let answered = self.0.waiting.borrow_mut().for_batches_before(next);
         self.0.wake.notify_one();
         answered.await.map_err(|_| WriteError::Closed)
+    }
+
+    /// Waits until a clean-up may go on without being in its neighbours' way, see [`Store::has_room_for_bulk`].
+    pub(crate) async fn room_for_bulk(&self) {
+        if self.read(Store::has_room_for_bulk).unwrap_or(true) {
+            return;
+        }
+        self.wait_for(|waiting, reply| waiting.cleanups.push(reply)).await.ok();
     }
 
     /// Waits until the writer has come round, which proves that it is alive.
@@ -167,6 +183,9 @@ impl Inner {
         store.progress(now);
         let done = self.queue.borrow_mut().write_to(store, now);
         let took_any = !done.is_empty();
+        if took_any {
+            self.appended.notify_one();
+        }
         self.reply(store, done);
         let mut queue = self.queue.borrow_mut();
         if !took_any && store.apply_failed() {
