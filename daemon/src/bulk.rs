@@ -46,6 +46,7 @@ pub(crate) async fn expire(daemon: &Daemon, namespace: Option<u32>, now: Timesta
     let mut cursor = None;
     let mut count = 0;
     loop {
+        daemon.writer.room_for_bulk().await;
         let plan = daemon.writer.with(|store| store.plan_expired(namespace, now, cursor.as_ref(), SLICE))??;
         let removed = delete(daemon, plan.commands, |events, count| events.expired += count).await?;
         count += removed;
@@ -66,6 +67,7 @@ pub(crate) async fn release(daemon: &Daemon, holder: Holder) -> Result<u64, Writ
     daemon.writer.barrier().await?;
     let mut count = 0;
     loop {
+        daemon.writer.room_for_bulk().await;
         let versions = daemon.writer.read(|store| store.leases_of(&holder, SLICE))?;
         if versions.is_empty() {
             return Ok(count);
@@ -105,6 +107,7 @@ pub(crate) async fn delete(
 ) -> Result<u64, WriteError> {
     let mut count = 0;
     while !commands.is_empty() {
+        daemon.writer.room_for_bulk().await;
         daemon.check_serving()?;
         let rest = commands.split_off(commands.len().min(SLICE));
         let slice = std::mem::replace(&mut commands, rest);

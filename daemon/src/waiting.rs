@@ -16,6 +16,8 @@ pub(crate) struct Waiting {
     checkpoints: Vec<(u64, oneshot::Sender<Result<u64, WriteError>>)>,
     /// For every batch before this number to be answered.
     barriers: Vec<(u64, oneshot::Sender<()>)>,
+    /// For room for a clean-up.
+    cleanups: Vec<oneshot::Sender<()>>,
     /// For the writer to come round.
     turns: Vec<oneshot::Sender<()>>,
 }
@@ -45,6 +47,13 @@ impl Waiting {
         answered
     }
 
+    /// Waits until a clean-up may go on.
+    pub(crate) fn for_room(&mut self) -> oneshot::Receiver<()> {
+        let (reply, answered) = oneshot::channel();
+        self.cleanups.push(reply);
+        answered
+    }
+
     /// Waits until the writer has come round.
     pub(crate) fn for_a_turn(&mut self) -> oneshot::Receiver<()> {
         let (reply, answered) = oneshot::channel();
@@ -58,6 +67,9 @@ impl Waiting {
         self.settle_checkpoints(store);
         for (_, reply) in self.barriers.extract_if(.., |(next, _)| *next <= first) {
             answer(reply, ());
+        }
+        if store.has_room_for_bulk() {
+            self.cleanups.drain(..).for_each(|reply| answer(reply, ()));
         }
         self.turns.drain(..).for_each(|reply| answer(reply, ()));
     }

@@ -125,7 +125,8 @@ impl Writer {
         if self.read(Store::has_room_for_bulk).unwrap_or(true) {
             return;
         }
-        self.wait_for(|waiting, reply| waiting.cleanups.push(reply)).await.ok();
+        let answered = self.0.waiting.borrow_mut().for_room();
+        answered.await.ok();
     }
 
     /// Waits until the writer has come round, which proves that it is alive.

@@ -201,6 +201,14 @@ impl Store {
         failure.filter(|_| must_wait).map_or(Ok(!must_wait), Err)
     }
 
+    /// Tells whether a clean-up may go on: while a segment is being applied it leaves three quarters of the next one to
+    /// its neighbours, who would have to wait for the end of that if it filled it.
+    #[must_use]
+    pub fn has_room_for_bulk(&self) -> bool {
+        let is_little = self.used < ROTATE_AT / 4 && self.end < self.options.segment_bytes / 4;
+        self.lookup.applying.is_none() || is_little || self.apply_failed()
+    }
+
     /// Makes the next segment the active one, if it is there and the one before the active is applied.
     pub(super) fn rotate(&mut self) -> bool {
         if matches!(self.next, Next::Failed(_)) {
