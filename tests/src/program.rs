@@ -14,22 +14,27 @@ pub const PROGRAM_VARIABLE: &str = "DATACACHE_TEST_BIN";
 /// # Panics
 /// Where it can't be built.
 pub fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| std::env::var_os(PROGRAM_VARIABLE).map_or_else(build, PathBuf::from))
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let named = || std::env::var_os(PROGRAM_VARIABLE).map(|program| Ok(PathBuf::from(program)));
+    // A failure is kept too: it is the same for every test.
+    let program = PROGRAM.get_or_init(|| named().unwrap_or_else(build));
+    program.as_ref().unwrap_or_else(|told| panic!("the command can't be built: {told}"))
 }
 
 /// Cargo hands a package's tests the path of its own binaries only, and the command belongs to another one.
-fn build() -> PathBuf {
+fn build() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--package=datacache", "--bin=datacache", "--message-format=json"]);
     command.arg("--manifest-path").arg(manifest).args(["--profile", &profile()]);
     let built = command.output().expect("cargo runs the tests, so it runs");
-    assert!(built.status.success(), "the command can't be built: {}", String::from_utf8_lossy(&built.stderr));
-    let messages = String::from_utf8(built.stdout).unwrap();
+    if !built.status.success() {
+        return Err(String::from_utf8_lossy(&built.stderr).into_owned());
+    }
+    let messages = String::from_utf8_lossy(&built.stdout);
     let executable = messages.lines().filter_map(executable).next_back();
-    executable.expect("cargo tells where it put what it built")
+    executable.ok_or_else(|| "cargo does not tell where it put it".into())
 }
 
 fn executable(message: &str) -> Option<PathBuf> {
