@@ -1,15 +1,21 @@
 //! `datacache service` and `datacache stop`, with a systemd that answers.
 
-use datacache_tests::Watched;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use datacache_tests::wait::PATIENCE;
+use datacache_tests::{Outcome, Run, Watched};
 
 use crate::cases;
-use crate::session::{SERVICE, SOCKET, Session};
+use crate::session::{SERVICE, SOCKET, Session, beside_us};
 
 cases![
     the_service_is_installed_looked_at_and_uninstalled,
     installing_takes_over_from_a_daemon_that_a_client_started,
     installing_again_changes_nothing,
+    a_program_whose_path_is_full_of_special_characters_is_run,
+    a_program_that_systemd_does_not_run_is_not_installed,
     stopping_by_the_command_leaves_the_socket_to_start_the_daemon_again,
 ];
 
@@ -58,6 +64,33 @@ fn installing_again_changes_nothing() {
     session.run(&["service", "install"]).outcome().bytes();
     assert_eq!(session.get("key"), "a value");
     assert_eq!((session.state(SOCKET), session.state(SERVICE)), ("active".into(), "active".into()));
+}
+
+fn a_program_whose_path_is_full_of_special_characters_is_run() {
+    let session = Session::bare();
+    let program = session.home("my tools, 100% {free}; $HOME");
+    install_from(&program).bytes();
+    session.add("key", "a value");
+    let runs = fs::read_link(format!("/proc/{}/exe", session.daemon().pid())).unwrap();
+    assert_eq!(runs, program);
+}
+
+/// systemd would refuse the unit, with no more than "bad setting".
+fn a_program_that_systemd_does_not_run_is_not_installed() {
+    let session = Session::bare();
+    for name in ["o'clock", "\"quoted\"", "back\\slash"] {
+        let outcome = install_from(&session.home(name));
+        assert!(outcome.error(4).contains("has a quote or a backslash"), "{outcome:?}");
+    }
+    assert!(!session.home(".config/systemd").exists());
+}
+
+/// Installs the service from a copy of the program at that path.
+fn install_from(program: &Path) -> Outcome {
+    fs::copy(beside_us("datacache"), program).unwrap();
+    let mut install = Command::new(program);
+    install.args(["service", "install"]);
+    Run::new(install).outcome()
 }
 
 fn stopping_by_the_command_leaves_the_socket_to_start_the_daemon_again() {

@@ -48,6 +48,12 @@ pub(crate) enum ServiceError {
         /// The path.
         path: PathBuf,
     },
+    /// systemd runs no program of such a name, however it is quoted.
+    #[error("the path of this program, `{}`, has a quote or a backslash, which systemd refuses; install it elsewhere", .path.display())]
+    ProgramRefused {
+        /// The path.
+        path: PathBuf,
+    },
     /// A unit can't be written.
     #[error("can't write the unit `{}`", .path.display())]
     Write {

@@ -36,6 +36,9 @@ impl Units {
     pub(super) fn for_this_program() -> Result<Self, ServiceError> {
         let path = std::env::current_exe().map_err(|source| ServiceError::NoProgram { source })?;
         let program = path.to_str().ok_or_else(|| ServiceError::ProgramNotText { path: path.clone() })?;
+        if program.contains(|c: char| matches!(c, '"' | '\'' | '\\') || c.is_control()) {
+            return Err(ServiceError::ProgramRefused { path });
+        }
         let base = BaseDirs::new().ok_or(ServiceError::NoHome)?;
         Ok(Self::for_program(program, base.config_dir().join("systemd/user")))
     }
@@ -126,10 +129,11 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<Option<Vec<u8>>> {
     Ok(before)
 }
 
-/// Writes a path as one word of `ExecStart=`, where `%` begins a specifier and quotes hold blanks together.
+/// Writes a path as one word of `ExecStart=`, where `%` begins a specifier and quotes hold blanks together. There are no
+/// quotes in it.
 fn quoted(program: &str) -> String {
-    let escaped = program.replace('%', "%%").replace('\\', r"\\").replace('"', "\\\"");
-    if escaped == program && !program.contains(|c: char| c.is_whitespace() || c == '\'' || c == ';') {
+    let escaped = program.replace('%', "%%");
+    if escaped == program && !program.contains(|c: char| c.is_whitespace() || c == ';') {
         return escaped;
     }
     format!("\"{escaped}\"")
@@ -156,7 +160,7 @@ mod tests {
     fn a_path_is_quoted_only_where_systemd_would_misread_it() {
         assert_eq!(quoted("/usr/bin/datacache"), "/usr/bin/datacache");
         assert_eq!(quoted("/a b/c"), "\"/a b/c\"");
-        assert_eq!(quoted(r#"/100%/"x"\y"#), r#""/100%%/\"x\"\\y""#);
+        assert_eq!(quoted("/100%/x"), "\"/100%%/x\"");
     }
 
     #[test]
