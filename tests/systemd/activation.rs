@@ -13,6 +13,7 @@ cases![
     values_of_every_size_come_back,
     no_client_notices_that_the_daemon_restarts,
     the_socket_goes_with_its_unit,
+    a_daemon_that_runs_elsewhere_goes_on_serving,
 ];
 
 fn the_first_client_that_connects_starts_the_daemon() {
@@ -67,4 +68,18 @@ fn the_socket_goes_with_its_unit() {
     assert!(refused.error(3).contains("no daemon"), "{refused:?}");
     session.systemctl(&["start", SOCKET]);
     assert_eq!(session.get("key"), "a value");
+}
+
+/// As after a job before the login, whose environment named another socket: systemd's daemon can't have the store.
+fn a_daemon_that_runs_elsewhere_goes_on_serving() {
+    let session = Session::with_service();
+    session.systemctl(&["stop", SOCKET, SERVICE]);
+    let elsewhere = session.socket().with_file_name("elsewhere");
+    session.run(&["add", "-", "--key", "key"]).env("DATACACHE_SOCKET", &elsewhere).input("a value").outcome().bytes();
+    session.systemctl(&["start", SOCKET]);
+    for _ in 0..10 {
+        assert_eq!(session.get("key"), "a value");
+    }
+    let status = session.served(&["status", "--json"]).outcome().json();
+    assert_eq!(status["socket"], elsewhere.to_str().unwrap());
 }
