@@ -101,6 +101,25 @@ fn a_daemon_that_is_told_to_end_by_signal_ends_with_0_and_gives_up_its_socket() 
 }
 
 #[test]
+fn a_hangup_has_the_daemon_read_its_configuration_again_and_a_broken_one_changes_nothing() {
+    let home = Home::new();
+    let cache = home.open();
+    let daemon = home.daemon();
+    let is_taken = |length| cache.set("k", noise(4, length)).is_ok();
+    for (configuration, limit) in [("value_max = 1000\n", 1_000), ("value_max = \"2 KiB\"\n", 2_048)] {
+        home.configure(configuration);
+        daemon.signal(Signal::HUP);
+        eventually("the limit holds", PATIENCE, || is_taken(limit) && !is_taken(limit + 1));
+    }
+    home.configure("value_max = \"a lot\"\n");
+    daemon.signal(Signal::HUP);
+    let told = || std::fs::read_to_string(home.store().join("daemon.log")).unwrap();
+    eventually("it complains", PATIENCE, || told().contains("a lot"));
+    assert!(is_taken(2_048) && !is_taken(2_049));
+    assert_eq!(home.daemon().pid(), daemon.pid());
+}
+
+#[test]
 fn a_daemon_that_nobody_needs_ends_when_it_was_asked_to() {
     let home = Home::new();
     let mut command = home.program(datacache_tests::program::program());

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use datacache_client::blocking;
-use datacache_tests::Home;
+use datacache_tests::{Client, Home};
 
 use super::Unharmed;
 
@@ -148,21 +148,12 @@ fn a_runtime_folder_that_others_can_write_to_is_refused() {
 }
 
 #[test]
-fn a_program_that_is_no_daemon_is_told_with_its_last_words() {
+fn a_program_that_is_missing_or_no_daemon_is_named() {
     let home = Home::new();
-    let missing = home.program(env!("CARGO_BIN_EXE_client-process"));
-    let mut other = datacache_tests::Client::start({
-        let mut command = missing;
-        command.env("DATACACHE_PROGRAM", "/no/such/program");
-        command
-    });
-    let error = other.ask_in_vain(&["open"]);
-    assert!(error.contains("/no/such/program") && error.contains("DATACACHE_PROGRAM"), "{error}");
-    let mut other = datacache_tests::Client::start({
+    for (program, reason) in [("/no/such/program", "DATACACHE_PROGRAM"), ("/bin/false", "ended at once")] {
         let mut command = home.program(env!("CARGO_BIN_EXE_client-process"));
-        command.env("DATACACHE_PROGRAM", "/bin/false");
-        command
-    });
-    let error = other.ask_in_vain(&["open"]);
-    assert!(error.contains("/bin/false") && error.contains("ended at once"), "{error}");
+        command.env("DATACACHE_PROGRAM", program);
+        let error = Client::start(command).ask_in_vain(&["open"]);
+        assert!(error.contains(program) && error.contains(reason), "{error}");
+    }
 }

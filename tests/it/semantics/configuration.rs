@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use datacache_client::{Config, ConfigError, Lifetime, Metadata, blocking};
+use datacache_client::{Config, ConfigError, Lifetime, Metadata, Options, blocking};
 use datacache_tests::{Client, Home};
 
 use super::face::{Entry, LONG, every_face};
@@ -59,12 +59,13 @@ fn a_path_as_cache_dir_selects_a_store_with_a_daemon_of_its_own() {
     home.command(["add", "-", "--text", "--key", "k"].iter().chain(&dir)).input("mine").outcome().text();
     assert_eq!(home.daemons().len(), 2);
     assert_eq!(home.run(["len"]).number(), 0);
-    let mut environment = home.program(env!("CARGO_BIN_EXE_client-process"));
-    let mut other = Client::start({
-        environment.env("DATACACHE_DIR", &own);
-        environment
-    });
-    assert_eq!(other.ask(&["get", "k"]), "mine");
+    let mut program = home.program(env!("CARGO_BIN_EXE_client-process"));
+    program.env("DATACACHE_DIR", &own);
+    assert_eq!(Client::start(program).ask(&["get", "k"]), "mine");
+    let config = Config { cache_dir: Some(own.to_str().unwrap().into()), ..Config::default() };
+    // Its socket is found by the link in the store.
+    let cache = blocking::DataCache::open(Options::new().config(config).start(false)).unwrap();
+    assert_eq!(cache.get_as::<String>("k").unwrap().as_deref(), Some("mine"));
     assert_eq!(client(&home).ask(&["get", "k"]), serde_json::Value::Null);
 }
 
