@@ -1,5 +1,7 @@
 //! Many processes at once: one daemon, one truth, read as soon as it is written.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use datacache_client::blocking;
 use datacache_tests::{Client, Home};
 use serde_json::{Value, json};
@@ -104,6 +106,49 @@ fn a_large_value_that_is_replaced_all_the_time_is_always_read_whole() {
             reads += 1;
         }
     });
+}
+
+#[test]
+fn the_same_content_from_many_processes_at_once_is_stored_once() {
+    let home = Home::new();
+    let path = home.file("same", noise(1, 3_000_000));
+    let mut clients: Vec<Client> = (0..6).map(|_| client(&home)).collect();
+    for round in 0..5_u64 {
+        let tag = round.to_string();
+        clients.iter_mut().for_each(|client| client.tell(&["add-file", path.to_str().unwrap(), &tag]));
+        let keys: Vec<Value> = clients.iter_mut().map(Client::answer).collect();
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        let cache = home.open();
+        assert_eq!((cache.len().unwrap(), cache.stats().unwrap().store.blobs), (1, 1));
+        assert_eq!(clients[0].ask(&["hash", keys[0].as_str().unwrap()]), json!([3_000_000, keys[0]]));
+        // The next round adds the very content whose file is about to be removed.
+        assert_eq!(cache.evict(tag).unwrap(), 1);
+    }
+}
+
+/// The file of a value that went is removed when the log has been applied; content that comes again just then must keep it.
+#[test]
+fn content_that_goes_and_comes_again_is_there_whenever_its_entry_is() {
+    let home = Home::new();
+    let cache = home.open();
+    let value = noise(1, 100_000);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let own = blocking::DataCache::open(home.options()).unwrap();
+            // A list has the log applied.
+            while !is_over.load(Ordering::Relaxed) {
+                assert!(own.list().all(|entry| entry.is_ok()));
+            }
+        });
+        for round in 0..150_i64 {
+            cache.set(round, &value).unwrap();
+            assert!(cache.get_as::<Vec<u8>>(round).unwrap().as_ref() == Some(&value), "round {round}");
+            cache.delete(round).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(cache.verify(false).unwrap().findings, []);
 }
 
 #[tokio::test]

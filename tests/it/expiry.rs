@@ -6,7 +6,7 @@ use datacache_client::{Expire, Timestamp};
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, eventually};
 
-use crate::support::{client, noise, settled};
+use crate::support::{client, noise};
 
 /// What has expired leaves the store this soon.
 const REMOVED_WITHIN: Duration = Duration::from_secs(2);
@@ -91,7 +91,9 @@ fn the_file_of_an_expired_value_is_removed() {
     let cache = home.open();
     let soon = Expire::After(Duration::from_millis(200));
     cache.add(noise(1, 100_000)).key("k").expire(soon).run().unwrap();
-    eventually("it is no blob any more", PATIENCE, || !cache.contains("k").unwrap() && settled(&cache).blobs == 0);
+    eventually("it is no blob any more", PATIENCE, || {
+        !cache.contains("k").unwrap() && cache.stats().unwrap().store.blobs == 0
+    });
 }
 
 #[test]

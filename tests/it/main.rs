@@ -16,4 +16,5 @@ mod round_trip;
 mod semantics;
 mod support;
 mod tags;
+mod uploads;
 mod wire;

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use datacache_client::blocking;
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, Watched, eventually};
 use rustix::process::Signal;
@@ -71,6 +72,45 @@ fn every_acknowledged_write_is_there_after_the_daemon_is_killed_under_load() {
         assert_eq!(reader.ask(&["get", key]), format!("value {number}"));
     }
     assert_eq!(home.run(["verify", "--json"]).json()["findings"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn nothing_of_a_durable_addition_could_be_lost_with_the_power() {
+    let home = Home::new();
+    // Nothing is synced by itself meanwhile.
+    home.configure("sync_interval = \"1h\"\n");
+    let cache = home.open();
+    let unsynced = || cache.stats().unwrap().store.unsynced_bytes;
+    cache.set("k", "v").unwrap();
+    assert!(unsynced() > 0);
+    cache.add("v").key("k").durable().run().unwrap();
+    assert_eq!(unsynced(), 0);
+    cache.set("k", "v").unwrap();
+    home.command(["add", "-", "--durable"]).input("v").outcome().text();
+    assert_eq!(unsynced(), 0);
+}
+
+#[test]
+fn a_daemon_that_hangs_makes_reads_fail_and_changes_unknown_and_all_is_well_when_it_goes_on() {
+    let home = Home::new();
+    home.start();
+    let cache = blocking::DataCache::open(home.options().call_timeout(Duration::from_millis(300))).unwrap();
+    cache.set("k", "v").unwrap();
+    let daemon = home.daemon();
+    daemon.signal(Signal::STOP);
+    let error = cache.get("k").unwrap_err();
+    assert!(error.is_unavailable() && !error.is_unknown_outcome(), "{error}");
+    let error = cache.set("k", "w").unwrap_err();
+    assert!(error.is_unknown_outcome(), "{error}");
+    daemon.signal(Signal::CONT);
+    let mut seen = None;
+    eventually("it answers", PATIENCE, || {
+        seen = cache.get_as::<String>("k").ok().flatten();
+        seen.is_some()
+    });
+    assert!(["v", "w"].contains(&seen.unwrap().as_str()));
+    eventually("it takes changes", PATIENCE, || cache.set("k", "x").is_ok());
+    assert_eq!(cache.get_as::<String>("k").unwrap().as_deref(), Some("x"));
 }
 
 #[test]

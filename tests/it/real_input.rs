@@ -10,7 +10,7 @@ use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Client, Home, eventually};
 use serde_json::json;
 
-use crate::support::{client, noise, settled};
+use crate::support::{client, noise};
 
 /// With fewer archives than this, some are made.
 const ENOUGH: usize = 50;
@@ -116,7 +116,7 @@ fn real_archives_are_added_by_four_read_by_four_stored_once_and_evicted_together
     });
 
     let cache = home.open();
-    let stored = settled(&cache);
+    let stored = cache.stats().unwrap().store;
     let mut hashes: Vec<&str> = archives.iter().map(|archive| &*archive.hash).collect();
     hashes.sort_unstable();
     hashes.dedup();
@@ -127,7 +127,7 @@ fn real_archives_are_added_by_four_read_by_four_stored_once_and_evicted_together
         scope.spawn(|| by_clients(&home, second, add));
         scope.spawn(|| by_commands(first, add_by_command));
     });
-    let again = settled(&cache);
+    let again = cache.stats().unwrap().store;
     assert_eq!((again.blobs, again.blob_bytes), (stored.blobs, stored.blob_bytes), "nothing new is stored");
     assert_eq!(cache.len().unwrap(), hashes.len() as u64);
     assert_eq!(cache.verify(false).unwrap().findings, []);

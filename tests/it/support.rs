@@ -1,6 +1,5 @@
 //! What several modules need: client processes and values.
 
-use datacache_client::{StoreStats, blocking};
 use datacache_tests::{Client, Home};
 
 /// Starts a client that is a process of its own.
@@ -13,10 +12,4 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     fastrand::Rng::with_seed(seed).fill(&mut bytes);
     bytes
-}
-
-/// Returns the store's sizes once its index has all that was done: a list waits for that, bare sizes don't.
-pub(crate) fn settled(cache: &blocking::DataCache) -> StoreStats {
-    assert!(cache.list().page_size(1).next().is_none_or(|entry| entry.is_ok()));
-    cache.stats().unwrap().store
 }
