@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use datacache_proto::key::Key;
+use datacache_proto::key::{Key, MAX_KEY};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Addition, ListQuery};
 
@@ -154,5 +154,25 @@ async fn a_list_comes_in_pages_that_fit_a_message_whatever_the_keys() {
     }
     assert_eq!(seen, (0..120).map(|number| Key::from(name(number))).collect());
     assert!(pages > 1);
+    daemon.stop().await;
+}
+
+/// Evicting, clearing and expiring once took 256 entries at a time whatever their keys: those of 64 KiB did not fit one
+/// frame of the log, and such entries could not be removed at all but one by one.
+#[tokio::test(flavor = "local")]
+async fn entries_with_the_longest_keys_go_like_others() {
+    const LONG: u64 = 150;
+    let (_place, daemon, client) = daemon_and_client().await;
+    let padding = "-".repeat(MAX_KEY - 3);
+    let key = |number: u64| format!("{number:03}{padding}");
+    for number in 0..LONG {
+        client.add(Addition { tags: tags(&["t"]), ..bytes(key(number), b"v") }).await;
+    }
+    assert_eq!(evict(&client, &["t"]).await, LONG);
+    for number in 0..LONG {
+        client.add(Addition { scope: Some(1), ..bytes(key(number), b"v") }).await;
+    }
+    assert_eq!(client.rpc.release(soon(), client.call(), 1).await.unwrap(), Ok(LONG));
+    assert_eq!(client.len().await, 0);
     daemon.stop().await;
 }
