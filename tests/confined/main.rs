@@ -6,6 +6,8 @@
 
 mod client;
 mod daemon;
+#[path = "../it/wire.rs"]
+mod wire;
 
 use std::process::{Command, ExitCode};
 

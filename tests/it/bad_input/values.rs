@@ -109,14 +109,13 @@ fn durations_that_are_negative_or_absurd() {
 }
 
 #[test]
-fn files_that_are_not_there_are_folders_or_can_not_be_read() {
+fn files_that_are_not_there_or_are_folders() {
     let unharmed = Unharmed::new();
     let cache = unharmed.home.open();
     let folder = unharmed.home.path().to_str().unwrap();
-    for path in ["/no/such/file", folder, "/proc/self/mem"] {
+    for path in ["/no/such/file", folder] {
         let outcome = unharmed.home.run(["add", path]);
-        assert_eq!(outcome.code(), if path == "/proc/self/mem" { outcome.code() } else { 2 }, "{outcome:?}");
-        assert!(outcome.error(outcome.code()).contains(path), "{outcome:?}");
+        assert!(outcome.error(2).contains(path), "{outcome:?}");
         let error = cache.add_file(path).run().unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{error}");
     }
