@@ -24,9 +24,11 @@ pub(crate) async fn add(connection: &Connection, call: CallId, addition: Additio
     let mut addition = check(daemon, addition)?;
     if !matches!(addition.body, Body::Inline(_)) {
         // A repeated call finds its file adopted or its upload gone, but what came of it is kept.
-        let kept = daemon.writer.read(|store| store.reply(call))?;
-        if let Some(outcomes) = kept {
-            return added(call, &outcomes);
+        let is_done = daemon.writer.read(|store| store.reply(call).is_some())?;
+        if is_done {
+            // Through the writer all the same: what was done may not be durable yet.
+            let again = Batch { commands: Vec::new(), call: Some(call) };
+            return added(call, &daemon.writer.write(again, addition.durable).await?);
         }
     }
     let mut value = receive(connection, &mut addition).await?;
