@@ -8,6 +8,7 @@ mod cli;
 mod concurrency;
 mod expiry;
 mod files;
+mod harness;
 mod hashes;
 mod leases;
 mod persistence;
