@@ -79,6 +79,8 @@ pub struct Store {
     pub(super) last_seq: u64,
     /// The same of the segment that is being applied.
     pub(super) applying_seq: u64,
+    /// The end of the segment that is being applied.
+    pub(super) applying_end: Position,
     /// The last sequence number that readers find without the log.
     pub(super) applied: u64,
     pub(super) apply_failed: bool,
@@ -88,12 +90,10 @@ pub struct Store {
     /// Rotate as soon as that can be done.
     pub(super) checkpoint: bool,
     pub(super) synced: Position,
-    /// What was synced behind a segment that could not be; it counts once that one is applied.
+    /// What was synced behind a segment that is not; it counts once that one is synced or applied.
     pub(super) synced_later: Position,
     pub(super) sync_failed: BTreeSet<u64>,
     pub(super) sync_scheduled: bool,
-    /// Blobs that were adopted since the last sync that somebody waits for.
-    pub(super) unsynced_blobs: Vec<Digest>,
     pub(super) named: Named,
     pub(super) expiring: Expiring,
     /// Blobs that may belong to nobody any more.
@@ -179,6 +179,7 @@ impl Store {
             used: 0,
             last_seq: applied,
             applying_seq: applied,
+            applying_end: Position::default(),
             applied,
             apply_failed: false,
             poisoned: false,
@@ -188,7 +189,6 @@ impl Store {
             synced_later: Position::default(),
             sync_failed: BTreeSet::new(),
             sync_scheduled: false,
-            unsynced_blobs: Vec::new(),
             named: Named::default(),
             expiring: Expiring::new(number),
             dropped: VecDeque::new(),

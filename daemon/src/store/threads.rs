@@ -1,8 +1,9 @@
 //! The store's helpers: a thread that applies segments to the index, one that syncs and prepares segments, one that
 //! hashes and removes blobs. They are sent jobs, and what they did is heard of as events; nothing else is shared.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -151,19 +152,43 @@ fn apply(replay: &Replay<'_>, job: &ApplyJob, outbox: &Outbox) -> Result<(), sup
 
 /// The end of the log, as the writer last left it.
 #[derive(Debug)]
-pub(super) struct Tail(Mutex<(Arc<Segment>, u64)>);
+pub(super) struct Tail(Mutex<End>);
+
+#[derive(Debug)]
+struct End {
+    segment: Arc<Segment>,
+    offset: u64,
+    /// Blobs that operations before the end brought and that no sync has taken yet, each with its operation's segment.
+    blobs: Vec<(u64, Digest)>,
+}
 
 impl Tail {
-    pub(super) fn new(segment: Arc<Segment>, end: u64) -> Self {
-        Self(Mutex::new((segment, end)))
+    pub(super) fn new(segment: Arc<Segment>, offset: u64) -> Self {
+        Self(Mutex::new(End { segment, offset, blobs: Vec::new() }))
     }
 
-    pub(super) fn set(&self, segment: Arc<Segment>, end: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (segment, end);
+    /// Moves to the beginning of the next segment.
+    pub(super) fn rotate(&self, segment: Arc<Segment>, offset: u64) {
+        let mut end = self.lock();
+        (end.segment, end.offset) = (segment, offset);
     }
 
-    fn get(&self) -> (Arc<Segment>, u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Moves behind a frame, which brought `blobs`.
+    pub(super) fn advance(&self, offset: u64, blobs: impl Iterator<Item = Digest>) {
+        let mut end = self.lock();
+        let segment = end.segment.number();
+        end.offset = offset;
+        end.blobs.extend(blobs.map(|digest| (segment, digest)));
+    }
+
+    /// Returns the end, and the blobs that must be durable before anything before it is said to be.
+    fn take(&self) -> (Arc<Segment>, u64, Vec<(u64, Digest)>) {
+        let mut end = self.lock();
+        (Arc::clone(&end.segment), end.offset, std::mem::take(&mut end.blobs))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, End> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,8 +197,8 @@ impl Tail {
 pub(super) enum SyncJob {
     /// Sync the end of the log when the interval is over.
     Later,
-    /// Sync blobs, then the end of the log.
-    Now { blobs: Vec<Digest> },
+    /// Sync the end of the log.
+    Now,
     /// Sync a segment that nothing more is appended to.
     Whole { segment: Arc<Segment>, end: u64 },
     /// Clear the free table and make the next segment.
@@ -203,7 +228,7 @@ pub(super) fn syncer(
                 Ok(job) => syncer.job(job),
                 Err(RecvTimeoutError::Timeout) => {
                     due = None;
-                    syncer.job(SyncJob::Now { blobs: Vec::new() });
+                    syncer.job(SyncJob::Now);
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -222,13 +247,15 @@ impl Syncer {
     fn job(&self, job: SyncJob) {
         match job {
             SyncJob::Later => {}
-            SyncJob::Now { blobs } => {
+            SyncJob::Now => {
                 // IMPORTANT: the end is noted before the call; what is appended meanwhile may or may not be synced.
-                let (segment, end) = self.tail.get();
-                let outcome = self.blobs.sync(blobs.iter()).and_then(|()| segment.sync());
-                self.report(&segment, end, outcome);
+                let (segment, end, blobs) = self.tail.take();
+                self.sync(&segment, end, &blobs);
             }
-            SyncJob::Whole { segment, end } => self.report(&segment, end, segment.sync()),
+            SyncJob::Whole { segment, end } => {
+                let (_, _, blobs) = self.tail.take();
+                self.sync(&segment, end, &blobs);
+            }
             SyncJob::Prepare { folder, number, store_id } => match self.prepare(&folder, number, store_id) {
                 Ok(segment) => self.outbox.send(Event::Prepared(segment)),
                 Err(error) => self.outbox.send(Event::PrepareFailed(error)),
@@ -242,9 +269,16 @@ impl Syncer {
         }
     }
 
-    fn report(&self, segment: &Segment, offset: u64, outcome: io::Result<()>) {
+    /// Syncs blobs, then the segment that is to have `offset` bytes by now.
+    fn sync(&self, segment: &Segment, offset: u64, blobs: &[(u64, Digest)]) {
         let number = segment.number();
-        match outcome {
+        if let Err(error) = self.blobs.sync(blobs.iter().map(|(_, digest)| digest)) {
+            error!(%error, "blobs can't be written through to the disk");
+            // No later sync hears of these blobs again, so none may speak for the segments that name them.
+            let segments: BTreeSet<u64> = blobs.iter().map(|(segment, _)| *segment).chain([number]).collect();
+            return segments.into_iter().for_each(|segment| self.outbox.send(Event::SyncFailed { segment }));
+        }
+        match segment.sync() {
             Ok(()) => self.outbox.send(Event::Synced(Position { segment: number, offset })),
             Err(error) => {
                 error!(segment = number, %error, "the log can't be written through to the disk");

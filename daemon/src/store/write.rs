@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use datacache_proto::log::SEGMENT_HEADER;
+use datacache_proto::log::{Kind, SEGMENT_HEADER};
 use datacache_proto::recent::{Location, Offset, Published, ROTATE_AT, publish, rotate};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::CallId;
@@ -132,7 +132,8 @@ impl Store {
         self.counters.frames += 1;
         self.counters.operations += self.draft.frame.operations() as u64;
         self.end += length;
-        self.tail.set(std::sync::Arc::clone(&self.lookup.active), self.end);
+        let brought = self.draft.decided().iter().filter(|decided| decided.decision.kind == Kind::Put);
+        self.tail.advance(self.end, brought.filter_map(|decided| decided.decision.digest));
         if !self.sync_scheduled {
             self.sync_scheduled = true;
             self.syncer.send(SyncJob::Later);
@@ -170,7 +171,6 @@ impl Store {
             let Command::Put(put) = command else { continue };
             let NewValue::Blob(incoming) = &put.value else { continue };
             if is_done {
-                self.unsynced_blobs.push(incoming.digest());
                 self.verifier.send(BlobJob::Remove(incoming.path().to_owned()));
                 self.verifier.send(BlobJob::Verify(incoming.digest()));
             } else {
@@ -226,6 +226,7 @@ impl Store {
         let full = std::mem::replace(&mut self.lookup.active, next);
         self.applier.send(ApplyJob { segment: std::sync::Arc::clone(&full), end: self.end });
         self.syncer.send(SyncJob::Whole { segment: std::sync::Arc::clone(&full), end: self.end });
+        self.applying_end = Position { segment: full.number(), offset: self.end };
         self.lookup.applying = Some(full);
         self.named.applying = std::mem::take(&mut self.named.active);
         self.expiring.rotate();
@@ -234,7 +235,7 @@ impl Store {
         self.end = SEGMENT_HEADER as u64;
         self.used = 0;
         self.checkpoint = false;
-        self.tail.set(std::sync::Arc::clone(&self.lookup.active), self.end);
+        self.tail.rotate(std::sync::Arc::clone(&self.lookup.active), self.end);
         true
     }
 
