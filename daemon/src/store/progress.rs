@@ -12,7 +12,7 @@ use super::command::{Batch, Command};
 use super::error::StoreError;
 use super::position::Position;
 use super::store::{Next, Store};
-use super::threads::{Event, SyncJob};
+use super::threads::{Event, Prepare, SyncJob};
 use super::verifier::BlobJob;
 
 /// How many blobs are removed in one turn: each is a rename.
@@ -44,7 +44,9 @@ impl Store {
             Event::ApplyFailed => self.apply_failed = true,
             Event::Prepared(segment) => self.next = Next::Ready(segment),
             Event::PrepareFailed(error) => {
-                warn!(%error, "the next segment of the log can't be made");
+                if !matches!(self.next, Next::Failed(_)) {
+                    warn!(%error, "the next segment of the log can't be made");
+                }
                 self.next = Next::Failed(StoreError::append(error));
             }
             Event::Synced(position) => self.note_synced(position),
@@ -99,11 +101,11 @@ impl Store {
             return;
         }
         self.next = Next::Preparing;
-        self.syncer.send(SyncJob::Prepare {
+        self.syncer.send(SyncJob::Prepare(Prepare {
             folder: self.generation.join(LOG),
             number: self.lookup.active.number() + 1,
             store_id: self.id,
-        });
+        }));
     }
 
     fn note_synced(&mut self, position: Position) {
@@ -179,10 +181,11 @@ impl Store {
         self.applied
     }
 
-    /// Tells whether the log can't be applied at the moment. It is tried again and again.
+    /// Tells whether the log can't be applied at the moment, or not be rotated, which comes before that. It is tried
+    /// again and again.
     #[must_use]
     pub fn apply_failed(&self) -> bool {
-        self.apply_failed || self.poisoned
+        self.apply_failed || self.poisoned || matches!(self.next, Next::Failed(_))
     }
 
     /// Tells whether log and shared index disagree. Nothing is written then until a new start has put them right.
@@ -336,6 +339,41 @@ mod tests {
         assert!(store.synced() < written);
         store.take(Event::Synced(written), NOW);
         assert_eq!(store.synced(), store.end(), "both are synced now");
+    }
+
+    /// Each attempt had the next one made at once, without end, as long as somebody waited for the log to be applied; and
+    /// who waited was not told.
+    #[test]
+    fn a_segment_that_can_not_be_made_is_told_of_and_made_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let log = store.generation.join(LOG);
+        std::fs::rename(&log, log.with_extension("away")).unwrap();
+        put(&mut store, NewValue::Inline(vec![7]));
+        store.request_checkpoint();
+        wait(&mut store, |store| matches!(store.next, Next::Failed(_)));
+        put(&mut store, NewValue::Inline(vec![8]));
+        let target = store.request_checkpoint();
+        assert!(matches!(store.next, Next::Failed(_)), "it is not tried again on the spot");
+        assert!(store.apply_failed());
+
+        std::fs::rename(log.with_extension("away"), &log).unwrap();
+        wait(&mut store, |store| store.applied() >= target);
+        assert!(!store.apply_failed());
+        store.close(NOW).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_can_not_rotate_is_closed_without_waiting_for_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let log = store.generation.join(LOG);
+        std::fs::rename(&log, log.with_extension("away")).unwrap();
+        put(&mut store, NewValue::Inline(vec![7]));
+        store.request_checkpoint();
+        wait(&mut store, |store| matches!(store.next, Next::Failed(_)));
+        put(&mut store, NewValue::Inline(vec![8]));
+        assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed)));
     }
 
     #[test]

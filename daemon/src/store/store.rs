@@ -118,7 +118,7 @@ pub(super) enum Next {
     Ready(Arc<Segment>),
     /// It is made once the one that is being applied is retired.
     Later,
-    /// It could not be made; tried again when a frame needs it.
+    /// It could not be made; the thread that syncs tries it again.
     Failed(StoreError),
 }
 
@@ -373,7 +373,7 @@ impl Store {
     pub fn close(mut self, now: Timestamp) -> Result<(), StoreError> {
         let target = self.request_checkpoint();
         while self.applied < target {
-            if self.apply_failed || self.poisoned {
+            if self.apply_failed() {
                 return Err(StoreError::ApplyFailed);
             }
             match self.events.recv() {

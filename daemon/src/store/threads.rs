@@ -2,6 +2,7 @@
 //! hashes and removes blobs. They are sent jobs, and what they did is heard of as events; nothing else is shared.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -23,7 +24,7 @@ use super::replay::Replay;
 use super::segment::Segment;
 use super::tables::Tables;
 
-/// How long the apply thread waits before it tries again what failed.
+/// How long the threads wait before they try again what failed.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What a helper did.
@@ -37,7 +38,7 @@ pub(super) enum Event {
     ApplyFailed,
     /// The next segment can become active.
     Prepared(Arc<Segment>),
-    /// It could not be made.
+    /// It could not be made; it is tried again.
     PrepareFailed(io::Error),
     /// Everything before this position survives a power cut.
     Synced(Position),
@@ -192,6 +193,14 @@ impl Tail {
     }
 }
 
+/// What the next segment is to be.
+#[derive(Debug)]
+pub(super) struct Prepare {
+    pub(super) folder: PathBuf,
+    pub(super) number: u64,
+    pub(super) store_id: u128,
+}
+
 /// A job of the thread that syncs.
 #[derive(Debug)]
 pub(super) enum SyncJob {
@@ -202,7 +211,7 @@ pub(super) enum SyncJob {
     /// Sync a segment that nothing more is appended to.
     Whole { segment: Arc<Segment>, end: u64 },
     /// Clear the free table and make the next segment.
-    Prepare { folder: std::path::PathBuf, number: u64, store_id: u128 },
+    Prepare(Prepare),
     /// Remove a segment that the index has, and free what was known of it: that takes the writer too long.
     Remove { segment: Arc<Segment>, expiring: SegmentExpiring },
 }
@@ -216,20 +225,15 @@ pub(super) fn syncer(
     outbox: Outbox,
 ) -> io::Result<Helper<SyncJob>> {
     Helper::start("datacache-sync", move |jobs| {
-        let syncer = Syncer { index, blobs, tail, outbox };
-        let mut due: Option<Instant> = None;
+        let mut syncer = Syncer { index, blobs, tail, interval, outbox, sync_at: None, prepare_at: None };
         loop {
-            let job = match due {
+            let job = match syncer.next_due() {
                 None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => jobs.recv_timeout(due.saturating_duration_since(Instant::now())),
             };
             match job {
-                Ok(SyncJob::Later) => due = due.or_else(|| Some(Instant::now() + interval)),
                 Ok(job) => syncer.job(job),
-                Err(RecvTimeoutError::Timeout) => {
-                    due = None;
-                    syncer.job(SyncJob::Now);
-                }
+                Err(RecvTimeoutError::Timeout) => syncer.do_what_is_due(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -240,13 +244,33 @@ struct Syncer {
     index: Arc<Index>,
     blobs: BlobStore,
     tail: Arc<Tail>,
+    interval: Duration,
     outbox: Outbox,
+    /// When the end of the log is synced, if nobody asks for it before.
+    sync_at: Option<Instant>,
+    /// When a segment that could not be made is tried again.
+    prepare_at: Option<(Instant, Prepare)>,
 }
 
 impl Syncer {
-    fn job(&self, job: SyncJob) {
+    fn next_due(&self) -> Option<Instant> {
+        let prepare_at = self.prepare_at.as_ref().map(|(at, _)| *at);
+        [self.sync_at, prepare_at].into_iter().flatten().min()
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = Instant::now();
+        if self.sync_at.take_if(|at| *at <= now).is_some() {
+            self.job(SyncJob::Now);
+        }
+        if let Some((_, prepare)) = self.prepare_at.take_if(|(at, _)| *at <= now) {
+            self.job(SyncJob::Prepare(prepare));
+        }
+    }
+
+    fn job(&mut self, job: SyncJob) {
         match job {
-            SyncJob::Later => {}
+            SyncJob::Later => self.sync_at = self.sync_at.or_else(|| Some(Instant::now() + self.interval)),
             SyncJob::Now => {
                 // IMPORTANT: the end is noted before the call; what is appended meanwhile may or may not be synced.
                 let (segment, end, blobs) = self.tail.take();
@@ -256,9 +280,12 @@ impl Syncer {
                 let (_, _, blobs) = self.tail.take();
                 self.sync(&segment, end, &blobs);
             }
-            SyncJob::Prepare { folder, number, store_id } => match self.prepare(&folder, number, store_id) {
+            SyncJob::Prepare(prepare) => match self.prepare(&prepare) {
                 Ok(segment) => self.outbox.send(Event::Prepared(segment)),
-                Err(error) => self.outbox.send(Event::PrepareFailed(error)),
+                Err(error) => {
+                    self.prepare_at = Some((Instant::now() + RETRY, prepare));
+                    self.outbox.send(Event::PrepareFailed(error));
+                }
             },
             SyncJob::Remove { segment, expiring } => {
                 drop(expiring);
@@ -287,9 +314,9 @@ impl Syncer {
         }
     }
 
-    fn prepare(&self, folder: &std::path::Path, number: u64, store_id: u128) -> io::Result<Arc<Segment>> {
+    fn prepare(&self, next: &Prepare) -> io::Result<Arc<Segment>> {
         clear_free(&self.index.words()).map_err(io::Error::other)?;
-        create_segment(folder, number, store_id).map(Arc::new)
+        create_segment(&next.folder, next.number, next.store_id).map(Arc::new)
     }
 }
 

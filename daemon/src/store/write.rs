@@ -211,9 +211,6 @@ impl Store {
 
     /// Makes the next segment the active one, if it is there and the one before the active is applied.
     pub(super) fn rotate(&mut self) -> bool {
-        if matches!(self.next, Next::Failed(_)) {
-            self.prepare_next();
-        }
         if !matches!(self.next, Next::Ready(_)) {
             return false;
         }
