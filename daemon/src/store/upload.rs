@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datacache_proto::types::Digest;
@@ -27,10 +27,7 @@ pub struct Upload {
 
 impl Upload {
     pub(super) fn create(blobs: BlobStore) -> Result<Self, StoreError> {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = blobs.staging().join(format!("upload-{}-{number}", std::process::id()));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let file = file.map_err(|source| failed("create", source))?;
+        let (file, path) = create_new(&blobs.staging()).map_err(|source| failed("create", source))?;
         // Locked like a client's own: a sweep passes it over.
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|errno| failed("lock", errno.into()))?;
@@ -79,9 +76,47 @@ impl Drop for Upload {
     }
 }
 
+/// Makes a file of a name that nobody has.
+///
+/// IMPORTANT: never opens one that is there. One that a daemon of the same process number left behind when it died may be
+/// another name of a blob.
+fn create_new(staging: &Path) -> std::io::Result<(File, PathBuf)> {
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = staging.join(format!("upload-{}-{number}", std::process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn failed(action: &'static str, source: std::io::Error) -> StoreError {
     match StoreError::append(source) {
         StoreError::Append { source } => StoreError::Blob { action, source },
         full => full,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_dead_daemon_left_is_not_taken_again() {
+        let staging = tempfile::tempdir().unwrap();
+        let (_, path) = create_new(staging.path()).unwrap();
+        std::fs::write(&path, "adopted").unwrap();
+        // What the next names are going to be, whichever of them other tests take meanwhile.
+        let next = NEXT.load(Ordering::Relaxed);
+        let names =
+            (next..next + 64).map(|number| staging.path().join(format!("upload-{}-{number}", std::process::id())));
+        let names: Vec<_> = names.collect();
+        names.iter().for_each(|name| std::fs::hard_link(&path, name).unwrap());
+
+        let (_, new) = create_new(staging.path()).unwrap();
+        assert!(!names.contains(&new));
+        assert_eq!(std::fs::read(&path).unwrap(), b"adopted");
     }
 }
