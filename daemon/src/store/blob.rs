@@ -137,9 +137,10 @@ impl BlobStore {
         }
         let mut incoming = Incoming { file: Arc::new(file), path, length, digest, equal: None };
         let Some(there) = self.open(&digest)? else { return Ok(incoming) };
-        let inode = there.metadata().map_err(open_failed)?.ino();
-        if self.is_verified(&digest)? || same_content(&incoming.file, &there).map_err(read_failed)? {
-            incoming.equal = Some(inode);
+        let metadata = there.metadata().map_err(open_failed)?;
+        let is_alike = metadata.len() == length;
+        if is_alike && (self.is_verified(&digest)? || same_content(&incoming.file, &there).map_err(read_failed)?) {
+            incoming.equal = Some(metadata.ino());
             return Ok(incoming);
         }
         // One of the two is not what its name says. The blob that is there is the writer's own affair, see `verifier`.

@@ -5,4 +5,5 @@ mod driver;
 mod model;
 mod randomly;
 mod recovery;
+mod staging;
 mod verify;
