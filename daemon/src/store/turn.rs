@@ -20,6 +20,9 @@ use super::memory::Memory;
 /// The most namespaces that a store can have.
 pub(super) const MAX_NAMESPACES: u64 = 65_536;
 
+/// The most that a record has besides its key and value: its head and 64 tags.
+const RECORD: usize = 64 + 64 * 256;
+
 /// Everything that a decision looks at or changes.
 pub(super) struct Turn<'s> {
     pub(super) lookup: &'s Lookup,
@@ -119,7 +122,7 @@ impl Turn<'_> {
             self.blobs.adopt(incoming)?;
         }
         let value = value_of(&put.value);
-        self.fits(2 * put.key.encoded().len() + inline_length(&value) + 64 * 256)?;
+        self.fits(2 * put.key.encoded().len() + inline_length(&value) + RECORD)?;
 
         let (before, same, replaces) = self.look(place, |record| record.codec == put.codec && record.value == value)?;
         let live = before.filter(|before| before.live);
