@@ -1,13 +1,15 @@
 //! Looking at the whole store while it is in use, and mending what can be mended.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use datacache_proto::types::{Finding, Verification};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use crate::bulk;
 use crate::daemon::{Daemon, blocking};
 use crate::store::Repairs;
+use crate::waiting::answer;
 use crate::writer::WriteError;
 
 /// The answer has to fit a message: findings beyond this many bytes (2 MiB) only stand in the log.
@@ -21,8 +23,22 @@ pub(crate) struct Inspecting(Arc<Mutex<()>>);
 ///
 /// # Errors
 /// Where the index can't be read, or a repair can't be written.
-pub(crate) async fn verify(daemon: &Daemon, repair: bool) -> Result<Verification, WriteError> {
-    let turn = Arc::clone(&daemon.inspecting.0).lock_owned().await;
+pub(crate) async fn verify(daemon: &Rc<Daemon>, repair: bool) -> Result<Verification, WriteError> {
+    let (mut reply, answered) = oneshot::channel();
+    let inspected = Rc::clone(daemon);
+    // On a task of its own: the calls of a client that takes none of its answers stand still, and would keep the turn.
+    daemon.tasks.spawn(async move {
+        tokio::select! {
+            turn = Arc::clone(&inspected.inspecting.0).lock_owned() => {
+                answer(reply, inspect(&inspected, repair, turn).await);
+            }
+            () = reply.closed() => {}
+        }
+    });
+    answered.await.unwrap_or(Err(WriteError::Closed))
+}
+
+async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Result<Verification, WriteError> {
     daemon.writer.checkpoint().await?;
     let (reader, blobs) = (daemon.reader.clone(), daemon.blobs.clone());
     // The turn goes with the work: that goes on when the caller has gone.

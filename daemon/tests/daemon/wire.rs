@@ -1,6 +1,7 @@
 //! Bytes that are no calls: only the connection that sends them suffers.
 
 use std::io;
+use std::pin::Pin;
 
 use datacache_proto::codec::{MAX_MESSAGE, client_transport};
 use datacache_proto::process::Process;
@@ -133,24 +134,38 @@ async fn a_client_that_never_reads_only_stops_itself() {
     let deaf = raw(&place).await;
     let get = frame(9, CacheRequest::Get { namespace: "default".into(), key: "k".into() }).await;
     // It asks until the daemon takes no more of it.
-    let mut asking = Box::pin(ask_for_ever(deaf, &get));
-    let calls = async || client.rpc.stats(soon()).await.unwrap().unwrap().daemon.calls;
-    let mut before = 0;
-    let is_stuck = async {
-        loop {
-            assert!(futures::poll!(&mut asking).is_pending());
-            // Each look is itself a call.
-            let now = calls().await;
-            if now == before + 1 {
-                return;
-            }
-            before = now;
-        }
-    };
-    within(is_stuck).await;
+    let mut asking = std::pin::pin!(ask_for_ever(deaf, &get));
+    within(is_stuck(&client, asking.as_mut())).await;
     is_well(&client).await;
-    drop(asking);
     daemon.stop().await;
+}
+
+/// A look at the whole store is one client's at a time, and its turn was once its connection's to end.
+#[tokio::test(flavor = "local")]
+async fn a_client_that_never_reads_does_not_keep_others_from_a_verification() {
+    let (place, daemon, client) = daemon_and_client().await;
+    client.add(bytes("k", &[7; 30_000])).await;
+    let mut deaf = raw(&place).await;
+    let verify = frame(9, CacheRequest::Verify { repair: false }).await;
+    let get = frame(10, CacheRequest::Get { namespace: "default".into(), key: "k".into() }).await;
+    deaf.write_all(&[verify, get.repeat(40)].concat()).await.unwrap();
+    let mut asking = std::pin::pin!(ask_for_ever(deaf, &get));
+    within(is_stuck(&client, asking.as_mut())).await;
+    within(client.rpc.verify(soon(), false)).await.unwrap().unwrap();
+    daemon.stop().await;
+}
+
+/// Waits until the daemon takes no more of what one client asks. Each look is itself a call.
+async fn is_stuck(client: &Client, mut asking: Pin<&mut impl Future<Output = ()>>) {
+    let mut before = 0;
+    loop {
+        assert!(futures::poll!(asking.as_mut()).is_pending());
+        let now = client.rpc.stats(soon()).await.unwrap().unwrap().daemon.calls;
+        if now == before + 1 {
+            return;
+        }
+        before = now;
+    }
 }
 
 async fn ask_for_ever(mut stream: UnixStream, call: &[u8]) {
