@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use datacache_proto::error::{Resource, WireError};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use crate::daemon::{Daemon, blocking};
@@ -142,12 +143,34 @@ impl Transfers {
         }
     }
 
-    /// Closes a value.
+    /// Closes a value, or gives up an upload.
     ///
     /// # Errors
-    /// Where there is no such value.
+    /// Where there is neither.
     pub(crate) fn close(&self, number: u64) -> Result<(), WireError> {
-        self.values.borrow_mut().remove(&number).map(drop).ok_or(WireError::Handle { handle: number })
+        let closed = (self.values.borrow_mut().remove(&number), self.uploads.borrow_mut().remove(&number));
+        if matches!(closed, (None, None)) {
+            return Err(WireError::Handle { handle: number });
+        }
+        drop_elsewhere(closed);
+        Ok(())
+    }
+}
+
+impl Drop for Transfers {
+    fn drop(&mut self) {
+        let left = (self.values.take(), self.uploads.take());
+        if !(left.0.is_empty() && left.1.is_empty()) {
+            drop_elsewhere(left);
+        }
+    }
+}
+
+/// Drops files on the blocking pool: who is the last to let go of a large one waits until its blocks are free.
+fn drop_elsewhere(files: impl Send + 'static) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(files))),
+        Err(_) => drop(files),
     }
 }
 

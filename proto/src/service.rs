@@ -57,7 +57,7 @@ pub trait Cache {
     async fn open(namespace: String, key: Key) -> Result<Option<Opened>, WireError>;
     /// Reads up to `length` bytes of an open value from `offset` on; empty at its end.
     async fn read(handle: u64, offset: u64, length: u64) -> Result<Chunk, WireError>;
-    /// Closes an open value.
+    /// Closes an open value, or gives up an upload.
     async fn close(handle: u64) -> Result<(), WireError>;
 
     /// Checks the whole store, and mends what can be mended if `repair` is set.

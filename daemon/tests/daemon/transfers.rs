@@ -95,6 +95,18 @@ async fn an_upload_belongs_to_its_connection_and_ends_with_it() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn an_upload_that_is_given_up_makes_room_and_leaves_no_file() {
+    let (place, daemon, client) = daemon_and_client().await;
+    for _ in 0..20 {
+        let number = upload(&client, b"abc", 3).await;
+        client.rpc.close(soon(), number).await.unwrap().unwrap();
+        assert_eq!(client.rpc.close(soon(), number).await.unwrap(), Err(WireError::Handle { handle: number }));
+    }
+    until(async || std::fs::read_dir(place.staging()).unwrap().count() == 0).await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
 async fn there_is_a_limit_to_the_uploads_of_a_connection() {
     let (_place, daemon, client) = daemon_and_client().await;
     let beginning = (0..20).map(|_| client.rpc.upload_begin(soon()));
