@@ -25,6 +25,7 @@ use crate::repeat::Call;
 use crate::route::Route;
 use crate::staging::{Order, Source};
 use crate::tally::Progress;
+use crate::transfer_place::TransferPlace;
 
 /// An entry that is about to be added. Nothing happens before `.await`, or [`run`](Add::run) for a blocking cache.
 ///
@@ -263,6 +264,7 @@ impl Sending {
         // The daemon bounds how many a connection may have open.
         let _turn = self.connection.transfers.acquire().await;
         let upload = settle(client.upload_begin(self.context).await)?;
+        let place = TransferPlace::of(client, upload);
         let mut offset = 0;
         while offset < length {
             let chunk = match self.chunk(offset).await {
@@ -273,7 +275,9 @@ impl Sending {
             settle(client.upload(self.context, upload, offset, Chunk(chunk)).await)?;
             offset += sent;
         }
-        self.add(addition, WireBody::Uploaded { upload, length }).await.map(Ok)
+        let added = self.add(addition, WireBody::Uploaded { upload, length }).await?;
+        place.closed();
+        Ok(Ok(added))
     }
 
     async fn chunk(&self, offset: u64) -> Result<Vec<u8>, Error> {

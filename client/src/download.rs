@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::fault::{Fault, settle};
 use crate::prepared::spool;
 use crate::repeat::Call;
+use crate::transfer_place::TransferPlace;
 
 /// Where a fetched value is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +79,13 @@ async fn fetch(
     opened: Opened,
     sink: Sink,
 ) -> Result<Result<(Opened, Fetched), Error>, Fault> {
+    let place = TransferPlace::of(&connection.client, opened.handle);
     let fetched = fetch_all(connection, context, opened, sink).await;
     if !matches!(fetched, Err(Fault::Lost)) {
         // Not worth an error: the daemon closes it with the connection at the latest.
         drop(settle(connection.client.close(context, opened.handle).await));
     }
+    place.closed();
     Ok(fetched?.map(|fetched| (opened, fetched)))
 }
 

@@ -96,6 +96,7 @@ mod staged;
 mod staging;
 mod start;
 mod tally;
+mod transfer_place;
 mod utf8;
 mod value;
 

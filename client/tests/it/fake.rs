@@ -551,7 +551,9 @@ impl Cache for Service {
 
     async fn close(self, _: Context, handle: u64) -> Result<(), WireError> {
         self.begin("close", None).await?;
-        self.state().handles.remove(&handle).map(drop).ok_or(WireError::Handle { handle })
+        let mut state = self.state();
+        let was_open = state.handles.remove(&handle).is_some() | state.uploads.remove(&handle).is_some();
+        if was_open { Ok(()) } else { Err(WireError::Handle { handle }) }
     }
 
     async fn verify(self, _: Context, _: bool) -> Result<Verification, WireError> {
@@ -568,6 +570,11 @@ impl Cache for Service {
 /// Tells whether all handles that were opened are closed again.
 pub(crate) fn has_no_open_values(daemon: &FakeDaemon) -> bool {
     daemon.state().handles.is_empty()
+}
+
+/// Tells whether all uploads that were begun are taken or given up.
+pub(crate) fn has_no_uploads(daemon: &FakeDaemon) -> bool {
+    daemon.state().uploads.is_empty()
 }
 
 /// What an entry of the default namespace is stored as.

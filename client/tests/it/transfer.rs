@@ -3,11 +3,13 @@
 use std::fs;
 use std::future::IntoFuture;
 use std::io::{Cursor, Read};
+use std::time::Duration;
 
 use datacache_client::{Codec, DataCache, Error, Transfer};
 use datacache_proto::layout::{BLOBS, STAGING};
+use futures::FutureExt;
 
-use crate::fake::{FakeDaemon, Trouble, VALUE_MAX, has_no_open_values, stored};
+use crate::fake::{FakeDaemon, Trouble, VALUE_MAX, has_no_open_values, has_no_uploads, stored};
 
 fn large() -> Vec<u8> {
     (0..50_000_u32).map(|n| u8::try_from(n % 249).unwrap()).collect()
@@ -226,4 +228,38 @@ async fn more_uploads_at_once_than_the_daemon_takes_wait_for_each_other() {
     assert_eq!(cache.len().await.unwrap(), 40);
     let reads = (0..40_i64).map(|key| cache.get_reader(key));
     assert!(futures::future::try_join_all(reads).await.unwrap().iter().all(Option::is_some));
+}
+
+/// Whoever waited no longer for a transfer once left it open in the daemon, which takes 16 uploads and 64 open values of
+/// a connection: then it took no more of either.
+#[tokio::test]
+async fn a_transfer_that_is_given_up_does_not_stay_open() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Chunks).await;
+    daemon.trouble("upload", Trouble::Silence);
+    give_up(cache.add(large()).key("key").into_future(), || !daemon.state().calls_of("upload").is_empty()).await;
+    until(|| has_no_uploads(&daemon)).await;
+    cache.add(large()).key("key").await.unwrap();
+    daemon.trouble("read", Trouble::Silence);
+    give_up(cache.get("key"), || !daemon.state().calls_of("read").is_empty()).await;
+    until(|| has_no_open_values(&daemon)).await;
+}
+
+/// Drops a call that gets no answer, once the daemon has seen it.
+async fn give_up<T>(call: impl Future<Output = T>, is_seen: impl Fn() -> bool) {
+    let mut call = Box::pin(call);
+    until(|| {
+        assert!(call.as_mut().now_or_never().is_none());
+        is_seen()
+    })
+    .await;
+}
+
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it never came to be");
 }
