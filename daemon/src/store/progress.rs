@@ -42,6 +42,10 @@ impl Store {
             }
             Event::Applied { segment } => self.retire(segment),
             Event::ApplyFailed => self.apply_failed = true,
+            Event::Broken => {
+                error!("the store's threads can't go on; the daemon has to start anew");
+                self.poisoned = true;
+            }
             Event::Prepared(segment) => self.next = Next::Ready(segment),
             Event::PrepareFailed(error) => {
                 if !matches!(self.next, Next::Failed(_)) {
@@ -188,7 +192,8 @@ impl Store {
         self.apply_failed || self.poisoned || matches!(self.next, Next::Failed(_))
     }
 
-    /// Tells whether log and shared index disagree. Nothing is written then until a new start has put them right.
+    /// Tells whether log and shared index disagree, or a thread is gone. Nothing is written then until a new start has put that
+    /// right.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned
@@ -278,6 +283,7 @@ mod tests {
     use super::super::blob::BlobStore;
     use super::super::command::{NewValue, Put};
     use super::super::store::StoreOptions;
+    use super::super::threads::{Helper, Outbox};
     use super::*;
     use datacache_proto::key::Key;
     use datacache_proto::layout::blob_path;
@@ -361,6 +367,20 @@ mod tests {
         wait(&mut store, |store| store.applied() >= target);
         assert!(!store.apply_failed());
         store.close(NOW).unwrap();
+    }
+
+    /// Whoever waited for something that only the thread could do waited for ever, the end of the daemon among them.
+    #[test]
+    fn a_thread_that_panics_makes_the_store_ask_for_a_new_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let (outbox, events) = Outbox::new(Arc::new(|| ()));
+        store.events = events;
+        store.applier = Helper::start("panics", outbox, |jobs| panic!("at its first job: {:?}", jobs.recv())).unwrap();
+        put(&mut store, NewValue::Inline(vec![7]));
+        store.request_checkpoint();
+        wait(&mut store, Store::is_poisoned);
+        assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed)));
     }
 
     #[test]

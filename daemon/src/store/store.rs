@@ -84,7 +84,7 @@ pub struct Store {
     /// The last sequence number that readers find without the log.
     pub(super) applied: u64,
     pub(super) apply_failed: bool,
-    /// Set when log and shared index disagree: nothing more is written, a restart mends it.
+    /// Set when log and shared index disagree, or a thread is gone: nothing more is written, a restart mends it.
     pub(super) poisoned: bool,
     pub(super) next: Next,
     /// Rotate as soon as that can be done.
@@ -378,7 +378,7 @@ impl Store {
             }
             match self.events.recv() {
                 Ok(event) => self.take(event, now),
-                // All threads are gone: one panicked, and said so.
+                // All threads are gone, which none is while its sender is here.
                 Err(_) => return Err(StoreError::ApplyFailed),
             }
             self.progress(now);

@@ -20,7 +20,7 @@ use super::command::Command;
 use super::expiring::SegmentExpiring;
 use super::index::Index;
 use super::position::Position;
-use super::replay::Replay;
+use super::replay::{Replay, ReplayError};
 use super::segment::Segment;
 use super::tables::Tables;
 
@@ -36,6 +36,8 @@ pub(super) enum Event {
     Applied { segment: u64 },
     /// A segment could not be applied; it is tried again.
     ApplyFailed,
+    /// Nothing goes on before a new start: a thread panicked, or LMDB refuses everything, reads too.
+    Broken,
     /// The next segment can become active.
     Prepared(Arc<Segment>),
     /// It could not be made; it is tried again.
@@ -83,10 +85,15 @@ pub(super) struct Helper<J> {
 }
 
 impl<J: Send + 'static> Helper<J> {
-    /// Starts a thread with a lower priority than the writer's.
-    pub(super) fn start(name: &str, body: impl FnOnce(Receiver<J>) + Send + 'static) -> io::Result<Self> {
+    /// Starts a thread with a lower priority than the writer's. Should it panic, `outbox` hears of it.
+    pub(super) fn start(
+        name: &str,
+        outbox: Outbox,
+        body: impl FnOnce(Receiver<J>) + Send + 'static,
+    ) -> io::Result<Self> {
         let (jobs, inbox) = channel();
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _last_words = LastWords(outbox);
             // On Linux a thread has a priority of its own. It is a courtesy: without it things only get slower.
             rustix::process::nice(5).ok();
             body(inbox);
@@ -118,6 +125,17 @@ impl<J> Drop for Helper<J> {
     }
 }
 
+/// Tells the writer, who would wait for ever, that a thread panicked.
+struct LastWords(Outbox);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.send(Event::Broken);
+        }
+    }
+}
+
 /// A segment to be applied up to `end`.
 #[derive(Debug)]
 pub(super) struct ApplyJob {
@@ -127,12 +145,12 @@ pub(super) struct ApplyJob {
 
 /// Starts the thread that applies segments.
 pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
-    Helper::start("datacache-apply", move |jobs| {
+    Helper::start("datacache-apply", outbox.clone(), move |jobs| {
         let replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false };
         while let Ok(job) = jobs.recv() {
             while let Err(error) = apply(&replay, &job, &outbox) {
                 error!(error = &error as &dyn std::error::Error, "the log can't be applied to the index");
-                outbox.send(Event::ApplyFailed);
+                outbox.send(if is_fatal(&error) { Event::Broken } else { Event::ApplyFailed });
                 // Nobody sends a job before this one is done: what ends the wait is the store's end, or the time.
                 if !matches!(jobs.recv_timeout(RETRY), Err(RecvTimeoutError::Timeout)) {
                     return;
@@ -142,7 +160,12 @@ pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> 
     })
 }
 
-fn apply(replay: &Replay<'_>, job: &ApplyJob, outbox: &Outbox) -> Result<(), super::replay::ReplayError> {
+/// Tells whether LMDB could not write what all its transactions begin with: it takes no more then, until it is opened anew.
+fn is_fatal(error: &ReplayError) -> bool {
+    matches!(error, ReplayError::Index { source: heed::Error::Mdb(heed::MdbError::Panic) })
+}
+
+fn apply(replay: &Replay<'_>, job: &ApplyJob, outbox: &Outbox) -> Result<(), ReplayError> {
     let segment = job.segment.number();
     replay.segment(&job.segment, Some(job.end), segment + 1, |committed| {
         outbox.send(Event::Slice { applied: committed.applied, dropped: committed.dropped });
@@ -224,7 +247,7 @@ pub(super) fn syncer(
     interval: Duration,
     outbox: Outbox,
 ) -> io::Result<Helper<SyncJob>> {
-    Helper::start("datacache-sync", move |jobs| {
+    Helper::start("datacache-sync", outbox.clone(), move |jobs| {
         let mut syncer = Syncer { index, blobs, tail, interval, outbox, sync_at: None, prepare_at: None };
         loop {
             let job = match syncer.next_due() {

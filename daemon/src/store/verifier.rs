@@ -28,7 +28,7 @@ pub(super) enum BlobJob {
 
 /// Starts the thread.
 pub(super) fn verifier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<BlobJob>> {
-    Helper::start("datacache-blobs", move |jobs| Verifier { tables, blobs, outbox }.run(&jobs))
+    Helper::start("datacache-blobs", outbox.clone(), move |jobs| Verifier { tables, blobs, outbox }.run(&jobs))
 }
 
 struct Verifier {
