@@ -110,11 +110,18 @@ fn from_environment(name: &'static str) -> Result<Option<PathBuf>, PathsError> {
     let Some(path) = std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from) else {
         return Ok(None);
     };
-    if path.is_absolute() { Ok(Some(path)) } else { Err(PathsError::Relative { what: name, path }) }
+    if path.is_absolute() { Ok(Some(plain(&path))) } else { Err(PathsError::Relative { what: name, path }) }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, PathsError> {
-    std::path::absolute(path).map_err(|_| PathsError::NoWorkingFolder { path: path.to_owned() })
+    let absolute = std::path::absolute(path).map_err(|_| PathsError::NoWorkingFolder { path: path.to_owned() })?;
+    Ok(plain(&absolute))
+}
+
+/// Leaves out what a path can be spelled with or without, such as a slash at its end: the bytes of a store's path name its
+/// socket.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
 }
 
 /// Returns the folder for sockets: the session's, else the one systemd makes for the user although the variable is
@@ -165,6 +172,16 @@ mod tests {
         assert!(!one.is_default);
         assert_ne!(one.socket, two.socket);
         assert_eq!(one, Paths::resolve(&named("/stores/one", None)).unwrap());
+    }
+
+    /// The socket of a store without a daemon is only found by its name: two spellings once led to two daemons, of which
+    /// one found the store taken.
+    #[test]
+    fn two_spellings_of_one_folder_have_one_socket() {
+        let one = Paths::resolve(&named("/stores/one", None)).unwrap();
+        for spelling in ["/stores/one/", "/stores//one", "/stores/./one"] {
+            assert_eq!(one, Paths::resolve(&named(spelling, None)).unwrap(), "{spelling}");
+        }
     }
 
     #[test]
