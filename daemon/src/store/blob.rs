@@ -319,12 +319,21 @@ fn same_content(one: &File, other: &File) -> io::Result<bool> {
 }
 
 /// Hashes a file from its beginning.
-pub(super) fn hash_of(file: &File) -> io::Result<Digest> {
+fn hash_of(file: &File) -> io::Result<Digest> {
+    let digest = hash_unless(file, || false)?;
+    digest.ok_or_else(|| io::ErrorKind::Interrupted.into())
+}
+
+/// Hashes a file from its beginning; `None` where it is `given_up` before it is done.
+pub(super) fn hash_unless(file: &File, given_up: impl Fn() -> bool) -> io::Result<Option<Digest>> {
     use std::os::unix::fs::FileExt;
     let (mut hasher, mut chunk, mut at) = (sha2::Sha256::new(), vec![0; CHUNK], 0);
     loop {
+        if given_up() {
+            return Ok(None);
+        }
         match file.read_at(&mut chunk, at) {
-            Ok(0) => return Ok(Digest(hasher.finalize().into())),
+            Ok(0) => return Ok(Some(Digest(hasher.finalize().into()))),
             Ok(have) => {
                 hasher.update(&chunk[..have]);
                 at += have as u64;

@@ -376,7 +376,8 @@ mod tests {
         let mut store = store(&folder);
         let (outbox, events) = Outbox::new(Arc::new(|| ()));
         store.events = events;
-        store.applier = Helper::start("panics", outbox, |jobs| panic!("at its first job: {:?}", jobs.recv())).unwrap();
+        store.applier =
+            Helper::start("panics", outbox, |jobs, _| panic!("at its first job: {:?}", jobs.recv())).unwrap();
         put(&mut store, NewValue::Inline(vec![7]));
         store.request_checkpoint();
         wait(&mut store, Store::is_poisoned);

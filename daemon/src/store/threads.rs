@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -77,10 +78,25 @@ impl Outbox {
     }
 }
 
+/// Whether somebody waits for a helper's end: it leaves undone then what takes long and can be done another day.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending(Arc<AtomicBool>);
+
+impl Ending {
+    pub(super) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A helper thread that ends, once it has done the jobs it was handed, when this is dropped.
 #[derive(Debug)]
 pub(super) struct Helper<J> {
     jobs: Option<Sender<J>>,
+    ending: Ending,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -89,16 +105,18 @@ impl<J: Send + 'static> Helper<J> {
     pub(super) fn start(
         name: &str,
         outbox: Outbox,
-        body: impl FnOnce(Receiver<J>) + Send + 'static,
+        body: impl FnOnce(Receiver<J>, Ending) + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, inbox) = channel();
+        let ending = Ending::default();
+        let told = ending.clone();
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _last_words = LastWords(outbox);
             // On Linux a thread has a priority of its own. It is a courtesy: without it things only get slower.
             rustix::process::nice(5).ok();
-            body(inbox);
+            body(inbox, told);
         })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), ending, thread: Some(thread) })
     }
 
     /// Hands a job over. A helper that is gone has said why.
@@ -112,6 +130,7 @@ impl<J: Send + 'static> Helper<J> {
 impl<J> Helper<J> {
     /// Ends the thread, once it has done the jobs it was handed.
     pub(super) fn stop(&mut self) {
+        self.ending.begin();
         drop(self.jobs.take());
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             error!("a thread of the store panicked");
@@ -145,7 +164,7 @@ pub(super) struct ApplyJob {
 
 /// Starts the thread that applies segments.
 pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
-    Helper::start("datacache-apply", outbox.clone(), move |jobs| {
+    Helper::start("datacache-apply", outbox.clone(), move |jobs, _| {
         let replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false };
         while let Ok(job) = jobs.recv() {
             while let Err(error) = apply(&replay, &job, &outbox) {
@@ -247,7 +266,7 @@ pub(super) fn syncer(
     interval: Duration,
     outbox: Outbox,
 ) -> io::Result<Helper<SyncJob>> {
-    Helper::start("datacache-sync", outbox.clone(), move |jobs| {
+    Helper::start("datacache-sync", outbox.clone(), move |jobs, _| {
         let mut syncer = Syncer { index, blobs, tail, interval, outbox, sync_at: None, prepare_at: None };
         loop {
             let job = match syncer.next_due() {

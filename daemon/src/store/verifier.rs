@@ -8,10 +8,10 @@ use std::sync::mpsc::Receiver;
 use datacache_proto::types::Digest;
 use tracing::{error, warn};
 
-use super::blob::{BlobStore, hash_of};
+use super::blob::{BlobStore, hash_unless};
 use super::plan::Reader;
 use super::tables::{BlobRow, Tables};
-use super::threads::{Event, Helper, Outbox};
+use super::threads::{Ending, Event, Helper, Outbox};
 
 /// A job of the thread.
 #[derive(Debug)]
@@ -28,13 +28,16 @@ pub(super) enum BlobJob {
 
 /// Starts the thread.
 pub(super) fn verifier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<BlobJob>> {
-    Helper::start("datacache-blobs", outbox.clone(), move |jobs| Verifier { tables, blobs, outbox }.run(&jobs))
+    Helper::start("datacache-blobs", outbox.clone(), move |jobs, ending| {
+        Verifier { tables, blobs, outbox, ending }.run(&jobs);
+    })
 }
 
 struct Verifier {
     tables: Arc<Tables>,
     blobs: BlobStore,
     outbox: Outbox,
+    ending: Ending,
 }
 
 impl Verifier {
@@ -49,16 +52,21 @@ impl Verifier {
         }
     }
 
+    /// Not at the store's end, which would have to wait: what was never hashed is hashed after the next start.
     fn verify(&self, digest: Digest) {
+        if self.ending.has_begun() {
+            return;
+        }
         let content = match self.blobs.open(&digest) {
-            Ok(Some(file)) => hash_of(&file),
+            Ok(Some(file)) => hash_unless(&file, || self.ending.has_begun()),
             // It went before its turn came.
             Ok(None) => return,
             Err(error) => return warn!(%digest, %error, "a blob can't be opened"),
         };
         match content {
-            Ok(content) if content == digest => self.outbox.send(Event::Verified(digest)),
-            Ok(_) => {
+            Ok(None) => {}
+            Ok(Some(content)) if content == digest => self.outbox.send(Event::Verified(digest)),
+            Ok(Some(_)) => {
                 error!(%digest, "a blob is not what its name says; the entries that name it are dropped");
                 self.outbox.send(Event::Damaged(digest));
             }
@@ -125,5 +133,52 @@ fn remove(path: &std::path::Path) {
             warn!(path = %path.display(), %error, "a file can't be removed");
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::layout::blob_path;
+    use sha2::Digest as _;
+    use std::sync::mpsc::channel;
+
+    /// Has a blob verified and a file removed; returns whether each was done.
+    fn verified_and_removed(ending: Ending) -> (bool, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        BlobStore::create_folders(folder.path()).unwrap();
+        let tables = Arc::new(Tables::open(folder.path()).unwrap());
+        let blobs = BlobStore::new(folder.path(), Arc::clone(&tables));
+        let digest = Digest(sha2::Sha256::digest(b"value").into());
+        std::fs::write(blob_path(folder.path(), &digest), b"value").unwrap();
+        let aside = blobs.staging().join("aside");
+        std::fs::write(&aside, b"old").unwrap();
+
+        let (outbox, events) = Outbox::new(Arc::new(|| ()));
+        let (sender, jobs) = channel();
+        sender.send(BlobJob::Verify(digest)).unwrap();
+        sender.send(BlobJob::Remove(aside.clone())).unwrap();
+        drop(sender);
+        Verifier { tables, blobs, outbox, ending }.run(&jobs);
+        let verified = matches!(events.try_recv(), Ok(Event::Verified(found)) if found == digest);
+        (verified, !aside.exists())
+    }
+
+    /// The end of a store that had just been given a hundred gigabytes waited until all of them were hashed.
+    #[test]
+    fn the_end_waits_for_no_hashing() {
+        let ending = Ending::default();
+        assert_eq!(verified_and_removed(ending.clone()), (true, true));
+        ending.begin();
+        assert_eq!(verified_and_removed(ending), (false, true));
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_file_to_be_hashed_to_its_own_end() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4 << 20).unwrap();
+        let asked = std::cell::Cell::new(0);
+        let given_up = || asked.replace(asked.get() + 1) == 3;
+        assert_eq!(hash_unless(&file, given_up).unwrap(), None);
     }
 }
