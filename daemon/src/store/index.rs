@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use datacache_proto::layout::RECENT;
 use datacache_proto::process::boot_id;
-use datacache_proto::recent::{FILE_LEN, Header, MappedMut, Mark, WORDS};
+use datacache_proto::recent::{FILE_LEN, Header, MappedMut, Mark, View, WORDS, Word, Words, finish};
 use memmap2::MmapRaw;
 use rustix::fs::{AtFlags, FallocateFlags, StatxFlags};
 
@@ -32,8 +32,17 @@ impl Index {
         }
         let index = Self::map(&file)?;
         let expected = header(&file, store_id)?;
-        let fits = index.words().as_mapped().header().is_ok_and(|header| header.check(&expected).is_ok());
-        Ok(fits.then_some(index))
+        let Ok(found) = index.words().as_mapped().header() else { return Ok(None) };
+        if found.check(&expected).is_ok() {
+            // One that is over was left by a daemon that died before its successor was there.
+            let is_over = View::from_word(index.words().load(Word::View)).is_over();
+            return Ok((!is_over).then_some(index));
+        }
+        if (Header { mount: expected.mount, ..found }) == expected {
+            // Its daemon ran in another namespace of mounts: readers there are attached, and are to come to the new one.
+            finish(&index.words());
+        }
+        Ok(None)
     }
 
     /// Makes a new index and puts it in the place of the one that may be there. All its blocks are allocated: a hole
@@ -97,7 +106,7 @@ fn mount_id(file: &File) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datacache_proto::recent::{View, begin};
+    use datacache_proto::recent::begin;
 
     #[test]
     fn an_index_of_this_boot_is_taken_over_and_another_is_not() {
@@ -108,7 +117,6 @@ mod tests {
         });
         drop(made.unwrap());
         let index = Index::open(folder.path(), 7).unwrap().expect("it was made in this boot");
-        use datacache_proto::recent::{Word, Words};
         assert_eq!(index.words().load(Word::View), View::alone(3).to_word());
         assert!(Index::open(folder.path(), 8).unwrap().is_none(), "it belongs to store 7");
     }
@@ -120,6 +128,23 @@ mod tests {
         std::fs::copy(folder.path().join(RECENT), folder.path().join("copy")).unwrap();
         std::fs::rename(folder.path().join("copy"), folder.path().join(RECENT)).unwrap();
         assert!(Index::open(folder.path(), 7).unwrap().is_none());
+    }
+
+    /// Its readers would have gone on looking into a log that nobody writes any more.
+    #[test]
+    fn an_index_of_another_mount_is_over_for_its_readers() {
+        let folder = tempfile::tempdir().unwrap();
+        let attached = Index::create(folder.path(), 7, |words| {
+            begin(&words, 3);
+        });
+        let attached = attached.unwrap();
+        let here = attached.words().as_mapped().header().unwrap();
+        attached.words().write_header(&Header { mount: here.mount + 1, ..here });
+        assert!(Index::open(folder.path(), 7).unwrap().is_none());
+        assert!(View::from_word(attached.words().load(Word::View)).is_over());
+
+        attached.words().write_header(&here);
+        assert!(Index::open(folder.path(), 7).unwrap().is_none(), "what is over is not taken over");
     }
 
     #[test]
