@@ -14,6 +14,7 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::output::say;
 use crate::progress::{Extent, Progress};
 
 /// The global flags, and what follows from them.
@@ -71,7 +72,7 @@ impl Context {
     /// Makes a remark on stderr, unless `--quiet` was given.
     pub(crate) fn remark(&self, text: &str) {
         if !self.global.quiet {
-            eprintln!("datacache: {text}");
+            say(text);
         }
     }
 

@@ -14,6 +14,7 @@ use datacache_proto::paths::PathsError;
 
 use crate::commands::service::ServiceError;
 use crate::interrupt::end_by;
+use crate::output::say;
 use crate::render::line::one_line;
 use crate::values::KeySpellingError;
 
@@ -197,7 +198,7 @@ impl Failure {
         match self {
             Self::ClosedOutput => {}
             Self::Interrupted { signal } => end_by(*signal),
-            _ => eprintln!("datacache: {}", chain(self)),
+            _ => say(chain(self)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Standard output: buffered, and a reader that has gone is no failure.
+//! Standard output: buffered, and a reader that has gone is no failure. And what is said on stderr.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, StdoutLock, Write};
@@ -50,4 +50,9 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut output = Output::new();
     output.bytes(text.as_bytes())?;
     output.finish()
+}
+
+/// Says one line on stderr. That nobody reads it changes nothing: the exit status tells, too.
+pub(crate) fn say(text: impl Display) {
+    writeln!(io::stderr(), "datacache: {text}").unwrap_or_default();
 }

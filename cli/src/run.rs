@@ -10,6 +10,7 @@ use crate::commands::config::{self, ConfigCommand};
 use crate::commands::{add, completions, control, daemon, delete, get, hash, ls, service, stat, stats, verify};
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Status};
+use crate::output::say;
 use crate::render::line::one_line;
 
 /// Does what the command line says.
@@ -66,7 +67,7 @@ fn not_parsed(error: &clap::Error) -> Status {
             if error.use_stderr() { Status::Usage } else { Status::Done }
         }
         _ => {
-            eprintln!("datacache: {}", usage_line(&error.render().to_string()));
+            say(usage_line(&error.render().to_string()));
             Status::Usage
         }
     }

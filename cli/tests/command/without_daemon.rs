@@ -51,6 +51,17 @@ fn stopping_what_does_not_run_is_a_no_that_quiet_keeps_to_itself() {
     assert_eq!((quiet.status(), quiet.stdout(), quiet.stderr()), (1, "", ""));
 }
 
+/// A message that nobody reads once was a panic, with a status of its own.
+#[test]
+fn the_status_is_right_where_nobody_reads_the_errors() {
+    let home = Home::new();
+    for (arguments, status) in [(&["stop"][..], 1), (&["get", "k", "--no-start"], 3), (&["nonsense"], 2)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(home.command(arguments).stderr(writer).status().unwrap().code(), Some(status), "{arguments:?}");
+    }
+}
+
 #[test]
 fn the_configuration_is_shown_with_where_each_value_comes_from() {
     let home = Home::new();
