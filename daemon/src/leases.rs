@@ -14,6 +14,7 @@ use crate::peer::Peer;
 use crate::scopes::{ConnectionId, Ended, Scopes, is_unseen};
 use crate::store::Holder;
 use crate::watch::Watch;
+use crate::writer::WriteError;
 
 /// How long to wait before leases that could not be given back are tried again, and the most that grows to.
 const RETRY: Duration = Duration::from_secs(1);
@@ -53,7 +54,7 @@ pub(crate) fn hold(
     Ok(holder)
 }
 
-/// Ends a scope: no lease is taken for it any more. Those it has are given back by [`bulk::release`].
+/// Ends a scope: no lease is taken for it any more. Those it has are given back by [`release`].
 ///
 /// # Errors
 /// Where the process is another than it says.
@@ -66,6 +67,19 @@ pub(crate) fn end(daemon: &Rc<Daemon>, peer: Peer, scope: u64) -> Result<Holder,
         daemon.leases.0.borrow_mut().end(holder);
     }
     Ok(holder)
+}
+
+/// Gives back the leases of a scope that has ended; returns how many entries went. Where that fails it goes on in the
+/// background: the process has done its part, and its own end would find the scope ended.
+///
+/// # Errors
+/// As [`bulk::release`].
+pub(crate) async fn release(daemon: &Rc<Daemon>, holder: Holder) -> Result<u64, WriteError> {
+    let released = bulk::release(daemon, holder).await;
+    if released.is_err() {
+        give_back(daemon, vec![holder]);
+    }
+    released
 }
 
 /// Gives back the leases that are tied to a connection which has ended. When the daemon itself ends, they stay: their

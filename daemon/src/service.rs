@@ -178,7 +178,7 @@ impl Cache for Service {
     async fn release(self, _: Context, call: CallId, scope: u64) -> Result<u64, WireError> {
         let daemon = self.admit()?;
         let holder = leases::end(daemon, self.0.peer()?, scope).map_err(|reason| WireError::Unbindable { reason })?;
-        self.long(call, async move |daemon| bulk::release(&daemon, holder).await).await
+        self.long(call, async move |daemon| leases::release(&daemon, holder).await).await
     }
 
     async fn len(self, _: Context, namespace: String) -> Result<u64, WireError> {
