@@ -148,7 +148,10 @@ impl BlobStore {
             let name = incoming.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             return Err(StoreError::Staged { name, fault: StagedFault::Content });
         }
-        self.set_aside(&digest).map_err(|source| StoreError::Blob { action: "set aside", source })?;
+        // Another client may have been here with the right content in the meantime.
+        if !self.is_replaced(&digest, &there) {
+            self.set_aside(&digest).map_err(|source| StoreError::Blob { action: "set aside", source })?;
+        }
         Ok(incoming)
     }
 
@@ -200,6 +203,14 @@ impl BlobStore {
     /// Where it can't be made.
     pub fn create_upload(&self) -> Result<Upload, StoreError> {
         Upload::create(self.clone())
+    }
+
+    /// Tells whether another file than this one has the blob's name.
+    pub(super) fn is_replaced(&self, digest: &Digest, file: &File) -> bool {
+        let number =
+            |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        let there = number(fs::metadata(blob_path(&self.store, digest)));
+        there.is_some() && there != number(file.metadata())
     }
 
     /// Moves a blob out of the way, to be removed or looked at by somebody else; returns where it is now.

@@ -1,6 +1,8 @@
 //! Taking in what the store's threads did. On the writer's thread, so that the view, the counters and the fate of blobs are
 //! decided in one place.
 
+use std::fs::File;
+
 use datacache_proto::layout::LOG;
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::recent::{View, Word, Words, retire};
@@ -56,7 +58,7 @@ impl Store {
             Event::Synced(position) => self.note_synced(position),
             Event::SyncFailed { segment } => self.note_unsynced(segment),
             Event::Verified(digest) => self.write_own(Command::Verified { digest }, now),
-            Event::Damaged(digest) => self.damaged(digest),
+            Event::Damaged { digest, file } => self.damaged(digest, file),
             Event::Condemned(commands) => commands.into_iter().for_each(|command| self.write_own(command, now)),
             Event::Orphans(digests) => self.dropped.extend(digests),
         }
@@ -210,15 +212,19 @@ impl Store {
     }
 
     /// The entries that name it are looked for in the index, once that has everything that may name it.
-    fn damaged(&mut self, digest: Digest) {
+    fn damaged(&mut self, digest: Digest, file: File) {
         let target = self.request_checkpoint();
-        self.damaged.push((target, digest));
+        self.damaged.push((target, digest, file));
     }
 
     fn condemn_damaged(&mut self) -> bool {
         let applied = self.applied;
-        let ready: Vec<_> = self.damaged.extract_if(.., |(target, _)| *target <= applied).collect();
-        for (_, digest) in &ready {
+        let ready: Vec<_> = self.damaged.extract_if(.., |(target, ..)| *target <= applied).collect();
+        for (_, digest, file) in &ready {
+            if self.blobs.is_replaced(digest, file) {
+                // Somebody has added the right content meanwhile, and it is good for every entry that names it.
+                continue;
+            }
             match self.blobs.set_aside(digest) {
                 Ok(Some(aside)) => self.verifier.send(BlobJob::Remove(aside)),
                 Ok(None) => {}
@@ -382,6 +388,29 @@ mod tests {
         store.request_checkpoint();
         wait(&mut store, Store::is_poisoned);
         assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed)));
+    }
+
+    /// The good file was set aside in the place of the damaged one, and its entry was left without a value.
+    #[test]
+    fn content_that_is_added_again_while_its_damage_is_dealt_with_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let digest = Digest(sha2::Sha256::digest(b"right").into());
+        let value = stage(&store.blobs(), digest);
+        put(&mut store, value);
+        while store.damaged.is_empty() {
+            let event = store.events.recv_timeout(DEADLINE).expect("the blob is hashed in time");
+            store.take(event, NOW);
+        }
+
+        std::fs::write(store.blobs().staging().join("again"), b"right").unwrap();
+        let value = NewValue::Blob(store.blobs().receive("again", 5, digest, false).unwrap());
+        put(&mut store, value);
+        wait(&mut store, |store| store.damaged.is_empty());
+        let target = store.request_checkpoint();
+        wait(&mut store, |store| store.applied() >= target);
+        assert_eq!(std::fs::read(blob_path(store.path(), &digest)).unwrap(), b"right");
+        assert_eq!(store.len(store.namespace("n").unwrap(), NOW).unwrap(), 1);
     }
 
     #[test]

@@ -100,8 +100,9 @@ pub struct Store {
     pub(super) dropped: VecDeque<Digest>,
     /// The same, to be looked at once the segment that is being applied is retired.
     pub(super) dropped_later: Vec<Digest>,
-    /// Damaged blobs, each with the sequence number that must be applied before its entries are looked for.
-    pub(super) damaged: Vec<(u64, Digest)>,
+    /// Damaged blobs, each with the sequence number that must be applied before its entries are looked for, and its file, open
+    /// so that no other gets its number.
+    pub(super) damaged: Vec<(u64, Digest, File)>,
     /// Every entry that ended until then is planned to go; see [`Store::plan_expired`].
     pub(super) swept: Timestamp,
     pub(super) counters: Counters,

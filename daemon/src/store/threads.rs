@@ -2,6 +2,7 @@
 //! hashes and removes blobs. They are sent jobs, and what they did is heard of as events; nothing else is shared.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -49,8 +50,8 @@ pub(super) enum Event {
     SyncFailed { segment: u64 },
     /// A blob has the content its name says.
     Verified(Digest),
-    /// A blob has not.
-    Damaged(Digest),
+    /// A blob has not: this file.
+    Damaged { digest: Digest, file: File },
     /// Entries that name a damaged blob.
     Condemned(Vec<Command>),
     /// Files among the blobs that the index does not know.

@@ -57,18 +57,18 @@ impl Verifier {
         if self.ending.has_begun() {
             return;
         }
-        let content = match self.blobs.open(&digest) {
-            Ok(Some(file)) => hash_unless(&file, || self.ending.has_begun()),
+        let file = match self.blobs.open(&digest) {
+            Ok(Some(file)) => file,
             // It went before its turn came.
             Ok(None) => return,
             Err(error) => return warn!(%digest, %error, "a blob can't be opened"),
         };
-        match content {
+        match hash_unless(&file, || self.ending.has_begun()) {
             Ok(None) => {}
             Ok(Some(content)) if content == digest => self.outbox.send(Event::Verified(digest)),
             Ok(Some(_)) => {
                 error!(%digest, "a blob is not what its name says; the entries that name it are dropped");
-                self.outbox.send(Event::Damaged(digest));
+                self.outbox.send(Event::Damaged { digest, file });
             }
             Err(error) => warn!(%digest, %error, "a blob can't be read"),
         }
