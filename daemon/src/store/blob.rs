@@ -57,6 +57,11 @@ impl Incoming {
         self.digest
     }
 
+    /// Returns the inode of the blob with the same bytes that was there when it was looked at.
+    pub(super) fn equal(&self) -> Option<u64> {
+        self.equal
+    }
+
     /// Returns the name it was staged under.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -76,7 +81,8 @@ impl BlobStore {
         for first in 0..=u8::MAX {
             create_private(&store.join(BLOBS).join(format!("{first:02x}")))?;
         }
-        Ok(())
+        // A blob that is durable is of no use in a folder that is not.
+        File::open(store.join(BLOBS))?.sync_all()
     }
 
     /// Returns the folder that clients stage their values in.

@@ -1,6 +1,7 @@
 //! The thread for slow work on blobs: hashes new ones, removes those that are set aside, finds what a crash left behind.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -16,8 +17,8 @@ use super::threads::{Ending, Event, Helper, Outbox};
 /// A job of the thread.
 #[derive(Debug)]
 pub(super) enum BlobJob {
-    /// Hash a blob.
-    Verify(Digest),
+    /// Hash a blob, unless it is still the file that was found to be `equal`, and so is hashed, or is going to be.
+    Verify { digest: Digest, equal: Option<u64> },
     /// Remove a file.
     Remove(PathBuf),
     /// Find the entries that name a damaged blob. The index has everything that was acknowledged before.
@@ -44,7 +45,7 @@ impl Verifier {
     fn run(&self, jobs: &Receiver<BlobJob>) {
         while let Ok(job) = jobs.recv() {
             match job {
-                BlobJob::Verify(digest) => self.verify(digest),
+                BlobJob::Verify { digest, equal } => self.verify(digest, equal),
                 BlobJob::Remove(path) => remove(&path),
                 BlobJob::Condemn(digest) => self.condemn(digest),
                 BlobJob::Survey => self.survey(),
@@ -53,7 +54,7 @@ impl Verifier {
     }
 
     /// Not at the store's end, which would have to wait: what was never hashed is hashed after the next start.
-    fn verify(&self, digest: Digest) {
+    fn verify(&self, digest: Digest, equal: Option<u64>) {
         if self.ending.has_begun() {
             return;
         }
@@ -63,6 +64,9 @@ impl Verifier {
             Ok(None) => return,
             Err(error) => return warn!(%digest, %error, "a blob can't be opened"),
         };
+        if equal.is_some() && equal == file.metadata().ok().map(|metadata| metadata.ino()) {
+            return;
+        }
         match hash_unless(&file, || self.ending.has_begun()) {
             Ok(None) => {}
             Ok(Some(content)) if content == digest => self.outbox.send(Event::Verified(digest)),
@@ -95,7 +99,7 @@ impl Verifier {
             warn!(%error, "the folder of blobs can't be read");
         }
         match self.unverified() {
-            Ok(digests) => digests.into_iter().for_each(|digest| self.verify(digest)),
+            Ok(digests) => digests.into_iter().for_each(|digest| self.verify(digest, None)),
             Err(error) => warn!(%error, "blobs that were never hashed can't be found"),
         }
     }
@@ -143,8 +147,8 @@ mod tests {
     use sha2::Digest as _;
     use std::sync::mpsc::channel;
 
-    /// Has a blob verified and a file removed; returns whether each was done.
-    fn verified_and_removed(ending: Ending) -> (bool, bool) {
+    /// Has a blob verified, one that equals another or not, and a file removed; returns whether each was done.
+    fn verified_and_removed(ending: Ending, is_equal: bool) -> (bool, bool) {
         let folder = tempfile::tempdir().unwrap();
         BlobStore::create_folders(folder.path()).unwrap();
         let tables = Arc::new(Tables::open(folder.path()).unwrap());
@@ -156,7 +160,9 @@ mod tests {
 
         let (outbox, events) = Outbox::new(Arc::new(|| ()));
         let (sender, jobs) = channel();
-        sender.send(BlobJob::Verify(digest)).unwrap();
+        let inode = std::fs::metadata(blob_path(folder.path(), &digest)).unwrap().ino();
+        let equal = Some(if is_equal { inode } else { inode + 1 });
+        sender.send(BlobJob::Verify { digest, equal }).unwrap();
         sender.send(BlobJob::Remove(aside.clone())).unwrap();
         drop(sender);
         Verifier { tables, blobs, outbox, ending }.run(&jobs);
@@ -168,9 +174,14 @@ mod tests {
     #[test]
     fn the_end_waits_for_no_hashing() {
         let ending = Ending::default();
-        assert_eq!(verified_and_removed(ending.clone()), (true, true));
+        assert_eq!(verified_and_removed(ending.clone(), false), (true, true));
         ending.begin();
-        assert_eq!(verified_and_removed(ending), (false, true));
+        assert_eq!(verified_and_removed(ending, false), (false, true));
+    }
+
+    #[test]
+    fn a_blob_is_not_hashed_again_when_its_content_is_added_again() {
+        assert_eq!(verified_and_removed(Ending::default(), true), (false, true));
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Store {
             let NewValue::Blob(incoming) = &put.value else { continue };
             if is_done {
                 self.verifier.send(BlobJob::Remove(incoming.path().to_owned()));
-                self.verifier.send(BlobJob::Verify(incoming.digest()));
+                self.verifier.send(BlobJob::Verify { digest: incoming.digest(), equal: incoming.equal() });
             } else {
                 self.dropped.push_back(incoming.digest());
             }
