@@ -12,6 +12,7 @@
 //! | decide, append, publish | the owner's | `write`, `turn`, `draft`, `memory` |
 //! | look, plan an expiry sweep | the owner's | `lookup`, `sweep`, `expiring` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
+//! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay` |
 //! | sync, make and remove segments | `datacache-sync` | `threads` |
@@ -47,6 +48,7 @@ mod blob;
 mod body;
 mod command;
 mod draft;
+mod durability;
 mod error;
 mod expiring;
 mod folder;
@@ -69,6 +71,8 @@ mod segment;
 mod store;
 mod sweep;
 mod tables;
+#[cfg(test)]
+mod testing;
 mod threads;
 mod turn;
 mod upload;

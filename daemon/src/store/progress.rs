@@ -114,55 +114,6 @@ impl Store {
         }));
     }
 
-    fn note_synced(&mut self, position: Position) {
-        if !self.sync_failed.contains(&position.segment) {
-            let behind_a_gap = self.is_behind_unsynced(position);
-            let synced = if behind_a_gap { &mut self.synced_later } else { &mut self.synced };
-            *synced = position.max(*synced);
-        }
-        if !self.is_behind_unsynced(self.synced_later) {
-            self.synced = self.synced.max(self.synced_later);
-        }
-        let behind = self.synced < self.end() && self.end > SEGMENT_HEADER as u64;
-        self.sync_scheduled = behind && !self.sync_failed.contains(&self.lookup.active.number());
-        if self.sync_scheduled {
-            self.syncer.send(SyncJob::Later);
-        }
-    }
-
-    /// Tells whether the segment before `position`'s is neither applied nor wholly synced: a power cut would end the log there.
-    fn is_behind_unsynced(&self, position: Position) -> bool {
-        let is_applying = self.lookup.applying.is_some() && self.applying_end.segment < position.segment;
-        is_applying && self.synced < self.applying_end
-    }
-
-    /// No call for durability is ever answered from a segment whose sync failed: the kernel may have dropped the pages and
-    /// report the next sync as done. The segment is left; applying it to the index heals what it holds.
-    fn note_unsynced(&mut self, segment: u64) {
-        self.sync_failed.insert(segment);
-        self.sync_scheduled = false;
-        if segment == self.lookup.active.number() {
-            self.checkpoint = true;
-        }
-    }
-
-    /// Returns the place before which everything survives a loss of power.
-    #[must_use]
-    pub fn synced(&self) -> Position {
-        self.synced
-    }
-
-    /// Tells whether what ends at `position` was appended to a segment that could not be synced.
-    #[must_use]
-    pub fn sync_failed(&self, position: Position) -> bool {
-        self.sync_failed.contains(&position.segment)
-    }
-
-    /// Has everything up to [`Store::end`] synced soon; `wake` is called when [`Store::synced`] moved.
-    pub fn request_sync(&mut self) {
-        self.syncer.send(SyncJob::Now);
-    }
-
     /// Has everything that was acknowledged applied to the index; returns the sequence number to wait for, see [`Store::applied`].
     pub fn request_checkpoint(&mut self) -> u64 {
         if self.end > SEGMENT_HEADER as u64 && self.last_seq > self.applied {
@@ -286,71 +237,26 @@ impl std::fmt::Debug for Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::blob::BlobStore;
-    use super::super::command::{NewValue, Put};
-    use super::super::store::StoreOptions;
+    use super::super::command::NewValue;
+    use super::super::testing::{DEADLINE, NOW, put, stage, store, wait};
     use super::super::threads::{Helper, Outbox};
     use super::*;
-    use datacache_proto::key::Key;
     use datacache_proto::layout::blob_path;
-    use datacache_proto::types::Codec;
     use sha2::Digest as _;
+    use std::path::PathBuf;
     use std::sync::Arc;
-    use std::time::Duration;
 
-    const DEADLINE: Duration = Duration::from_secs(60);
-    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-    /// Opens a store that syncs nothing by itself, and waits until it can rotate.
-    fn store(folder: &tempfile::TempDir) -> Store {
-        let options = StoreOptions {
-            path: folder.path().join("store"),
-            sync_interval: Duration::from_secs(3_600),
-            segment_bytes: StoreOptions::SEGMENT_BYTES,
-            wake: Arc::new(|| ()),
-        };
-        let mut store = Store::open(options, NOW).unwrap();
-        wait(&mut store, |store| matches!(store.next, Next::Ready(_)));
-        store
-    }
-
-    /// Takes in one event after the other until the store is as `done` wants it.
-    fn wait(store: &mut Store, done: impl Fn(&Store) -> bool) {
-        while !done(store) {
-            let event = store.events.recv_timeout(DEADLINE).expect("the store's threads do something in time");
-            store.take(event, NOW);
-            store.progress(NOW);
-        }
-    }
-
-    fn put(store: &mut Store, value: NewValue) {
-        let (namespace, key) = ("n".to_owned(), Key::from("k"));
-        let put = Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None };
-        let mut results = Vec::new();
-        store.write(&mut [Batch::of(Command::Put(Box::new(put)), None)].into(), NOW, &mut results);
-        results.pop().expect("there is room").unwrap();
-    }
-
-    fn stage(blobs: &BlobStore, digest: Digest) -> NewValue {
-        std::fs::write(blobs.staging().join("staged"), b"value").unwrap();
-        NewValue::Blob(blobs.receive("staged", 5, digest, false).unwrap())
-    }
-
-    /// The thread that syncs may come to the new segment before it comes to the old one: nothing in the new one survives a
-    /// power cut that takes the end of the old one, and durable writes of the old one were answered by it.
-    #[test]
-    fn a_synced_segment_does_not_speak_for_the_one_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = store(&folder);
+    /// Returns a store that can't make its next segment but has something to apply, and where its folder of segments went.
+    fn unable_to_rotate(folder: &tempfile::TempDir) -> (Store, PathBuf) {
+        let mut store = store(folder);
+        let log = store.generation.join(LOG);
+        let away = log.with_extension("away");
+        std::fs::rename(&log, &away).unwrap();
         put(&mut store, NewValue::Inline(vec![7]));
-        let written = store.end();
         store.request_checkpoint();
-        assert!(store.lookup.applying.is_some(), "the next segment was ready");
-
-        store.take(Event::Synced(store.end()), NOW);
-        assert!(store.synced() < written);
-        store.take(Event::Synced(written), NOW);
-        assert_eq!(store.synced(), store.end(), "both are synced now");
+        wait(&mut store, |store| matches!(store.next, Next::Failed(_)));
+        put(&mut store, NewValue::Inline(vec![8]));
+        (store, away)
     }
 
     /// Each attempt had the next one made at once, without end, as long as somebody waited for the log to be applied; and
@@ -358,18 +264,12 @@ mod tests {
     #[test]
     fn a_segment_that_can_not_be_made_is_told_of_and_made_later() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = store(&folder);
-        let log = store.generation.join(LOG);
-        std::fs::rename(&log, log.with_extension("away")).unwrap();
-        put(&mut store, NewValue::Inline(vec![7]));
-        store.request_checkpoint();
-        wait(&mut store, |store| matches!(store.next, Next::Failed(_)));
-        put(&mut store, NewValue::Inline(vec![8]));
+        let (mut store, away) = unable_to_rotate(&folder);
         let target = store.request_checkpoint();
         assert!(matches!(store.next, Next::Failed(_)), "it is not tried again on the spot");
         assert!(store.apply_failed());
 
-        std::fs::rename(log.with_extension("away"), &log).unwrap();
+        std::fs::rename(away, store.generation.join(LOG)).unwrap();
         wait(&mut store, |store| store.applied() >= target);
         assert!(!store.apply_failed());
         store.close(NOW).unwrap();
@@ -416,47 +316,7 @@ mod tests {
     #[test]
     fn a_store_that_can_not_rotate_is_closed_without_waiting_for_that() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = store(&folder);
-        let log = store.generation.join(LOG);
-        std::fs::rename(&log, log.with_extension("away")).unwrap();
-        put(&mut store, NewValue::Inline(vec![7]));
-        store.request_checkpoint();
-        wait(&mut store, |store| matches!(store.next, Next::Failed(_)));
-        put(&mut store, NewValue::Inline(vec![8]));
+        let (store, _) = unable_to_rotate(&folder);
         assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed)));
-    }
-
-    #[test]
-    fn what_was_synced_behind_a_segment_counts_once_that_is_applied() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = store(&folder);
-        put(&mut store, NewValue::Inline(vec![7]));
-        let segment = store.end().segment;
-        store.take(Event::SyncFailed { segment }, NOW);
-        store.request_checkpoint();
-        let end = store.end();
-        store.take(Event::Synced(end), NOW);
-        assert!(store.synced() < end);
-        wait(&mut store, |store| store.synced() >= end);
-        assert!(store.lookup.applying.is_none());
-    }
-
-    /// Syncs that nobody had asked for took the log alone, and said of additions that waited for durability that they had it.
-    #[test]
-    fn no_segment_counts_as_synced_whose_blobs_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = store(&folder);
-        let digest = Digest(sha2::Sha256::digest(b"value").into());
-        let value = stage(&store.blobs(), digest);
-        put(&mut store, value);
-        let end = store.end();
-        // A link that leads to itself can't be opened, whoever we are.
-        let path = blob_path(store.path(), &digest);
-        std::fs::remove_file(&path).unwrap();
-        std::os::unix::fs::symlink(&path, &path).unwrap();
-
-        store.request_checkpoint();
-        wait(&mut store, |store| store.synced() >= end || store.sync_failed(end));
-        assert!(store.synced() < end);
     }
 }
