@@ -22,14 +22,8 @@ const LOOKS: usize = 8;
 pub(crate) async fn add(connection: &Connection, call: CallId, addition: Addition) -> Result<Added, WireError> {
     let daemon = &connection.daemon;
     let mut addition = check(daemon, addition)?;
-    if !matches!(addition.body, Body::Inline(_)) {
-        // A repeated call finds its file adopted or its upload gone, but what came of it is kept.
-        let is_done = daemon.writer.read(|store| store.reply(call).is_some())?;
-        if is_done {
-            // Through the writer all the same: what was done may not be durable yet.
-            let again = Batch { commands: Vec::new(), call: Some(call) };
-            return added(call, &daemon.writer.write(again, addition.durable).await?);
-        }
+    if let Some(added) = done_before(connection, call, &addition).await? {
+        return Ok(added);
     }
     let mut value = receive(connection, &mut addition).await?;
     for _ in 0..LOOKS {
@@ -50,6 +44,21 @@ pub(crate) async fn add(connection: &Connection, call: CallId, addition: Additio
         }
     }
     Err(StoreError::BlobChanged.into())
+}
+
+/// Returns what came of a repeated call: its file is adopted by now, or its upload gone, but the reply is kept.
+async fn done_before(connection: &Connection, call: CallId, addition: &Addition) -> Result<Option<Added>, WireError> {
+    let writer = &connection.daemon.writer;
+    if matches!(addition.body, Body::Inline(_)) || writer.read(|store| store.reply(call).is_none())? {
+        return Ok(None);
+    }
+    if let Body::Uploaded { upload, .. } = addition.body {
+        // It was sent once more for nothing; the first attempt's is gone.
+        connection.transfers.close(upload).ok();
+    }
+    // Through the writer all the same: what was done may not be durable yet.
+    let again = Batch { commands: Vec::new(), call: Some(call) };
+    added(call, &writer.write(again, addition.durable).await?).map(Some)
 }
 
 /// Checks everything that can be checked before the value is touched.

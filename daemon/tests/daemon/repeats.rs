@@ -3,7 +3,7 @@
 use datacache_proto::types::Addition;
 
 use crate::additions::stage;
-use crate::harness::{Client, Daemon, NAMESPACE, Place, bytes, daemon_and_client, soon, tags};
+use crate::harness::{Client, Daemon, NAMESPACE, Place, bytes, daemon_and_client, soon, tags, until};
 
 #[tokio::test(flavor = "local")]
 async fn a_repeated_change_is_answered_from_the_kept_reply() {
@@ -48,6 +48,21 @@ async fn a_repeated_addition_finds_its_file_adopted_and_its_upload_gone() {
     let addition = Addition { body, ..bytes("u", b"") };
     let first = client.rpc.add(soon(), call, addition.clone()).await.unwrap().unwrap();
     assert_eq!(daemon.client().await.rpc.add(soon(), call, addition).await.unwrap(), Ok(first));
+    daemon.stop().await;
+}
+
+/// A client does not know that its first attempt succeeded, and sends the value once more: that upload once stayed open.
+#[tokio::test(flavor = "local")]
+async fn a_value_that_is_sent_again_for_nothing_leaves_no_file() {
+    let (place, daemon, client) = daemon_and_client().await;
+    let again = daemon.client().await;
+    let call = client.call();
+    for rpc in [&client.rpc, &again.rpc] {
+        let upload = rpc.upload_begin(soon()).await.unwrap().unwrap();
+        let body = datacache_proto::types::Body::Uploaded { upload, length: 0 };
+        rpc.add(soon(), call, Addition { body, ..bytes("k", b"") }).await.unwrap().unwrap();
+    }
+    until(async || std::fs::read_dir(place.staging()).unwrap().count() == 0).await;
     daemon.stop().await;
 }
 
