@@ -4,7 +4,7 @@ use datacache_proto::log::SEGMENT_HEADER;
 
 use super::position::Position;
 use super::store::Store;
-use super::threads::SyncJob;
+use super::syncer::SyncJob;
 
 impl Store {
     /// Returns the place before which everything survives a loss of power.

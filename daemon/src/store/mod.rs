@@ -15,7 +15,7 @@
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay` |
-//! | sync, make and remove segments | `datacache-sync` | `threads` |
+//! | sync, make and remove segments | `datacache-sync` | `syncer` |
 //! | look at the whole store, mend derived rows | any | `verify`, `repair` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
 //! | open, recover | the owner's, before all else | `folder`, `recovery` |
@@ -70,6 +70,7 @@ mod segment;
 #[expect(clippy::module_inception, reason = "the noun of the file is the store")]
 mod store;
 mod sweep;
+mod syncer;
 mod tables;
 #[cfg(test)]
 mod testing;

@@ -14,7 +14,8 @@ use super::command::{Batch, Command};
 use super::error::StoreError;
 use super::position::Position;
 use super::store::{Next, Store};
-use super::threads::{Event, Prepare, SyncJob};
+use super::syncer::{Prepare, SyncJob};
+use super::threads::Event;
 use super::verifier::BlobJob;
 
 /// How many blobs are removed in one turn: each is a rename.

@@ -19,8 +19,8 @@ use super::folder;
 use super::index::Index;
 use super::replay::{Replay, ReplayError};
 use super::segment::{self, Segment};
+use super::syncer::create_segment;
 use super::tables::{self, Meta, Tables};
-use super::threads::create_segment;
 
 /// A store that is ready to be written.
 pub(super) struct Recovered {

@@ -31,8 +31,9 @@ use super::recovery::{Recovered, recover};
 use super::replies::ClientReplies;
 use super::rows::entry_of;
 use super::segment::{self, Segment};
+use super::syncer::{SyncJob, Tail, syncer};
 use super::tables::{Counts, Tables, namespace_prefix};
-use super::threads::{ApplyJob, Event, Helper, Outbox, SyncJob, Tail, applier, syncer};
+use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
 use super::verifier::{BlobJob, verifier};
 
 /// How a store is opened.

@@ -12,7 +12,8 @@ use super::command::{Batch, Command, NewValue, Outcome};
 use super::error::StoreError;
 use super::position::Position;
 use super::store::{Next, Store};
-use super::threads::{ApplyJob, SyncJob};
+use super::syncer::SyncJob;
+use super::threads::ApplyJob;
 use super::turn::Turn;
 use super::verifier::BlobJob;
 

@@ -1,0 +1,207 @@
+//! The thread that syncs the log, and makes and removes its segments.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use datacache_proto::log::SegmentHeader;
+use datacache_proto::recent::clear_free;
+use datacache_proto::types::Digest;
+use rustix::rand::{GetRandomFlags, getrandom};
+use tracing::{error, warn};
+
+use super::blob::BlobStore;
+use super::expiring::SegmentExpiring;
+use super::index::Index;
+use super::position::Position;
+use super::segment::Segment;
+use super::threads::{Event, Helper, Outbox, RETRY};
+
+/// The end of the log, as the writer last left it.
+#[derive(Debug)]
+pub(super) struct Tail(Mutex<End>);
+
+#[derive(Debug)]
+struct End {
+    segment: Arc<Segment>,
+    offset: u64,
+    /// Blobs that operations before the end brought and that no sync has taken yet, each with its operation's segment.
+    blobs: Vec<(u64, Digest)>,
+}
+
+impl Tail {
+    pub(super) fn new(segment: Arc<Segment>, offset: u64) -> Self {
+        Self(Mutex::new(End { segment, offset, blobs: Vec::new() }))
+    }
+
+    /// Moves to the beginning of the next segment.
+    pub(super) fn rotate(&self, segment: Arc<Segment>, offset: u64) {
+        let mut end = self.lock();
+        (end.segment, end.offset) = (segment, offset);
+    }
+
+    /// Moves behind a frame, which brought `blobs`.
+    pub(super) fn advance(&self, offset: u64, blobs: impl Iterator<Item = Digest>) {
+        let mut end = self.lock();
+        let segment = end.segment.number();
+        end.offset = offset;
+        end.blobs.extend(blobs.map(|digest| (segment, digest)));
+    }
+
+    /// Returns the end, and the blobs that must be durable before anything before it is said to be.
+    fn take(&self) -> (Arc<Segment>, u64, Vec<(u64, Digest)>) {
+        let mut end = self.lock();
+        (Arc::clone(&end.segment), end.offset, std::mem::take(&mut end.blobs))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, End> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the next segment is to be.
+#[derive(Debug)]
+pub(super) struct Prepare {
+    pub(super) folder: PathBuf,
+    pub(super) number: u64,
+    pub(super) store_id: u128,
+}
+
+/// A job of the thread that syncs.
+#[derive(Debug)]
+pub(super) enum SyncJob {
+    /// Sync the end of the log when the interval is over.
+    Later,
+    /// Sync the end of the log.
+    Now,
+    /// Sync a segment that nothing more is appended to.
+    Whole { segment: Arc<Segment>, end: u64 },
+    /// Clear the free table and make the next segment.
+    Prepare(Prepare),
+    /// Remove a segment that the index has, and free what was known of it: that takes the writer too long.
+    Remove { segment: Arc<Segment>, expiring: SegmentExpiring },
+}
+
+/// Starts the thread that syncs and prepares segments.
+pub(super) fn syncer(
+    index: Arc<Index>,
+    blobs: BlobStore,
+    tail: Arc<Tail>,
+    interval: Duration,
+    outbox: Outbox,
+) -> io::Result<Helper<SyncJob>> {
+    Helper::start("datacache-sync", outbox.clone(), move |jobs, _| {
+        let mut syncer = Syncer { index, blobs, tail, interval, outbox, sync_at: None, prepare_at: None };
+        loop {
+            let job = match syncer.next_due() {
+                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => jobs.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            match job {
+                Ok(job) => syncer.job(job),
+                Err(RecvTimeoutError::Timeout) => syncer.do_what_is_due(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    })
+}
+
+struct Syncer {
+    index: Arc<Index>,
+    blobs: BlobStore,
+    tail: Arc<Tail>,
+    interval: Duration,
+    outbox: Outbox,
+    /// When the end of the log is synced, if nobody asks for it before.
+    sync_at: Option<Instant>,
+    /// When a segment that could not be made is tried again.
+    prepare_at: Option<(Instant, Prepare)>,
+}
+
+impl Syncer {
+    fn next_due(&self) -> Option<Instant> {
+        let prepare_at = self.prepare_at.as_ref().map(|(at, _)| *at);
+        [self.sync_at, prepare_at].into_iter().flatten().min()
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = Instant::now();
+        if self.sync_at.take_if(|at| *at <= now).is_some() {
+            self.job(SyncJob::Now);
+        }
+        if let Some((_, prepare)) = self.prepare_at.take_if(|(at, _)| *at <= now) {
+            self.job(SyncJob::Prepare(prepare));
+        }
+    }
+
+    fn job(&mut self, job: SyncJob) {
+        match job {
+            SyncJob::Later => self.sync_at = self.sync_at.or_else(|| Some(Instant::now() + self.interval)),
+            SyncJob::Now => {
+                // IMPORTANT: the end is noted before the call; what is appended meanwhile may or may not be synced.
+                let (segment, end, blobs) = self.tail.take();
+                self.sync(&segment, end, &blobs);
+            }
+            SyncJob::Whole { segment, end } => {
+                let (_, _, blobs) = self.tail.take();
+                self.sync(&segment, end, &blobs);
+            }
+            SyncJob::Prepare(prepare) => match self.prepare(&prepare) {
+                Ok(segment) => self.outbox.send(Event::Prepared(segment)),
+                Err(error) => {
+                    self.prepare_at = Some((Instant::now() + RETRY, prepare));
+                    self.outbox.send(Event::PrepareFailed(error));
+                }
+            },
+            SyncJob::Remove { segment, expiring } => {
+                drop(expiring);
+                if let Err(error) = segment.remove() {
+                    warn!(segment = segment.number(), %error, "a segment of the log can't be removed");
+                }
+            }
+        }
+    }
+
+    /// Syncs blobs, then the segment that is to have `offset` bytes by now.
+    fn sync(&self, segment: &Segment, offset: u64, blobs: &[(u64, Digest)]) {
+        let number = segment.number();
+        if let Err(error) = self.blobs.sync(blobs.iter().map(|(_, digest)| digest)) {
+            error!(%error, "blobs can't be written through to the disk");
+            // No later sync hears of these blobs again, so none may speak for the segments that name them.
+            let segments: BTreeSet<u64> = blobs.iter().map(|(segment, _)| *segment).chain([number]).collect();
+            return segments.into_iter().for_each(|segment| self.outbox.send(Event::SyncFailed { segment }));
+        }
+        match segment.sync() {
+            Ok(()) => self.outbox.send(Event::Synced(Position { segment: number, offset })),
+            Err(error) => {
+                error!(segment = number, %error, "the log can't be written through to the disk");
+                self.outbox.send(Event::SyncFailed { segment: number });
+            }
+        }
+    }
+
+    fn prepare(&self, next: &Prepare) -> io::Result<Arc<Segment>> {
+        clear_free(&self.index.words()).map_err(io::Error::other)?;
+        create_segment(&next.folder, next.number, next.store_id).map(Arc::new)
+    }
+}
+
+/// Makes the file of a segment, so that it survives a power cut. One that is there from a failed attempt is replaced.
+pub(super) fn create_segment(folder: &std::path::Path, number: u64, store_id: u128) -> io::Result<Segment> {
+    let mut salt = [0; 8];
+    getrandom(&mut salt, GetRandomFlags::empty())?;
+    let header = SegmentHeader { number, store_id, salt: u64::from_le_bytes(salt) };
+    let segment = match Segment::create(folder, header) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // No view ever named it, or it would not be made.
+            std::fs::remove_file(folder.join(datacache_proto::layout::segment_name(number)))?;
+            Segment::create(folder, header)?
+        }
+        outcome => outcome?,
+    };
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(segment)
+}
