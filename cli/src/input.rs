@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
+use datacache_proto::utf8::{NotUtf8, Utf8Check};
+
 use crate::failure::Failure;
 use crate::progress::{Extent, Progress};
-use crate::utf8::Utf8Check;
 
 const STDIN: &str = "standard input";
 const CHUNK: usize = 256 * 1024;
@@ -105,11 +106,11 @@ impl Input {
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), Failure> {
         let name = self.name.clone();
-        let not_text = |valid_up_to| Failure::NotText { name: name.clone(), valid_up_to };
+        let not_text = |NotUtf8 { valid_up_to }| Failure::NotText { name: name.clone(), valid_up_to };
         let mut check = Utf8Check::default();
         self.for_each_chunk(progress, |chunk| {
             take(chunk);
-            check.push(chunk).map_err(not_text)
+            check.update(chunk).map_err(not_text)
         })?;
         check.finish().map_err(not_text)
     }

@@ -13,7 +13,6 @@ mod process_end;
 mod progress;
 mod render;
 mod run;
-mod utf8;
 mod values;
 
 use std::process::ExitCode;

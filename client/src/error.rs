@@ -10,6 +10,7 @@ use datacache_proto::json::JsonError;
 use datacache_proto::key::{KeyError, NamespaceError, TagError};
 use datacache_proto::paths::PathsError;
 use datacache_proto::types::{Codec, Digest};
+use datacache_proto::utf8::NotUtf8;
 
 use crate::config::ConfigError;
 
@@ -204,6 +205,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl From<NotUtf8> for Error {
+    fn from(NotUtf8 { valid_up_to }: NotUtf8) -> Self {
+        Self::NotText { valid_up_to }
+    }
 }
 
 impl Error {

@@ -97,7 +97,6 @@ mod staging;
 mod start;
 mod tally;
 mod transfer_place;
-mod utf8;
 mod value;
 
 pub use add::Add;

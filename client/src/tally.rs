@@ -3,10 +3,10 @@
 use datacache_proto::error::WireError;
 use datacache_proto::hash::{HashType, Hasher};
 use datacache_proto::types::{Codec, Digest};
+use datacache_proto::utf8::Utf8Check;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
-use crate::utf8::Utf8Check;
 
 /// Is told how many bytes have been taken so far.
 pub(crate) type Progress = Box<dyn FnMut(u64) + Send>;

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`service`], [`types`], [`error`] | the calls, what they carry, and how they fail |
 //! | [`codec`] | how calls travel over the socket |
-//! | [`key`], [`time`], [`hash`], [`json`] | keys and tags, moments and durations, the default key, canonical JSON |
+//! | [`key`], [`time`], [`hash`], [`json`], [`utf8`] | keys and tags, moments and durations, the default key, canonical JSON, text |
 //! | [`record`] | an entry as it is stored |
 //! | [`log`] | the framing of the log |
 //! | [`recent`] | the shared index over the log, and how it is read while it changes |
@@ -32,6 +32,7 @@ pub mod record;
 pub mod service;
 pub mod time;
 pub mod types;
+pub mod utf8;
 
 /// The protocol that this build speaks.
 pub const PROTOCOL: u32 = 1;
