@@ -98,7 +98,7 @@ pub(crate) enum Failure {
         source: io::Error,
     },
     /// Content was said to be text and is not.
-    #[error("`{}` is not UTF-8 from byte {valid_up_to} on; leave --text out to take it as bytes", .name.display())]
+    #[error("`{}` is not UTF-8 from byte {valid_up_to} on; without --text and --json it is taken as bytes", .name.display())]
     NotText {
         /// The file, or what stands for it.
         name: PathBuf,

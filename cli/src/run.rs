@@ -77,7 +77,7 @@ fn not_parsed(error: &clap::Error) -> Status {
 fn usage_line(page: &str) -> String {
     let said = page.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
-    let said = said.join(" ");
+    let said = said.join(" ").replace(" tip: ", "; ");
     let said = said.strip_prefix("error: ").unwrap_or(&said);
     one_line(&format!("{said}; see `datacache --help`")).into_owned()
 }

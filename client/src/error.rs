@@ -81,6 +81,16 @@ pub enum Error {
         /// The store that the daemon serves.
         actual: PathBuf,
     },
+    /// The store has a daemon, but not at the socket that was named.
+    #[error("the store `{}` is served at `{}`, not at `{}`; leave the socket out, or stop that daemon first", .store.display(), .served.display(), .socket.display())]
+    ServedElsewhere {
+        /// The store.
+        store: PathBuf,
+        /// Where its daemon listens.
+        served: PathBuf,
+        /// The socket that was named.
+        socket: PathBuf,
+    },
     /// Large values were to travel as files only, and the store's folder can't be reached.
     #[error("the store's folder `{}` can't be reached from here; let large values travel in chunks", .store.display())]
     StoreHidden {
@@ -223,6 +233,7 @@ impl Error {
                 | Self::Spawn { .. }
                 | Self::StartFailed { .. }
                 | Self::NotReady { .. }
+                | Self::ServedElsewhere { .. }
                 | Self::Connect { .. }
                 | Self::Lost { .. }
                 | Self::Late { .. }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
-use datacache_proto::layout::DAEMON_LOG;
+use datacache_proto::layout::{DAEMON_LOG, LOCK};
 
 use crate::error::{Error, IoContext};
 use crate::options::Settings;
@@ -39,7 +39,7 @@ pub(crate) fn spawn(settings: &Settings) -> Result<Spawned, Error> {
     wait_for_ended();
     let store = &settings.paths.store;
     DirBuilder::new().recursive(true).mode(0o700).create(store).during("create the store's folder", store)?;
-    let path = store.join(DAEMON_LOG);
+    let path = log_folder(settings).join(DAEMON_LOG);
     let log = open_log(&path)?;
     let also = log.try_clone().during("open", &path)?;
     let program = absolute(&settings.program);
@@ -48,7 +48,7 @@ pub(crate) fn spawn(settings: &Settings) -> Result<Spawned, Error> {
     command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_kept(name)));
     command.current_dir("/").stdin(Stdio::null()).stdout(log).stderr(also);
     let child = command.spawn().map_err(|source| Error::Spawn { program: program.clone(), source })?;
-    tracing::debug!(program = %program.display(), pid = child.id(), "started a daemon");
+    tracing::info!(program = %program.display(), pid = child.id(), "started a daemon");
     Ok(Spawned { program, log: path, child: Some(child) })
 }
 
@@ -71,6 +71,18 @@ impl Drop for Spawned {
         if let (Some(child), Ok(mut started)) = (self.child.take(), STARTED.try_lock()) {
             started.push(child);
         }
+    }
+}
+
+/// The daemon's log lies in the store. Not in a folder that is used for something else, which the daemon will refuse: there
+/// nothing is left behind.
+fn log_folder(settings: &Settings) -> &Path {
+    let store = &settings.paths.store;
+    let is_empty = std::fs::read_dir(store).is_ok_and(|mut files| files.next().is_none());
+    let is_ours = [LOCK, DAEMON_LOG].iter().any(|name| store.join(name).exists());
+    match settings.paths.socket.parent() {
+        Some(beside) if !is_empty && !is_ours && !beside.starts_with(store) => beside,
+        _ => store,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use crate::spawn::{Spawned, spawn};
 const START_LOCK: &str = "start.lock";
 /// A daemon that we started and that still runs may be at its recovery for this long on top of the timeout.
 const RECOVERY: Duration = Duration::from_secs(120);
+/// How long to wait before another daemon is started where one found the store taken, and the most that grows to.
+const RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 /// How hard to try to reach a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub(crate) async fn reach(settings: &Settings, effort: Effort, scopes: &Scopes) 
         return Err(Error::NoRuntime);
     }
     let begun = Instant::now();
-    let mut starter = Starter { settings, lock: None, daemon: None, has_spawned: false };
+    let mut starter = Starter { settings, lock: None, daemon: None, has_spawned: false, again: (begun, RETRY) };
     let mut pause = Pause::new();
     let deadline = |starter: &Starter<'_>| begun + settings.connect_timeout + starter.extension();
     loop {
@@ -87,6 +91,8 @@ struct Starter<'s> {
     lock: Option<File>,
     daemon: Option<Spawned>,
     has_spawned: bool,
+    /// When a daemon may be started again after one found the store taken, and how long to wait the next time.
+    again: (Instant, Duration),
 }
 
 impl Starter<'_> {
@@ -96,6 +102,7 @@ impl Starter<'_> {
             // IMPORTANT: no daemon is started in the step that got the lock. The one who had it may have started one, so
             // the caller looks once more.
             (None, _) => self.lock = self.try_lock()?,
+            (Some(_), None) if Instant::now() < self.again.0 => {}
             (Some(_), None) => {
                 self.daemon = Some(spawn(self.settings)?);
                 self.has_spawned = true;
@@ -104,6 +111,7 @@ impl Starter<'_> {
                 if let Some(ended) = daemon.ended() {
                     self.daemon = None;
                     self.check_owner(ended)?;
+                    self.again = (Instant::now() + self.again.1, (self.again.1 * 2).min(LONGEST_RETRY));
                 }
             }
         }
@@ -128,7 +136,22 @@ impl Starter<'_> {
     fn check_owner(&self, ended: Error) -> Result<(), Error> {
         let lock = File::open(self.settings.paths.store.join(LOCK));
         let is_owned = lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
-        if is_owned { Ok(()) } else { Err(ended) }
+        match self.served_elsewhere() {
+            _ if !is_owned => Err(ended),
+            Some(served) => {
+                let Settings { paths, .. } = self.settings;
+                Err(Error::ServedElsewhere { store: paths.store.clone(), served, socket: paths.socket.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the socket at which another daemon serves the store, where the caller insists on one of its own.
+    fn served_elsewhere(&self) -> Option<PathBuf> {
+        let Settings { paths, named, .. } = self.settings;
+        let served = std::fs::read_link(paths.store.join(SOCKET_LINK)).ok().filter(|_| named.socket)?;
+        let is_live = served != paths.socket && UnixStream::connect(&served).is_ok();
+        is_live.then_some(served)
     }
 
     /// Who holds the lock starts a daemon, however late it is, and waits for it while it runs.

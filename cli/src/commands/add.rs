@@ -88,6 +88,9 @@ mod tests {
     fn what_is_wrong_with_the_content_names_the_file_and_the_place() {
         let failure = about_input(Error::NotText { valid_up_to: 7 }, Path::new("notes"));
         assert_eq!(failure.status(), Status::Usage);
-        assert_eq!(chain(&failure), "`notes` is not UTF-8 from byte 7 on; leave --text out to take it as bytes");
+        assert_eq!(
+            chain(&failure),
+            "`notes` is not UTF-8 from byte 7 on; without --text and --json it is taken as bytes"
+        );
     }
 }

@@ -12,6 +12,8 @@ use crate::fake::FakeDaemon;
 
 /// Writes a program that is run in place of the daemon.
 fn program(daemon: &FakeDaemon, script: &str) -> PathBuf {
+    // A store that a daemon had before.
+    fs::write(daemon.store().join("lock"), "").unwrap();
     let path = daemon.store().join("program");
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

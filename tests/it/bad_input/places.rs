@@ -33,6 +33,18 @@ fn a_socket_whose_path_is_just_short_enough() {
 }
 
 #[test]
+fn a_second_socket_for_a_store_that_is_served_is_refused_with_the_first_one_named() {
+    let unharmed = Unharmed::new();
+    let second = unharmed.home.path().join("second");
+    let outcome = unharmed.home.run(["len".as_ref(), "--socket".as_ref(), second.as_os_str()]);
+    let line = outcome.error(3);
+    assert!(line.contains(&format!("is served at `{}`", unharmed.home.socket().display())), "{line}");
+    let log = fs::read_to_string(unharmed.home.store().join("daemon.log")).unwrap();
+    assert_eq!(log.matches("in use by another daemon").count(), 1, "one daemon tried:\n{log}");
+    unharmed.check();
+}
+
+#[test]
 fn no_runtime_folder_puts_the_socket_into_the_store() {
     let home = Home::new();
     let run = |arguments: &[&str]| home.command(arguments).without("XDG_RUNTIME_DIR").outcome();
@@ -115,6 +127,8 @@ fn a_folder_that_is_something_else_is_not_taken_for_a_store() {
     let outcome = home.run(["len", "--dir", occupied.to_str().unwrap()]);
     assert!(outcome.error(3).contains("letter.txt"), "{outcome:?}");
     assert_eq!(fs::read(occupied.join("letter.txt")).unwrap(), b"Dear Sir or Madam");
+    let left: Vec<_> = fs::read_dir(&occupied).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["letter.txt"], "nothing of ours may be left in it");
     let file = home.file("file", "");
     for dir in [file.clone(), file.join("below")] {
         let outcome = home.run(["len".as_ref(), "--dir".as_ref(), dir.as_os_str()]);
