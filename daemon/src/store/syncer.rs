@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -101,12 +101,24 @@ pub(super) fn syncer(
                 Some(due) => jobs.recv_timeout(due.saturating_duration_since(Instant::now())),
             };
             match job {
-                Ok(job) => syncer.job(job),
+                Ok(job) => once(job, &jobs).into_iter().for_each(|job| syncer.job(job)),
                 Err(RecvTimeoutError::Timeout) => syncer.do_what_is_due(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     })
+}
+
+/// Returns a job and those that wait behind it. Syncs that were asked for one after the other become one: it takes the end
+/// of the log when it begins, and so speaks for all who asked by then.
+fn once(first: SyncJob, waiting: &Receiver<SyncJob>) -> Vec<SyncJob> {
+    let mut jobs = vec![first];
+    for job in waiting.try_iter() {
+        if !matches!((jobs.last(), &job), (Some(SyncJob::Now), SyncJob::Now)) {
+            jobs.push(job);
+        }
+    }
+    jobs
 }
 
 struct Syncer {
@@ -204,4 +216,20 @@ pub(super) fn create_segment(folder: &std::path::Path, number: u64, store_id: u1
     };
     std::fs::File::open(folder)?.sync_all()?;
     Ok(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_who_wait_for_a_sync_share_one() {
+        let (sender, waiting) = std::sync::mpsc::channel();
+        for job in [SyncJob::Now, SyncJob::Now, SyncJob::Later, SyncJob::Now, SyncJob::Now] {
+            sender.send(job).unwrap();
+        }
+        let jobs = once(SyncJob::Now, &waiting);
+        assert!(matches!(jobs[..], [SyncJob::Now, SyncJob::Later, SyncJob::Now]), "{jobs:?}");
+        assert!(matches!(once(SyncJob::Later, &waiting)[..], [SyncJob::Later]));
+    }
 }

@@ -10,7 +10,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn random_operations_leave_the_store_equal_to_a_map() {
-    let steps = number("DATACACHE_STEPS").unwrap_or(1_500);
+    let steps = number("DATACACHE_STEPS").unwrap_or(3_000);
     let seeds = match number("DATACACHE_SEED") {
         Some(seed) => vec![seed],
         None => {
