@@ -20,7 +20,7 @@ use super::index::Index;
 use super::replay::{Replay, ReplayError};
 use super::segment::{self, Segment};
 use super::syncer::create_segment;
-use super::tables::{self, Meta, Tables};
+use super::tables::{self, Meta, Tables, TablesError};
 
 /// A store that is ready to be written.
 pub(super) struct Recovered {
@@ -43,7 +43,13 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
         Some(generation) => generation,
         None => folder::create_generation(path).map_err(io("make the folders of"))?,
     };
-    let tables = Arc::new(Tables::open(&generation).map_err(lmdb("open"))?);
+    let tables = Arc::new(Tables::open(&generation).map_err(|error| match error {
+        TablesError::Lmdb { source } => lmdb("open")(source),
+        TablesError::Layout { found } => {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            OpenError::Layout { path: path.to_owned(), found, known: LAYOUT }
+        }
+    })?);
     if is_new {
         tables::allocate_lock_file(&generation).map_err(io("allocate the lock file of"))?;
     }
@@ -75,10 +81,6 @@ fn identity(path: &Path, tables: &Tables, is_new: bool) -> Result<u128, OpenErro
     let high = tables.meta(&txn, Meta::StoreIdHigh).map_err(lmdb)?;
     drop(txn);
     match (layout, low, high) {
-        (Some(layout), ..) if layout != u64::from(LAYOUT) => {
-            let found = u32::try_from(layout).unwrap_or(u32::MAX);
-            Err(OpenError::Layout { path: path.to_owned(), found, known: LAYOUT })
-        }
         (Some(_), Some(low), Some(high)) => Ok(u128::from(low) | u128::from(high) << 64),
         _ if is_new => draw_identity(path, tables),
         _ => Err(OpenError::Layout { path: path.to_owned(), found: 0, known: LAYOUT }),

@@ -21,7 +21,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use datacache_proto::layout::{self, MAP_SIZES, READER_SLOTS};
+use datacache_proto::layout::{self, LAYOUT, MAP_SIZES, READER_SLOTS};
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
@@ -47,6 +47,20 @@ pub(super) struct Tables {
     pub(super) replies: Table,
     pub(super) counters: Table,
     meta: Table,
+}
+
+/// An index that can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TablesError {
+    /// LMDB refused.
+    #[error("failed to open the index")]
+    Lmdb {
+        #[from]
+        source: heed::Error,
+    },
+    /// A build with another layout made it.
+    #[error("the index has layout {found}")]
+    Layout { found: u64 },
 }
 
 /// The numbers that the index keeps about the store.
@@ -83,7 +97,9 @@ impl Tables {
     /// Opens the index in `folder`, making it where it is new.
     ///
     /// The map has the first size of [`MAP_SIZES`] that the system grants, and is never resized.
-    pub(super) fn open(folder: &Path) -> heed::Result<Self> {
+    ///
+    /// An index of another layout is left as it is.
+    pub(super) fn open(folder: &Path) -> Result<Self, TablesError> {
         let env = open_env(folder)?;
         let mut txn = env.write_txn()?;
         let mut table = |name| env.create_database(&mut txn, Some(name));
@@ -99,8 +115,14 @@ impl Tables {
             meta: table(layout::tables::META)?,
             env: env.clone(),
         };
-        txn.commit()?;
-        Ok(tables)
+        // IMPORTANT: before the commit, without which nothing was made.
+        match tables.meta(&txn, Meta::Layout)? {
+            Some(found) if found != u64::from(LAYOUT) => Err(TablesError::Layout { found }),
+            _ => {
+                txn.commit()?;
+                Ok(tables)
+            }
+        }
     }
 
     /// Reads a number about the store; `None` where it was never written.
