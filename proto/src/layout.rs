@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! STORE/current -> gen-N       the live generation; swapped by rename
-//! STORE/gen-N/                 data.mdb, lock.mdb (LMDB), recent (the shared index), log/NNNNNNNN (segments)
+//! STORE/gen-N/                 data.mdb, lock.mdb (LMDB), recent (the shared index), access (hints and counters),
+//!                              log/NNNNNNNN (segments)
 //! STORE/blobs/ab/<sha256>      values above `inline_max`
 //! STORE/staging/               uploads under way
 //! STORE/lock                   the daemon's flock
@@ -23,6 +24,8 @@ pub const CURRENT: &str = "current";
 pub const GENERATION_PREFIX: &str = "gen-";
 /// The shared index, in a generation's folder.
 pub const RECENT: &str = "recent";
+/// The shared hints and counters, in a generation's folder.
+pub const ACCESS: &str = "access";
 /// The folder of segments, in a generation's folder.
 pub const LOG: &str = "log";
 /// The folder of blobs.

@@ -11,6 +11,7 @@
 //! | [`record`] | an entry as it is stored |
 //! | [`log`] | the framing of the log |
 //! | [`recent`] | the shared index over the log, and how it is read while it changes |
+//! | [`access`] | hints and counters in shared memory |
 //! | [`layout`], [`paths`], [`process`] | names in the store's folder, where it lies, who a process is |
 //!
 //! # Changing what is agreed on
@@ -18,9 +19,11 @@
 //! change to [`record`], [`log`], [`recent`] or [`layout`] is a new [`layout::LAYOUT`]; ask first what an old reader does
 //! with new data, a new reader with old data, and an old writer with a store that has both.
 
+pub mod access;
 pub mod codec;
 pub mod error;
 pub mod hash;
+mod header_words;
 pub mod json;
 pub mod key;
 pub mod layout;
@@ -35,7 +38,7 @@ pub mod types;
 pub mod utf8;
 
 /// The protocol that this build speaks.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// This build, for people to read: the version of the crates.
 pub const BUILD: &str = env!("CARGO_PKG_VERSION");

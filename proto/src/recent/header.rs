@@ -3,12 +3,12 @@
 use std::fmt;
 
 use thiserror::Error;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::layout::{
     BOOT_AT, CHECKSUM_AT, DEVICE_AT, HEADER_WORDS, INODE_AT, LAYOUT_VERSION, MAGIC, MAGIC_AT, MOUNT_AT, STORE_AT,
     VERSION_AT,
 };
+use crate::header_words::{checksum, halves, whole};
 
 /// The constant fields: a reader trusts shared memory only if each is what it expects.
 ///
@@ -111,7 +111,7 @@ impl Header {
         words[DEVICE_AT] = self.device;
         words[INODE_AT] = self.inode;
         words[MOUNT_AT] = self.mount;
-        words[CHECKSUM_AT] = checksum(&words);
+        words[CHECKSUM_AT] = checksum(&words[..CHECKSUM_AT]);
         words
     }
 
@@ -123,7 +123,7 @@ impl Header {
         if words[VERSION_AT] != LAYOUT_VERSION {
             return Err(HeaderError::Layout { found: words[VERSION_AT] });
         }
-        let (expected, found) = (checksum(words), words[CHECKSUM_AT]);
+        let (expected, found) = (checksum(&words[..CHECKSUM_AT]), words[CHECKSUM_AT]);
         if found != expected {
             return Err(HeaderError::Checksum { expected, found });
         }
@@ -135,23 +135,6 @@ impl Header {
             mount: words[MOUNT_AT],
         })
     }
-}
-
-/// The low half first.
-fn halves(value: u128) -> [u64; 2] {
-    [value as u64, (value >> 64) as u64]
-}
-
-fn whole(low: u64, high: u64) -> u128 {
-    u128::from(high) << 64 | u128::from(low)
-}
-
-fn checksum(words: &[u64; HEADER_WORDS]) -> u64 {
-    let mut bytes = [0; CHECKSUM_AT * 8];
-    for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
-    xxh3_64(&bytes)
 }
 
 impl fmt::Display for Field {

@@ -1,0 +1,81 @@
+//! How often keys were read lately: two bits for each of many cells, in which several keys may meet.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Access;
+use super::layout::{BITS_A_CELL, CELLS, CELLS_A_WORD, MARKS};
+use crate::recent::KeyHash;
+
+/// As much as a cell holds.
+const FULL: u64 = (1 << BITS_A_CELL) - 1;
+
+impl<'a> Access<'a> {
+    /// Marks the key as read once more, up to three times. A key that is marked in full costs a load.
+    ///
+    /// Of two processes that mark keys of one word at the same time, one may do it in vain: that is a mark less.
+    #[inline]
+    pub fn mark(self, hash: KeyHash) {
+        let (word, shift) = self.cell(hash);
+        let found = word.load(Ordering::Relaxed);
+        if found >> shift & FULL != FULL {
+            let marked = found + (1 << shift);
+            let _ = word.compare_exchange(found, marked, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns how often the key was marked, from 0 to 3: or more seldom, and another that shares its cell the other times.
+    #[inline]
+    pub fn frequency(self, hash: KeyHash) -> u8 {
+        let (word, shift) = self.cell(hash);
+        (word.load(Ordering::Relaxed) >> shift & FULL) as u8
+    }
+
+    /// Returns the word with the key's cell, and the cell's lowest bit in it.
+    #[inline]
+    fn cell(self, hash: KeyHash) -> (&'a AtomicU64, usize) {
+        let cell = hash.to_bits() as usize % CELLS;
+        (&self.0[MARKS + cell / CELLS_A_WORD], cell % CELLS_A_WORD * BITS_A_CELL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::fresh;
+    use super::*;
+
+    fn frequency_after(times: u8, hash: KeyHash) -> u8 {
+        let words = fresh();
+        let access = Access::new(&words).unwrap();
+        (0..times).for_each(|_| access.mark(hash));
+        access.frequency(hash)
+    }
+
+    #[test]
+    fn marks_add_up_to_three_and_stay_there() {
+        let hash = KeyHash::of(1, b"key");
+        assert_eq!([0, 1, 2, 3, 4, 100].map(|times| frequency_after(times, hash)), [0, 1, 2, 3, 3, 3]);
+    }
+
+    #[test]
+    fn a_cell_never_spills_into_its_neighbours() {
+        let words = fresh();
+        let access = Access::new(&words).unwrap();
+        let cells = [0, 1, 31, 32, 33, CELLS as u64 - 1].map(KeyHash::from_bits);
+        for hash in [cells[1], cells[2], cells[5]] {
+            (0..9).for_each(|_| access.mark(hash));
+        }
+        assert_eq!(cells.map(|hash| access.frequency(hash)), [0, 3, 3, 0, 0, 3]);
+        assert_eq!(words[MARKS].load(Ordering::Relaxed), 3 << 2 | 3 << 62);
+        assert_eq!(words.last().unwrap().load(Ordering::Relaxed), 3 << 62);
+        assert_eq!(words.iter().filter(|word| word.load(Ordering::Relaxed) != 0).count(), 2);
+    }
+
+    #[test]
+    fn keys_meet_in_a_cell_only_if_their_hashes_end_alike() {
+        let words = fresh();
+        let access = Access::new(&words).unwrap();
+        access.mark(KeyHash::from_bits(5));
+        access.mark(KeyHash::from_bits(5 | 1 << 24));
+        assert_eq!(access.frequency(KeyHash::from_bits(5)), 2);
+    }
+}
