@@ -12,7 +12,7 @@
 //! | [`log`] | the framing of the log |
 //! | [`recent`] | the shared index over the log, and how it is read while it changes |
 //! | [`access`] | hints and counters in shared memory |
-//! | [`layout`], [`paths`], [`process`] | names in the store's folder, where it lies, who a process is |
+//! | [`layout`], [`paths`], [`process`], [`filesystem`] | names in the store's folder, where it lies, who a process is, what memory it may share |
 //!
 //! # Changing what is agreed on
 //! Calls: a change to [`service`] or [`types`] is a new [`PROTOCOL`]; a daemon may go on speaking older ones. Stored bytes: a
@@ -22,6 +22,7 @@
 pub mod access;
 pub mod codec;
 pub mod error;
+pub mod filesystem;
 pub mod hash;
 mod header_words;
 pub mod json;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,14 @@ pub fn boot_id() -> io::Result<u128> {
     u128::from_str_radix(&digits, 16).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// Returns the number of the namespace that this process's number belongs to; 0 where the system does not tell.
+///
+/// It is the same for two processes that run at the same time if their numbers may be compared.
+#[must_use]
+pub fn pid_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
+}
+
 /// Returns when the process `pid` started, in clock ticks since the boot; `None` where no such process runs.
 ///
 /// A zombie counts as not running: it can do nothing any more.
@@ -85,6 +94,13 @@ mod tests {
         let me = Process::current().unwrap();
         assert!(!Process { start: me.start + 1, ..me }.is_alive().unwrap());
         assert!(!Process { boot: me.boot ^ 1, ..me }.is_alive().unwrap());
+    }
+
+    #[test]
+    fn a_child_shares_the_namespace_of_processes() {
+        let output = std::process::Command::new("stat").args(["-L", "-c", "%i", "/proc/self/ns/pid"]).output().unwrap();
+        let of_child = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(of_child.trim().parse(), Ok(pid_namespace()));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod header;
 mod key_hash;
 mod layout;
 mod mapped;
+mod place;
 mod reader;
 mod restart;
 mod slot;
