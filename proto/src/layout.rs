@@ -11,6 +11,8 @@
 //! STORE/CACHEDIR.TAG           tells backup programs to skip the folder
 //! ```
 
+use std::fmt;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use crate::types::Digest;
@@ -70,6 +72,16 @@ pub mod tables {
     pub const COUNT: u32 = 9;
 }
 
+/// Names of the rows of the table `meta` that readers look at; each is a u64, little-endian.
+pub mod meta {
+    /// The layout of everything in the folder: [`LAYOUT`](super::LAYOUT).
+    pub const LAYOUT: &[u8] = b"layout";
+    /// The lower half of the store's random identity.
+    pub const STORE_ID_LOW: &[u8] = b"store_id_low";
+    /// The upper half of it.
+    pub const STORE_ID_HIGH: &[u8] = b"store_id_high";
+}
+
 /// The number of the namespace that holds the names of the others: text key to number (u32, little-endian).
 pub const DIRECTORY_NAMESPACE: u32 = 0;
 
@@ -81,20 +93,53 @@ const NAMESPACE_LENGTH: usize = 4;
 /// Set in the kind's byte of a cut key, so that it never equals a whole one.
 const CUT: u8 = 0x80;
 
-/// Returns the key of the table `entries` for an encoded key: the namespace (big-endian, so that LMDB keeps a
-/// namespace together), then the key, cut where it is too long.
+/// A key of the table `entries`: the namespace (big-endian, so that LMDB keeps a namespace together), then the encoded
+/// key, cut where it is too long. It takes no memory but its own.
+#[derive(Clone, Copy)]
+pub struct IndexKey {
+    bytes: [u8; MAX_INDEX_KEY],
+    length: usize,
+}
+
+impl IndexKey {
+    const fn new() -> Self {
+        Self { bytes: [0; MAX_INDEX_KEY], length: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        self.bytes[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+    }
+}
+
+impl Deref for IndexKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl fmt::Debug for IndexKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IndexKey").field(&&**self).finish()
+    }
+}
+
+/// Returns the key of the table `entries` for an encoded key.
 #[must_use]
 #[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
-pub fn index_key(namespace: u32, key: &[u8]) -> Vec<u8> {
+pub fn index_key(namespace: u32, key: &[u8]) -> IndexKey {
     use sha2::Digest as _;
-    let mut index_key = Vec::with_capacity((NAMESPACE_LENGTH + key.len()).min(MAX_INDEX_KEY));
-    index_key.extend_from_slice(&namespace.to_be_bytes());
-    if NAMESPACE_LENGTH + key.len() <= MAX_INDEX_KEY {
-        index_key.extend_from_slice(key);
+    let mut index_key = IndexKey::new();
+    index_key.push(&namespace.to_be_bytes());
+    if is_cut(key) {
+        index_key.push(&key[..KEPT_OF_LONG_KEY]);
+        index_key.push(&sha2::Sha256::digest(key));
+        index_key.bytes[NAMESPACE_LENGTH] |= CUT;
     } else {
-        index_key.extend_from_slice(&key[..KEPT_OF_LONG_KEY]);
-        index_key.extend_from_slice(&sha2::Sha256::digest(key));
-        index_key[NAMESPACE_LENGTH] |= CUT;
+        index_key.push(key);
     }
     index_key
 }
@@ -160,7 +205,7 @@ mod tests {
         *key.last_mut().unwrap() = 2;
         let second = index_key(7, &key);
         assert_eq!((first.len(), second.len()), (MAX_INDEX_KEY, MAX_INDEX_KEY));
-        assert_ne!(first, second);
+        assert_ne!(*first, *second);
         assert_eq!(key_of_index_key(&first), None);
     }
 
@@ -182,7 +227,7 @@ mod tests {
         let cut = index_key(7, &long);
         let mut forged = cut[4..].to_vec();
         forged[0] &= !CUT;
-        assert_ne!(index_key(7, &forged), cut);
+        assert_ne!(*index_key(7, &forged), *cut);
     }
 
     #[test]

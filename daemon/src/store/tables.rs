@@ -83,9 +83,9 @@ pub(super) enum Meta {
 impl Meta {
     const fn name(self) -> &'static [u8] {
         match self {
-            Self::Layout => b"layout",
-            Self::StoreIdLow => b"store_id_low",
-            Self::StoreIdHigh => b"store_id_high",
+            Self::Layout => layout::meta::LAYOUT,
+            Self::StoreIdLow => layout::meta::STORE_ID_LOW,
+            Self::StoreIdHigh => layout::meta::STORE_ID_HIGH,
             Self::Applied => b"applied",
             Self::FirstSegment => b"first_segment",
             Self::NextSegment => b"next_segment",
