@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use datacache_proto::key::{Key, check_namespace};
-use datacache_proto::types::{Codec, Lookup};
+use datacache_proto::types::{Codec, Fallback, Lookup};
 use serde::de::DeserializeOwned;
 
 use crate::add::Add;
@@ -206,7 +206,7 @@ impl DataCache {
         let session = self.session()?;
         let attempt = |connection: Arc<Connection>, context| {
             let (namespace, key) = (namespace.clone(), key.clone());
-            async move { settle(connection.client.get(context, namespace, key).await) }
+            async move { settle(connection.client.get(context, namespace, key, Fallback::Off).await) }
         };
         session.call(Call::read("get"), attempt).await
     }

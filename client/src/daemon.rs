@@ -57,7 +57,8 @@ impl DataCache {
     /// Where the daemon can't be reached.
     pub async fn stats(&self) -> Result<Stats, Error> {
         let call = Call::read("stats").after_checkpoint();
-        self.ask(call, |connection, context| async move { settle(connection.client.stats(context).await) }).await
+        let stats = self.ask(call, |connection, context| async move { settle(connection.client.stats(context).await) });
+        Ok(*stats.await?)
     }
 
     /// Checks the whole store, and mends what can be mended if `repair` is set. It reads everything: minutes for many

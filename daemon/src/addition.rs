@@ -1,6 +1,6 @@
 //! Adding an entry: checking what was sent, taking in its value, and handing both to the writer.
 
-use std::str;
+use std::{slice, str};
 
 use datacache_proto::error::WireError;
 use datacache_proto::key::{check_namespace, check_tags};
@@ -9,11 +9,11 @@ use datacache_proto::types::{Added, Addition, Body, CallId, Codec};
 use crate::connection::Connection;
 use crate::daemon::{Daemon, blocking};
 use crate::refusal::used_before;
-use crate::store::{Batch, Command, Holder, Incoming, NewValue, Outcome, Put, StoreError};
+use crate::store::{Batch, Command, Incoming, NewValue, Outcome, Put, StoreError};
 use crate::writer::WriteError;
 
 /// How often a value is looked at whose blob changed between the look and its adoption.
-const LOOKS: usize = 8;
+pub(crate) const LOOKS: usize = 8;
 
 /// Adds an entry for a client. Given up before it is in the log, it is not added; later, it is.
 ///
@@ -22,8 +22,8 @@ const LOOKS: usize = 8;
 pub(crate) async fn add(connection: &Connection, call: CallId, addition: Addition) -> Result<Added, WireError> {
     let daemon = &connection.daemon;
     let mut addition = check(daemon, addition)?;
-    if let Some(added) = done_before(connection, call, &addition).await? {
-        return Ok(added);
+    if let Some(outcomes) = done_before(connection, call, slice::from_ref(&addition)).await? {
+        return added(call, &outcomes);
     }
     let mut value = receive(connection, &mut addition).await?;
     for _ in 0..LOOKS {
@@ -31,7 +31,8 @@ pub(crate) async fn add(connection: &Connection, call: CallId, addition: Additio
         // IMPORTANT: nothing is waited for between this and the writer's queue, or a scope that ends in between would
         // get a lease that nobody gives back.
         let holder = connection.holder(addition.scope)?;
-        let outcomes = daemon.writer.write(put(&addition, value, holder, call), addition.durable).await;
+        let put = Put { holder, ..put(&addition, value) };
+        let outcomes = daemon.writer.write(Batch::of(Command::Put(Box::new(put)), Some(call)), addition.durable).await;
         match (outcomes, looked_at) {
             (Err(WriteError::Store(StoreError::BlobChanged)), Some(incoming)) => {
                 value = NewValue::Blob(look_again(daemon, incoming, addition.durable).await?);
@@ -46,23 +47,37 @@ pub(crate) async fn add(connection: &Connection, call: CallId, addition: Additio
     Err(StoreError::BlobChanged.into())
 }
 
-/// Returns what came of a repeated call: its file is adopted by now, or its upload gone, but the reply is kept.
-async fn done_before(connection: &Connection, call: CallId, addition: &Addition) -> Result<Option<Added>, WireError> {
+/// Returns what came of a repeated call: its files are adopted by now, or its uploads gone, but the reply is kept.
+///
+/// # Errors
+/// Where it is not known to be durable, which it was to be.
+pub(crate) async fn done_before(
+    connection: &Connection,
+    call: CallId,
+    additions: &[Addition],
+) -> Result<Option<Vec<Outcome>>, WireError> {
     let writer = &connection.daemon.writer;
-    if matches!(addition.body, Body::Inline(_)) || writer.read(|store| store.reply(call).is_none())? {
+    let are_here = additions.iter().all(|addition| matches!(addition.body, Body::Inline(_)));
+    if are_here || writer.read(|store| store.reply(call).is_none())? {
         return Ok(None);
     }
-    if let Body::Uploaded { upload, .. } = addition.body {
-        // It was sent once more for nothing; the first attempt's is gone.
-        connection.transfers.close(upload).ok();
+    for addition in additions {
+        if let Body::Uploaded { upload, .. } = addition.body {
+            // It was sent once more for nothing; the first attempt's is gone.
+            connection.transfers.close(upload).ok();
+        }
     }
     // Through the writer all the same: what was done may not be durable yet.
     let again = Batch { commands: Vec::new(), call: Some(call) };
-    added(call, &writer.write(again, addition.durable).await?).map(Some)
+    let durable = additions.iter().any(|addition| addition.durable);
+    Ok(Some(writer.write(again, durable).await?))
 }
 
 /// Checks everything that can be checked before the value is touched.
-fn check(daemon: &Daemon, mut addition: Addition) -> Result<Addition, WireError> {
+///
+/// # Errors
+/// [`WireError`] says which bound the addition breaks.
+pub(crate) fn check(daemon: &Daemon, mut addition: Addition) -> Result<Addition, WireError> {
     check_namespace(&addition.namespace)?;
     addition.key.check()?;
     addition.tags = check_tags(addition.tags)?;
@@ -121,17 +136,17 @@ fn incoming(value: &NewValue) -> Option<&Incoming> {
     }
 }
 
-fn put(addition: &Addition, value: NewValue, holder: Option<Holder>, call: CallId) -> Batch {
-    let put = Put {
+/// Makes the command of an addition, bound to nothing yet.
+pub(crate) fn put(addition: &Addition, value: NewValue) -> Put {
+    Put {
         namespace: addition.namespace.clone(),
         key: addition.key.clone(),
         codec: addition.codec,
         value,
         expires: addition.expires,
         tags: addition.tags.clone(),
-        holder,
-    };
-    Batch::of(Command::Put(Box::new(put)), Some(call))
+        holder: None,
+    }
 }
 
 /// Reads what came of the one command of an addition.

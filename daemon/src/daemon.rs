@@ -15,7 +15,7 @@ use crate::inspection::Inspecting;
 use crate::leases::Leases;
 use crate::lifecycle::Lifecycle;
 use crate::long_calls::LongCalls;
-use crate::stats::{EventCounts, Events};
+use crate::stats::{EventCounts, Events, FallbackCounts};
 use crate::store::{BlobStore, Reader};
 use crate::tasks::Tasks;
 use crate::writer::{WriteError, Writer};
@@ -38,6 +38,8 @@ pub(crate) struct Daemon {
     pub(crate) inspecting: Inspecting,
     /// Counters of the namespaces.
     pub(crate) events: EventCounts,
+    /// Why reads came by call.
+    pub(crate) fallbacks: FallbackCounts,
     /// Calls that were begun.
     pub(crate) activity: Activity,
     /// What runs beside the calls.
@@ -78,6 +80,7 @@ impl Daemon {
             long_calls: LongCalls::default(),
             inspecting: Inspecting::default(),
             events: EventCounts::default(),
+            fallbacks: FallbackCounts::default(),
             activity: Activity::default(),
             tasks: Tasks::default(),
             connections: Gauge::default(),

@@ -40,6 +40,7 @@
 
 mod activity;
 mod addition;
+mod additions;
 mod alarm;
 mod bulk;
 pub mod config;
@@ -55,6 +56,7 @@ pub mod listener;
 mod listing;
 mod logging;
 mod long_calls;
+mod lookups;
 mod maintenance;
 mod notify;
 mod open_store;

@@ -32,7 +32,7 @@ impl From<StoreError> for WireError {
             StoreError::NoSpace => Self::NoSpace,
             StoreError::Staged { name, fault } => Self::Staged { name: name.clone(), fault: fault.clone() },
             StoreError::Damaged => Self::Damaged,
-            StoreError::TooLarge { size, limit } => Self::TooLarge { size: *size, limit: *limit },
+            StoreError::TooLarge { size, limit } => Self::BatchTooLarge { size: *size, limit: *limit },
             StoreError::TooMany { what, limit } => Self::Busy { what: *what, limit: *limit },
             StoreError::ScopeEnded => Self::Unbindable { reason: UnbindableReason::Ended },
         }

@@ -9,8 +9,8 @@ use datacache_proto::record::{Record, Value};
 use datacache_proto::service::{Cache, Chunk};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
-    Added, Addition, CallId, Codec, Digest, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata,
-    Opened, Stats, Verification, Welcome,
+    Added, Addition, BATCH_MAX, CallId, Codec, Digest, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery,
+    Lookup, Metadata, Opened, Stats, Verification, Welcome,
 };
 use datacache_proto::{BUILD, PROTOCOL};
 use sha2::Digest as _;
@@ -23,10 +23,8 @@ use crate::refusal::used_before;
 use crate::store::{Batch, Command, Condition, Outcome};
 use crate::transfer::{CHUNK_MAX, OpenValue};
 use crate::writer::WriteError;
-use crate::{addition, bulk, inspection, leases, listing, stats};
+use crate::{addition, additions, bulk, inspection, leases, listing, lookups, stats};
 
-/// The most keys in one `delete`: they go in one frame of the log.
-const KEYS_MAX: usize = 8_192;
 /// How often a key is looked up again whose blob is gone when it is opened.
 const LOOKS: usize = 16;
 
@@ -104,6 +102,7 @@ impl Cache for Service {
             inline_max: daemon.config.borrow().inline_max,
             value_max: daemon.config.borrow().value_max,
             chunk_max: CHUNK_MAX,
+            busy_poll: 0,
             daemon: daemon.process,
             started: daemon.started,
         })
@@ -114,8 +113,26 @@ impl Cache for Service {
         Box::pin(addition::add(&self.0, call, addition)).await
     }
 
-    async fn get(self, _: Context, namespace: String, key: Key) -> Result<Lookup, WireError> {
+    async fn add_many(self, _: Context, call: CallId, additions: Vec<Addition>) -> Result<Vec<Added>, WireError> {
+        self.admit()?;
+        Box::pin(additions::add_many(&self.0, call, additions)).await
+    }
+
+    async fn get(self, _: Context, namespace: String, key: Key, fallback: Fallback) -> Result<Lookup, WireError> {
+        self.0.daemon.fallbacks.count(fallback, 1);
         Ok(self.fetch(&namespace, &key, lookup)?.unwrap_or(Lookup::Miss))
+    }
+
+    async fn get_many(
+        self,
+        _: Context,
+        namespace: String,
+        keys: Vec<Key>,
+        fallback: Fallback,
+    ) -> Result<Vec<Lookup>, WireError> {
+        let namespace = self.namespace(&namespace)?;
+        check_keys(&keys)?;
+        Box::pin(lookups::get_many(&self.0.daemon, namespace, keys, fallback)).await
     }
 
     async fn contains(self, _: Context, namespace: String, key: Key) -> Result<bool, WireError> {
@@ -146,11 +163,7 @@ impl Cache for Service {
 
     async fn delete(self, _: Context, call: CallId, namespace: String, keys: Vec<Key>) -> Result<u64, WireError> {
         let namespace = self.namespace(&namespace)?;
-        keys.iter().try_for_each(Key::check)?;
-        if keys.len() > KEYS_MAX {
-            let (value, max) = (keys.len() as u64, KEYS_MAX as u64);
-            return Err(WireError::OutOfRange { field: "keys".into(), value, min: 0, max });
-        }
+        check_keys(&keys)?;
         let Some(namespace) = namespace.filter(|_| !keys.is_empty()) else { return Ok(0) };
         let delete = |key| Command::Delete { namespace, key, when: Condition::Live };
         let batch = Batch { commands: keys.into_iter().map(delete).collect(), call: Some(call) };
@@ -192,8 +205,8 @@ impl Cache for Service {
         Box::pin(listing::list(&self.0.daemon, namespace, query)).await
     }
 
-    async fn stats(self, _: Context) -> Result<Stats, WireError> {
-        Ok(stats::stats(self.admit()?)?)
+    async fn stats(self, _: Context) -> Result<Box<Stats>, WireError> {
+        Ok(Box::new(stats::stats(self.admit()?)?))
     }
 
     async fn upload_begin(self, _: Context) -> Result<u64, WireError> {
@@ -261,7 +274,17 @@ impl Service {
     }
 }
 
-fn lookup(record: &Record<'_>) -> Lookup {
+/// Checks the keys of one call, and how many they are.
+fn check_keys(keys: &[Key]) -> Result<(), WireError> {
+    let (value, max) = (keys.len() as u64, BATCH_MAX as u64);
+    if value > max {
+        return Err(WireError::OutOfRange { field: "keys".into(), value, min: 0, max });
+    }
+    Ok(keys.iter().try_for_each(Key::check)?)
+}
+
+/// Tells a client what its key's record holds.
+pub(crate) fn lookup(record: &Record<'_>) -> Lookup {
     let (codec, version) = (record.codec, record.version);
     match record.value {
         Value::Inline(value) => Lookup::Inline { codec, version, value: value.to_vec() },

@@ -1,10 +1,10 @@
 //! What the daemon counts of its own dealings, and how it is put together with what the store knows.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{DaemonStats, NamespaceStats, Stats};
+use datacache_proto::types::{DaemonStats, Fallback, NamespaceStats, ReadStats, Stats};
 
 use crate::daemon::Daemon;
 use crate::store::{Store, StoreError};
@@ -43,12 +43,31 @@ impl EventCounts {
     }
 }
 
+/// How many reads came by call, by the reason why the clients did not read themselves.
+#[derive(Debug, Default)]
+pub(crate) struct FallbackCounts([Cell<u64>; Fallback::ALL.len()]);
+
+impl FallbackCounts {
+    /// Counts `reads` that came for this reason.
+    pub(crate) fn count(&self, fallback: Fallback, reads: u64) {
+        let count = &self.0[fallback as usize];
+        count.set(count.get() + reads);
+    }
+
+    /// Returns the reasons that occurred, each with how often.
+    fn all(&self) -> Vec<(Fallback, u64)> {
+        let count = |fallback: Fallback| (fallback, self.0[fallback as usize].get());
+        Fallback::ALL.into_iter().map(count).filter(|(_, reads)| *reads > 0).collect()
+    }
+}
+
 /// Puts together counters and sizes, all at one moment.
 pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
     let now = Timestamp::now();
     daemon.writer.read(|store| {
         let namespaces = namespaces(daemon, store, now)?;
-        Ok(Stats { namespaces, store: store.stats()?, daemon: dealings(daemon, store) })
+        let reads = ReadStats { fallbacks: daemon.fallbacks.all(), ..ReadStats::default() };
+        Ok(Stats { namespaces, reads, store: store.stats()?, daemon: dealings(daemon, store) })
     })?
 }
 
@@ -57,7 +76,8 @@ fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<Name
     for (name, number) in store.namespaces() {
         let Events { hits, misses, adds, deletes, expired } = daemon.events.of(number);
         let (entries, bytes) = (store.len(number, now)?, store.counts(number).bytes);
-        rows.push(NamespaceStats { name, entries, bytes, hits, misses, adds, deletes, expired });
+        let direct = NamespaceStats::default();
+        rows.push(NamespaceStats { name, entries, bytes, hits, misses, adds, deletes, expired, ..direct });
     }
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     rows.truncate(ROWS_MAX);

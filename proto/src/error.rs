@@ -53,6 +53,25 @@ pub enum WireError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A batch does not fit one frame of the log.
+    #[error(
+        "the batch does not fit one step of the log: it takes {size} bytes or more of at most {limit}, or more than \
+         16384 operations, where a scope and a new namespace count as one each; split it"
+    )]
+    BatchTooLarge {
+        /// How many bytes of the log it takes at least.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// One addition of a batch is refused, and so is the batch.
+    #[error("addition {index} of the batch is refused: {error}")]
+    InBatch {
+        /// Which one, from 0.
+        index: u64,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
     /// A text or JSON value is not valid UTF-8.
     #[error("the value was sent as text but is not valid UTF-8 from byte {valid_up_to} on; add it as bytes")]
     NotText {

@@ -5,8 +5,8 @@ use crate::error::WireError;
 use crate::key::{Key, Tag};
 use crate::time::Timestamp;
 use crate::types::{
-    Added, Addition, CallId, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata, Opened, Stats,
-    Verification, Welcome,
+    Added, Addition, CallId, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata, Opened,
+    Stats, Verification, Welcome,
 };
 
 /// The daemon's service.
@@ -23,15 +23,20 @@ pub trait Cache {
 
     /// Adds an entry, or replaces value, expiry and tags of the one with its key.
     async fn add(call: CallId, addition: Addition) -> Result<Added, WireError>;
-    /// Looks a key up.
-    async fn get(namespace: String, key: Key) -> Result<Lookup, WireError>;
+    /// Adds entries, all or none of them: they are one frame of the log. At most [`crate::types::BATCH_MAX`].
+    async fn add_many(call: CallId, additions: Vec<Addition>) -> Result<Vec<Added>, WireError>;
+    /// Looks a key up; `fallback` says why the client does not do that itself.
+    async fn get(namespace: String, key: Key, fallback: Fallback) -> Result<Lookup, WireError>;
+    /// Looks keys up, at most [`crate::types::BATCH_MAX`]. Answers for as many of them, from the first on, as fit a message:
+    /// at least one.
+    async fn get_many(namespace: String, keys: Vec<Key>, fallback: Fallback) -> Result<Vec<Lookup>, WireError>;
     /// Tells whether a live entry has this key.
     async fn contains(namespace: String, key: Key) -> Result<bool, WireError>;
     /// Returns what is kept about an entry.
     async fn stat(namespace: String, key: Key) -> Result<Option<Metadata>, WireError>;
     /// Gives an entry a new expiry (`None` for never); tells whether it was there.
     async fn touch(call: CallId, namespace: String, key: Key, expires: Option<Timestamp>) -> Result<bool, WireError>;
-    /// Deletes entries, all in one step; returns how many were there.
+    /// Deletes entries, all in one step, at most [`crate::types::BATCH_MAX`]; returns how many were there.
     async fn delete(call: CallId, namespace: String, keys: Vec<Key>) -> Result<u64, WireError>;
     /// Deletes the entries that have one of these tags; returns how many.
     async fn evict(call: CallId, namespace: String, tags: Vec<Tag>) -> Result<u64, WireError>;
@@ -47,7 +52,7 @@ pub trait Cache {
     /// Lists entries, a page at a time.
     async fn list(query: ListQuery) -> Result<ListPage, WireError>;
     /// Returns counters and sizes.
-    async fn stats() -> Result<Stats, WireError>;
+    async fn stats() -> Result<Box<Stats>, WireError>;
 
     /// Begins to send a value in chunks, for a client that can't reach the store's folder.
     async fn upload_begin() -> Result<u64, WireError>;

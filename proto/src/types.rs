@@ -9,6 +9,12 @@ use crate::key::{Key, Tag};
 use crate::process::Process;
 use crate::time::Timestamp;
 
+/// The most keys or entries in one call: they go in one frame of the log.
+pub const BATCH_MAX: usize = 8_192;
+
+/// The most values of one call that are files: each is held open on both sides.
+pub const BATCH_FILES_MAX: usize = 256;
+
 /// What the bytes of a value stand for; travels with the entry, so that no reader is handed another type silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -123,6 +129,8 @@ pub struct Introduced {
     pub value_max: Option<u64>,
     /// The most bytes of a value in one call of `upload` or `read`.
     pub chunk_max: u64,
+    /// How long both sides look for the other's next message before they sleep, in microseconds; 0 for not at all.
+    pub busy_poll: u32,
     /// The daemon's process.
     pub daemon: Process,
     /// When the daemon began to run.
@@ -233,6 +241,65 @@ pub enum Lookup {
     },
 }
 
+/// Why a read comes as a call, although clients read the store themselves where they can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// The client was built without the feature `direct`.
+    Unsupported,
+    /// It was told to read by call.
+    Off,
+    /// It can't reach the store's folder, or not as the daemon does: another mount, another namespace of processes.
+    Unreachable,
+    /// The folder is on a filesystem that memory can't be shared on safely.
+    Filesystem,
+    /// The store has a layout that it does not know.
+    Layout,
+    /// All readers' slots of the index are taken.
+    Readers,
+    /// Another part of the same process has the index open.
+    Taken,
+    /// The system does not grant it the memory map.
+    Map,
+    /// Only the daemon can tell which operations of the log are to be believed: it has not run since the boot or the copy.
+    Unrecovered,
+    /// What was found could not be read: it changed too often, or it is damaged.
+    Unreadable,
+}
+
+impl Fallback {
+    /// All reasons, in the order in which they are told.
+    pub const ALL: [Self; 10] = [
+        Self::Unsupported,
+        Self::Off,
+        Self::Unreachable,
+        Self::Filesystem,
+        Self::Layout,
+        Self::Readers,
+        Self::Taken,
+        Self::Map,
+        Self::Unrecovered,
+        Self::Unreadable,
+    ];
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unsupported => "unsupported",
+            Self::Off => "off",
+            Self::Unreachable => "unreachable",
+            Self::Filesystem => "filesystem",
+            Self::Layout => "layout",
+            Self::Readers => "readers",
+            Self::Taken => "taken",
+            Self::Map => "map",
+            Self::Unrecovered => "unrecovered",
+            Self::Unreadable => "unreadable",
+        })
+    }
+}
+
 /// A value that the daemon holds open for a client that can't reach the store's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
@@ -277,6 +344,8 @@ pub struct ListPage {
 pub struct Stats {
     /// One row for each namespace, by name.
     pub namespaces: Vec<NamespaceStats>,
+    /// How values were read.
+    pub reads: ReadStats,
     /// The store as a whole.
     pub store: StoreStats,
     /// The daemon's dealings since it began to run.
@@ -296,12 +365,29 @@ pub struct NamespaceStats {
     pub hits: u64,
     /// Reads by call that found none.
     pub misses: u64,
+    /// Reads that clients did themselves and that found a live entry, since the store's counters were made.
+    pub direct_hits: u64,
+    /// Reads that clients did themselves and that found none, since the same moment.
+    pub direct_misses: u64,
     /// Entries added.
     pub adds: u64,
     /// Entries deleted, evicted by tag or cleared by a client.
     pub deletes: u64,
     /// Entries removed because their time was over.
     pub expired: u64,
+}
+
+/// How values were read: by the clients themselves, which counters in shared memory tell, or by call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadStats {
+    /// Reads that clients did themselves and that found a live entry, in all namespaces, since the store's counters were
+    /// made; they outlive daemons.
+    pub direct_hits: u64,
+    /// Reads that clients did themselves and that found none, since the same moment.
+    pub direct_misses: u64,
+    /// Reads by call since the daemon began to run, by the reason why they were not direct; reasons that never occurred are
+    /// left out.
+    pub fallbacks: Vec<(Fallback, u64)>,
 }
 
 /// Sizes of the store.

@@ -50,12 +50,15 @@ const fn counter(name: &'static str, value: u64, help: &'static str) -> Metric {
 
 /// Returns the numbers of one namespace, in the same order for each.
 pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
-    let &NamespaceStats { name: _, entries, bytes, hits, misses, adds, deletes, expired } = stats;
+    let &NamespaceStats { name: _, entries, bytes, hits, misses, direct_hits, direct_misses, adds, deletes, expired } =
+        stats;
     vec![
         gauge("entries", entries, "Live entries."),
         size("bytes", bytes, "Bytes of the values of all entries, expired ones included until they are removed."),
         counter("hits", hits, "Reads by call that found a live entry."),
         counter("misses", misses, "Reads by call that found none."),
+        counter("direct_hits", direct_hits, "Reads that clients did themselves and that found a live entry."),
+        counter("direct_misses", direct_misses, "Reads that clients did themselves and that found none."),
         counter("adds", adds, "Entries added."),
         counter("deletes", deletes, "Entries deleted, evicted by tag or cleared."),
         counter("expired", expired, "Entries removed because their time was over."),

@@ -17,8 +17,8 @@ use datacache_proto::process::Process;
 use datacache_proto::service::{Cache, Chunk};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
-    Added, Addition, Body, CallId, Codec, Digest, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup,
-    Metadata, Opened, Stats, Verification, Welcome,
+    Added, Addition, Body, CallId, Codec, Digest, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery,
+    Lookup, Metadata, Opened, Stats, Verification, Welcome,
 };
 use futures::StreamExt;
 use sha2::Digest as _;
@@ -36,6 +36,8 @@ pub(crate) const VALUE_MAX: u64 = 5_000_000;
 /// The most bytes in a chunk.
 pub(crate) const CHUNK_MAX: u64 = 4_000;
 
+/// The most keys that one answer of `get_many` speaks of.
+pub(crate) const PAGE: usize = 3;
 /// The most uploads at a time.
 const UPLOADS_MAX: usize = 16;
 
@@ -344,6 +346,23 @@ impl Service {
         version
     }
 
+    /// Tells what a client is told of a key.
+    fn lookup(&self, namespace: &str, key: &Key) -> Lookup {
+        let entry = self.state().entries.get(&(namespace.to_owned(), key.clone())).cloned();
+        match entry {
+            None => Lookup::Miss,
+            Some(entry) if entry.value.len() as u64 <= INLINE_MAX => {
+                Lookup::Inline { codec: entry.addition.codec, version: entry.version, value: entry.value }
+            }
+            Some(entry) => Lookup::Blob {
+                codec: entry.addition.codec,
+                version: entry.version,
+                length: entry.value.len() as u64,
+                digest: entry.digest(),
+            },
+        }
+    }
+
     /// Puts another value of the same length in the place of an entry, as another client may at any time.
     fn replace(&self, namespace: &str, key: &Key) {
         let mut state = self.state();
@@ -381,6 +400,7 @@ impl Cache for Service {
             inline_max: INLINE_MAX,
             value_max: Some(VALUE_MAX),
             chunk_max: CHUNK_MAX,
+            busy_poll: 0,
             daemon: Process::current().unwrap(),
             started: Timestamp::from_millis(1),
         })
@@ -394,24 +414,40 @@ impl Cache for Service {
         added.await.map(|version| Added { version, replaced: false })
     }
 
-    async fn get(self, _: Context, namespace: String, key: Key) -> Result<Lookup, WireError> {
+    async fn add_many(self, _: Context, call: CallId, additions: Vec<Addition>) -> Result<Vec<Added>, WireError> {
+        let added = self.change("add_many", call, |state| {
+            let take = |addition: &Addition| self.take(state, &addition.body);
+            let values = additions.iter().map(take).collect::<Result<Vec<_>, _>>()?;
+            let entries = additions.iter().cloned().zip(values);
+            Ok(entries.map(|(addition, value)| self.put(state, addition, value)).last().unwrap_or_default())
+        });
+        // The versions of a batch follow one another.
+        let (count, last) = (additions.len() as u64, added.await?);
+        Ok((last + 1 - count..=last).map(|version| Added { version, replaced: false }).collect())
+    }
+
+    async fn get(self, _: Context, namespace: String, key: Key, _: Fallback) -> Result<Lookup, WireError> {
         let trouble = self.begin("get", None).await?;
-        let entry = self.state().entries.get(&(namespace.clone(), key.clone())).cloned();
+        let found = self.lookup(&namespace, &key);
         if trouble == Some(Trouble::Replaced) {
             self.replace(&namespace, &key);
         }
-        Ok(match entry {
-            None => Lookup::Miss,
-            Some(entry) if entry.value.len() as u64 <= INLINE_MAX => {
-                Lookup::Inline { codec: entry.addition.codec, version: entry.version, value: entry.value }
-            }
-            Some(entry) => Lookup::Blob {
-                codec: entry.addition.codec,
-                version: entry.version,
-                length: entry.value.len() as u64,
-                digest: entry.digest(),
-            },
-        })
+        Ok(found)
+    }
+
+    async fn get_many(
+        self,
+        _: Context,
+        namespace: String,
+        keys: Vec<Key>,
+        _: Fallback,
+    ) -> Result<Vec<Lookup>, WireError> {
+        let trouble = self.begin("get_many", None).await?;
+        let found = keys.iter().take(PAGE).map(|key| self.lookup(&namespace, key)).collect();
+        if trouble == Some(Trouble::Replaced) {
+            self.replace(&namespace, &keys[0]);
+        }
+        Ok(found)
     }
 
     async fn contains(self, _: Context, namespace: String, key: Key) -> Result<bool, WireError> {
@@ -504,9 +540,9 @@ impl Cache for Service {
         Ok(ListPage { entries, next })
     }
 
-    async fn stats(self, _: Context) -> Result<Stats, WireError> {
+    async fn stats(self, _: Context) -> Result<Box<Stats>, WireError> {
         self.begin("stats", None).await?;
-        Ok(Stats::default())
+        Ok(Box::default())
     }
 
     async fn upload_begin(self, _: Context) -> Result<u64, WireError> {

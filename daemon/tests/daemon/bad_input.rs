@@ -5,7 +5,7 @@ use datacache_proto::error::WireError;
 use datacache_proto::key::{Key, KeyError, MAX_KEY, NamespaceError, TagError};
 use datacache_proto::process::Process;
 use datacache_proto::service::Chunk;
-use datacache_proto::types::{Addition, Body, CallId, Codec, Hello, Introduction, ListQuery};
+use datacache_proto::types::{Addition, Body, CallId, Codec, Fallback, Hello, Introduction, ListQuery};
 
 use crate::harness::{NAMESPACE, bytes, daemon_and_client, hello, soon, stranger, tags};
 
@@ -65,7 +65,7 @@ async fn the_bounds_of_every_other_call_are_checked() {
     let name = || NAMESPACE.to_owned();
     let empty = || Key::text("");
     let no_key = WireError::from(KeyError::Empty);
-    assert_eq!(rpc.get(soon(), name(), empty()).await.unwrap(), Err(no_key.clone()));
+    assert_eq!(rpc.get(soon(), name(), empty(), Fallback::Off).await.unwrap(), Err(no_key.clone()));
     assert_eq!(rpc.contains(soon(), name(), empty()).await.unwrap(), Err(no_key.clone()));
     assert_eq!(rpc.stat(soon(), name(), empty()).await.unwrap(), Err(no_key.clone()));
     assert_eq!(rpc.open(soon(), name(), empty()).await.unwrap(), Err(no_key.clone()));
@@ -108,7 +108,7 @@ async fn nothing_is_answered_before_both_sides_know_each_other() {
         let name = || NAMESPACE.to_owned();
         let key = || Key::from("k");
         assert_eq!(rpc.add(soon(), call, bytes("k", b"v")).await.unwrap(), Err(unknown.clone()));
-        assert_eq!(rpc.get(soon(), name(), key()).await.unwrap(), Err(unknown.clone()));
+        assert_eq!(rpc.get(soon(), name(), key(), Fallback::Off).await.unwrap(), Err(unknown.clone()));
         assert_eq!(rpc.contains(soon(), name(), key()).await.unwrap(), Err(unknown.clone()));
         assert_eq!(rpc.stat(soon(), name(), key()).await.unwrap(), Err(unknown.clone()));
         assert_eq!(rpc.touch(soon(), call, name(), key(), None).await.unwrap(), Err(unknown.clone()));

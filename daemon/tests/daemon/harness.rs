@@ -12,7 +12,7 @@ use datacache_proto::key::{DEFAULT_NAMESPACE, Key, Tag};
 use datacache_proto::paths::Paths;
 use datacache_proto::process::Process;
 use datacache_proto::service::CacheClient;
-use datacache_proto::types::{Added, Addition, Body, CallId, Codec, Hello, Introduced, Introduction, Lookup};
+use datacache_proto::types::{Added, Addition, Body, CallId, Codec, Fallback, Hello, Introduced, Introduction, Lookup};
 use datacache_proto::{BUILD, PROTOCOL};
 use tarpc::context::{self, Context};
 use tempfile::TempDir;
@@ -139,7 +139,7 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, key: &str) -> Lookup {
-        self.rpc.get(soon(), NAMESPACE.into(), key.into()).await.unwrap().unwrap()
+        self.rpc.get(soon(), NAMESPACE.into(), key.into(), Fallback::Off).await.unwrap().unwrap()
     }
 
     pub(crate) async fn has(&self, key: &str) -> bool {

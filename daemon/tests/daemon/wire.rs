@@ -6,7 +6,7 @@ use std::pin::Pin;
 use datacache_proto::codec::{MAX_MESSAGE, client_transport};
 use datacache_proto::process::Process;
 use datacache_proto::service::{CacheRequest, CacheResponse};
-use datacache_proto::types::{Addition, Introduction};
+use datacache_proto::types::{Addition, Fallback, Introduction};
 use futures::SinkExt;
 use tarpc::{ClientMessage, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -132,7 +132,8 @@ async fn a_client_that_never_reads_only_stops_itself() {
     let (place, daemon, client) = daemon_and_client().await;
     client.add(bytes("k", &[7; 30_000])).await;
     let deaf = raw(&place).await;
-    let get = frame(9, CacheRequest::Get { namespace: "default".into(), key: "k".into() }).await;
+    let get =
+        frame(9, CacheRequest::Get { namespace: "default".into(), key: "k".into(), fallback: Fallback::Off }).await;
     // It asks until the daemon takes no more of it.
     let mut asking = std::pin::pin!(ask_for_ever(deaf, &get));
     within(is_stuck(&client, asking.as_mut())).await;
@@ -147,7 +148,8 @@ async fn a_client_that_never_reads_does_not_keep_others_from_a_verification() {
     client.add(bytes("k", &[7; 30_000])).await;
     let mut deaf = raw(&place).await;
     let verify = frame(9, CacheRequest::Verify { repair: false }).await;
-    let get = frame(10, CacheRequest::Get { namespace: "default".into(), key: "k".into() }).await;
+    let get =
+        frame(10, CacheRequest::Get { namespace: "default".into(), key: "k".into(), fallback: Fallback::Off }).await;
     deaf.write_all(&[verify, get.repeat(40)].concat()).await.unwrap();
     let mut asking = std::pin::pin!(ask_for_ever(deaf, &get));
     within(is_stuck(&client, asking.as_mut())).await;

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 
 use datacache_proto::error::{StagedFault, WireError};
 use datacache_proto::key::{Key, KeyError, NamespaceError, Tag, TagError};
-use datacache_proto::types::{Addition, Body, Codec, Digest, ListQuery};
+use datacache_proto::types::{Addition, Body, Codec, Digest, Fallback, ListQuery};
 use datacache_tests::eventually;
 use datacache_tests::wait::PATIENCE;
 
@@ -101,7 +101,7 @@ async fn fields_out_of_bounds() {
         assert!(matches!(refused, WireError::OutOfRange { .. }), "{refused}");
     }
     assert_eq!(client.close(soon(), 9).await.unwrap().unwrap_err(), WireError::Handle { handle: 9 });
-    let refused = client.get(soon(), "default".into(), Key::text("")).await.unwrap();
+    let refused = client.get(soon(), "default".into(), Key::text(""), Fallback::Off).await.unwrap();
     assert_eq!(refused.unwrap_err(), WireError::Key(KeyError::Empty));
     unharmed.check();
 }

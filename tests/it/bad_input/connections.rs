@@ -9,6 +9,7 @@ use datacache_proto::codec::{MAX_MESSAGE, daemon_transport};
 use datacache_proto::error::WireError;
 use datacache_proto::key::Key;
 use datacache_proto::service::{CacheRequest, CacheResponse};
+use datacache_proto::types::Fallback;
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, eventually};
 use futures::{SinkExt as _, StreamExt as _};
@@ -84,7 +85,7 @@ fn a_client_that_stops_reading_its_answers_keeps_nobody_waiting() {
 async fn nothing_is_told_to_a_client_that_has_not_introduced_itself() {
     let unharmed = Unharmed::new();
     let client = connect(&unharmed.home).await;
-    let refused = client.get(soon(), "default".into(), Key::text("before")).await.unwrap();
+    let refused = client.get(soon(), "default".into(), Key::text("before"), Fallback::Off).await.unwrap();
     assert_eq!(refused.unwrap_err(), WireError::NotIntroduced);
     assert_eq!(client.stop(soon()).await.unwrap().unwrap_err(), WireError::NotIntroduced);
     unharmed.check();
