@@ -12,7 +12,8 @@
 //! | [`log`] | the framing of the log |
 //! | [`recent`] | the shared index over the log, and how it is read while it changes |
 //! | [`access`] | hints and counters in shared memory |
-//! | [`layout`], [`paths`], [`process`], [`filesystem`] | names in the store's folder, where it lies, who a process is, what memory it may share |
+//! | [`filesystem`] | where memory can be shared |
+//! | [`layout`], [`paths`], [`process`] | names in the store's folder, where it lies, who a process is |
 //!
 //! # Changing what is agreed on
 //! Calls: a change to [`service`] or [`types`] is a new [`PROTOCOL`]; a daemon may go on speaking older ones. Stored bytes: a

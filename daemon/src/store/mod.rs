@@ -11,12 +11,14 @@
 //! | --- | --- | --- |
 //! | decide, append, publish | the owner's | `write`, `turn`, `draft`, `memory` |
 //! | look, plan an expiry sweep | the owner's | `lookup`, `sweep`, `expiring` |
+//! | tell what clients read themselves | the owner's | `reads`, `access` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
 //! | look at the whole store, mend derived rows | any | `verify`, `repair` |
+//! | adopt the blobs of a batch ahead of it | any | `adopter` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
 //! | open, recover | the owner's, before all else | `folder`, `recovery` |
 //!
@@ -26,8 +28,9 @@
 //! - Operations are numbered without a gap. A frame is applied only if it follows what the index has.
 //! - The writer's memory changes with the draft and is taken back with it: after a failed append nothing has happened.
 //! - An operation is published after its frame is written, a segment retired after LMDB's commit, its table cleared after that.
-//! - A blob is there as long as a record of the index or an operation of the log names it. It goes in the writer's turn, when
-//!   neither does.
+//! - A blob is there as long as a record of the index or an operation of the log names it, or a batch that is under way holds
+//!   it. It goes in the writer's turn, when none does.
+//! - The blobs of a batch are on the disk before its frame is in the log.
 //! - A number of a segment is never used twice.
 //! - Nothing is appended to a segment that was found at the start.
 //!
@@ -43,6 +46,8 @@
 //! The design drew a slot as pointing at a frame. It points at the operation, which has a checksum of its own: a reader of one key must not
 //! fetch a batch of 8 MiB. There is no table `by_holder`: holders are few, and the writer knows them by heart.
 
+mod access;
+mod adopter;
 mod apply;
 mod blob;
 mod body;
@@ -60,6 +65,7 @@ mod memory;
 mod plan;
 mod position;
 mod progress;
+mod reads;
 mod recovery;
 mod references;
 mod repair;
@@ -67,6 +73,7 @@ mod replay;
 mod replies;
 mod rows;
 mod segment;
+mod shared;
 #[expect(clippy::module_inception, reason = "the noun of the file is the store")]
 mod store;
 mod sweep;
@@ -81,6 +88,7 @@ mod verifier;
 mod verify;
 mod write;
 
+pub use adopter::Adopter;
 pub use blob::{BlobStore, Incoming};
 pub use command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 pub use error::{OpenError, StoreError};

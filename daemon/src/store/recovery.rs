@@ -13,6 +13,7 @@ use datacache_proto::recent::{Mark, RestartError, RestartSteps, begin, restart};
 use rustix::rand::{GetRandomFlags, getrandom};
 use tracing::{debug, info};
 
+use super::access::AccessFile;
 use super::blob::BlobStore;
 use super::error::OpenError;
 use super::folder;
@@ -20,7 +21,7 @@ use super::index::Index;
 use super::replay::{Replay, ReplayError};
 use super::segment::{self, Segment};
 use super::syncer::create_segment;
-use super::tables::{self, Meta, Tables, TablesError};
+use super::tables::{Meta, Tables, TablesError};
 
 /// A store that is ready to be written.
 pub(super) struct Recovered {
@@ -29,6 +30,7 @@ pub(super) struct Recovered {
     pub(super) tables: Arc<Tables>,
     pub(super) blobs: BlobStore,
     pub(super) index: Arc<Index>,
+    pub(super) access: AccessFile,
     /// Active and empty.
     pub(super) segment: Arc<Segment>,
 }
@@ -45,15 +47,14 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     };
     let tables = Arc::new(Tables::open(&generation).map_err(|error| match error {
         TablesError::Lmdb { source } => lmdb("open")(source),
+        TablesError::LockFile { source } => io("allocate the lock file of")(source),
         TablesError::Layout { found } => {
             let found = u32::try_from(found).unwrap_or(u32::MAX);
             OpenError::Layout { path: path.to_owned(), found, known: LAYOUT }
         }
     })?);
-    if is_new {
-        tables::allocate_lock_file(&generation).map_err(io("allocate the lock file of"))?;
-    }
     let store_id = identity(path, &tables, is_new)?;
+    let access = open_access(&generation, store_id).map_err(io("open the counters of"))?;
     let blobs = BlobStore::new(path, Arc::clone(&tables));
     let mut steps = Steps { path, log: generation.join(LOG), store_id, tables: &tables, blobs: &blobs, made: None };
     let index = match Index::open(&generation, store_id).map_err(io("open the shared index of"))? {
@@ -69,7 +70,17 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     if is_new {
         folder::make_current(path, &generation).map_err(io("make the first generation of"))?;
     }
-    Ok(Recovered { generation, store_id, tables, blobs, index: Arc::new(index), segment })
+    Ok(Recovered { generation, store_id, tables, blobs, index: Arc::new(index), access, segment })
+}
+
+/// Opens the file of hints and counters, made anew where it does not fit. Before there is an index: readers look for both.
+fn open_access(generation: &Path, store_id: u128) -> io::Result<AccessFile> {
+    if let Some(access) = AccessFile::open(generation, store_id)? {
+        return Ok(access);
+    }
+    // Readers that are attached would go on counting in the file before, or must not read this daemon's store themselves.
+    Index::end(generation, store_id)?;
+    AccessFile::create(generation, store_id)
 }
 
 /// Returns the store's identity; a new store gets one, and the layout's number.

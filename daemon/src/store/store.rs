@@ -16,6 +16,8 @@ use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Digest, StoreStats};
 use tracing::debug;
 
+use super::access::AccessFile;
+use super::adopter::Adopter;
 use super::blob::BlobStore;
 use super::body::decode_lease_key;
 use super::command::Holder;
@@ -68,7 +70,9 @@ pub struct Store {
     pub(super) options: StoreOptions,
     pub(super) id: u128,
     pub(super) lookup: Lookup,
+    pub(super) access: AccessFile,
     pub(super) blobs: BlobStore,
+    pub(super) adopter: Adopter,
     pub(super) memory: Memory,
     pub(super) draft: Draft,
     pub(super) tail: Arc<Tail>,
@@ -152,7 +156,7 @@ impl Store {
     /// [`OpenError::InUse`] where another daemon has it; else what is wrong with the folder.
     pub fn open(options: StoreOptions, now: Timestamp) -> Result<Self, OpenError> {
         let lock = folder::take(&options.path)?;
-        let Recovered { generation, store_id, tables, blobs, index, segment } = recover(&options.path)?;
+        let Recovered { generation, store_id, tables, blobs, index, access, segment } = recover(&options.path)?;
         let (outbox, events) = Outbox::new(Arc::clone(&options.wake));
         let tail = Arc::new(Tail::new(Arc::clone(&segment), SEGMENT_HEADER as u64));
         let spawn = |source| OpenError::Io { action: "start a thread for", path: options.path.clone(), source };
@@ -160,7 +164,8 @@ impl Store {
         let interval = options.sync_interval;
         let syncer = syncer(Arc::clone(&index), blobs.clone(), Arc::clone(&tail), interval, outbox.clone());
         let syncer = syncer.map_err(spawn)?;
-        let verifier = verifier(Arc::clone(&tables), blobs.clone(), outbox).map_err(spawn)?;
+        let verifier = verifier(Arc::clone(&tables), blobs.clone(), outbox.clone()).map_err(spawn)?;
+        let adopter = Adopter::new(blobs.clone(), outbox);
         let lmdb = |source| OpenError::Index { action: "read", path: options.path.clone(), source };
         let memory = load(&tables).map_err(lmdb)?;
         let applied = applied(&tables).map_err(lmdb)?;
@@ -173,7 +178,9 @@ impl Store {
             generation,
             id: store_id,
             lookup: Lookup::new(index, tables, segment),
+            access,
             blobs,
+            adopter,
             memory,
             draft: Draft::default(),
             tail,
@@ -292,6 +299,12 @@ impl Store {
     #[must_use]
     pub fn blobs(&self) -> BlobStore {
         self.blobs.clone()
+    }
+
+    /// Returns what adopts the blobs of batches, for other threads.
+    #[must_use]
+    pub fn adopter(&self) -> Adopter {
+        self.adopter.clone()
     }
 
     /// Returns up to `limit` versions that a holder leases.

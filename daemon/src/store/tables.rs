@@ -17,7 +17,7 @@
 //! land on few pages: a page touched at random costs a copy.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -28,8 +28,13 @@ use datacache_proto::types::Digest;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
 
+use super::shared::{allocate, open_or_make};
+
 /// Stands in the table of counters for all blobs together; no namespace has this number.
 pub(super) const BLOBS_COUNTED: u32 = u32::MAX;
+
+/// LMDB's table of readers, which clients store to. All its blocks are allocated.
+const LOCK_FILE: &str = "lock.mdb";
 
 /// A table: bytes to bytes, the typing is done by the functions below.
 pub(super) type Table = Database<Bytes, Bytes>;
@@ -47,6 +52,9 @@ pub(super) struct Tables {
     pub(super) replies: Table,
     pub(super) counters: Table,
     meta: Table,
+    /// IMPORTANT: last, so that it is closed after the environment. LMDB knows who else is there by a POSIX lock on this file,
+    /// which the process loses when it closes any descriptor of it; the next client would begin the table of readers anew.
+    _lock_file: File,
 }
 
 /// An index that can't be opened.
@@ -58,6 +66,9 @@ pub(super) enum TablesError {
         #[from]
         source: heed::Error,
     },
+    /// Its lock file can't be made as clients need it.
+    #[error("failed to allocate the lock file of the index")]
+    LockFile { source: io::Error },
     /// A build with another layout made it.
     #[error("the index has layout {found}")]
     Layout { found: u64 },
@@ -100,7 +111,10 @@ impl Tables {
     ///
     /// An index of another layout is left as it is.
     pub(super) fn open(folder: &Path) -> Result<Self, TablesError> {
+        let lock_file = open_or_make(&folder.join(LOCK_FILE)).map_err(|source| TablesError::LockFile { source })?;
         let env = open_env(folder)?;
+        let allocated = lock_file.metadata().and_then(|metadata| allocate(&lock_file, metadata.len()));
+        allocated.map_err(|source| TablesError::LockFile { source })?;
         let mut txn = env.write_txn()?;
         let mut table = |name| env.create_database(&mut txn, Some(name));
         let tables = Self {
@@ -114,6 +128,7 @@ impl Tables {
             counters: table(layout::tables::COUNTERS)?,
             meta: table(layout::tables::META)?,
             env: env.clone(),
+            _lock_file: lock_file,
         };
         // IMPORTANT: before the commit, without which nothing was made.
         match tables.meta(&txn, Meta::Layout)? {
@@ -206,13 +221,6 @@ fn open_env(folder: &Path) -> heed::Result<Env> {
         }
     }
     Err(refused.unwrap_or_else(|| heed::Error::Io(io::Error::from(io::ErrorKind::OutOfMemory))))
-}
-
-/// Writes the pages of a new environment's files for real: a hole would be a SIGBUS for a client on a full disk.
-pub(super) fn allocate_lock_file(folder: &Path) -> io::Result<()> {
-    let file = fs::OpenOptions::new().read(true).write(true).open(folder.join("lock.mdb"))?;
-    let length = file.metadata()?.len();
-    Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length.max(1))?)
 }
 
 /// What a namespace holds.
@@ -350,6 +358,22 @@ mod tests {
     #[test]
     fn the_longest_tag_fits_a_key() {
         assert!(tag_key(1, &"x".repeat(datacache_proto::key::MAX_TAG), u64::MAX).len() <= layout::MAX_INDEX_KEY);
+    }
+
+    /// Once the lock file was allocated through a descriptor that was closed while the environment was open. With it went the
+    /// lock by which LMDB knows that it is in use, and the next process to open it began its table of readers anew.
+    #[test]
+    fn other_processes_see_that_the_index_is_in_use() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::open(folder.path()).unwrap();
+        let metadata = std::fs::metadata(folder.path().join(LOCK_FILE)).unwrap();
+        assert!(metadata.blocks() * 512 >= metadata.len(), "a hole is a SIGBUS for a client on a full disk");
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let (me, file) = (format!(" {} ", std::process::id()), format!(":{} ", metadata.ino()));
+        let is_held = |line: &str| line.contains("POSIX") && line.contains(&me) && line.contains(&file);
+        assert!(locks.lines().any(is_held), "{locks}");
+        drop(tables);
     }
 
     #[test]
