@@ -9,7 +9,7 @@ use crate::addition::{LOOKS, check, done_before, put};
 use crate::connection::Connection;
 use crate::daemon::{Daemon, blocking};
 use crate::refusal::used_before;
-use crate::store::{Batch, BlobStore, Command, NewValue, Outcome, Put, StoreError, Upload};
+use crate::store::{Batch, BlobStore, Command, Incoming, NewValue, Outcome, Put, StoreError, Upload};
 use crate::writer::WriteError;
 
 /// Adds entries for a client, all or none. Given up before they are in the log, they are not added; later, they are.
@@ -91,15 +91,22 @@ async fn receive(connection: &Connection, additions: &mut [Addition]) -> Result<
             Body::Staged { name, length, digest } => Arrival::Staged { name, length, digest },
         });
     }
-    let blobs = connection.daemon.blobs.clone();
-    let take = move |arrivals: Vec<Arrival>| {
+    let (blobs, adopter) = (connection.daemon.blobs.clone(), connection.daemon.adopter.clone());
+    let are_here = arrivals.iter().all(|arrival| matches!(arrival, Arrival::Inline(_)));
+    let take = move || {
         let take = |(index, arrival): (_, Arrival)| arrival.take(&blobs).map_err(in_batch(index));
-        arrivals.into_iter().enumerate().map(take).collect()
+        let mut values = arrivals.into_iter().enumerate().map(take).collect::<Result<Vec<_>, _>>()?;
+        adopter.adopt(&mut values.iter_mut().filter_map(incoming).collect::<Vec<_>>())?;
+        Ok(values)
     };
-    if arrivals.iter().all(|arrival| matches!(arrival, Arrival::Inline(_))) {
-        return take(arrivals);
+    if are_here { take() } else { blocking(take).await? }
+}
+
+fn incoming(value: &mut NewValue) -> Option<&mut Incoming> {
+    match value {
+        NewValue::Inline(_) => None,
+        NewValue::Blob(incoming) => Some(incoming),
     }
-    blocking(move || take(arrivals)).await?
 }
 
 impl Arrival {
@@ -113,13 +120,14 @@ impl Arrival {
 }
 
 async fn look_again(daemon: &Daemon, mut puts: Vec<Put>) -> Result<Vec<Put>, WireError> {
-    let blobs = daemon.blobs.clone();
+    let (blobs, adopter) = (daemon.blobs.clone(), daemon.adopter.clone());
     let look = move || {
         for (index, put) in puts.iter_mut().enumerate() {
             if let NewValue::Blob(incoming) = &put.value {
                 put.value = NewValue::Blob(blobs.receive_again(incoming, false).map_err(in_batch(index))?);
             }
         }
+        adopter.adopt(&mut puts.iter_mut().filter_map(|put| incoming(&mut put.value)).collect::<Vec<_>>())?;
         Ok(puts)
     };
     blocking(look).await?

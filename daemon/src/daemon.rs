@@ -16,7 +16,7 @@ use crate::leases::Leases;
 use crate::lifecycle::Lifecycle;
 use crate::long_calls::LongCalls;
 use crate::stats::{EventCounts, Events, FallbackCounts};
-use crate::store::{BlobStore, Reader};
+use crate::store::{Adopter, BlobStore, Reader, Store};
 use crate::tasks::Tasks;
 use crate::writer::{WriteError, Writer};
 
@@ -30,6 +30,8 @@ pub(crate) struct Daemon {
     pub(crate) reader: Reader,
     /// Reaches the files of large values from the blocking pool.
     pub(crate) blobs: BlobStore,
+    /// Adopts the files of batches on the blocking pool.
+    pub(crate) adopter: Adopter,
     /// Who holds leases, and how it is noticed that they end.
     pub(crate) leases: Leases,
     /// Calls that outlive a lost connection.
@@ -69,6 +71,7 @@ impl Daemon {
     /// Where the system does not tell who this process is.
     pub(crate) fn new(config: watch::Receiver<Config>, writer: Writer) -> io::Result<Self> {
         let process = Process::current()?;
+        let adopter = writer.read(Store::adopter).map_err(io::Error::other)?;
         let shared = writer.read(|store| (store.reader(), store.blobs(), store.path().to_owned(), store.id()));
         let (reader, blobs, store_path, store_id) = shared.map_err(io::Error::other)?;
         Ok(Self {
@@ -76,6 +79,7 @@ impl Daemon {
             writer,
             reader,
             blobs,
+            adopter,
             leases: Leases::default(),
             long_calls: LongCalls::default(),
             inspecting: Inspecting::default(),

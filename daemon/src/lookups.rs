@@ -60,7 +60,7 @@ impl Page {
     fn take(&mut self, store: &Store, namespace: u32, keys: &[Key]) -> Result<bool, WireError> {
         let now = Timestamp::now();
         for key in keys {
-            let found = store.lookup(namespace, key, now, |record| self.has_room(record).then(|| lookup(record)))?;
+            let found = store.read(namespace, key, now, |record| self.has_room(record).then(|| lookup(record)))?;
             match found {
                 Some(None) => return Ok(true),
                 Some(Some(found)) => self.push(found),

@@ -1,5 +1,6 @@
 //! Values that are files: looking at what a client staged, adopting it, opening and removing blobs. Everything here may block but
-//! [`BlobStore::adopt`] and [`BlobStore::set_aside`], which are the writer's and take a few microseconds.
+//! [`BlobStore::adopt`], [`BlobStore::check_adopted`] and [`BlobStore::set_aside`], which the writer calls too and which take a
+//! few microseconds.
 //!
 //! A blob's file is named by its SHA-256, written by one process only, and never changed once it is adopted.
 
@@ -17,6 +18,7 @@ use datacache_proto::types::Digest;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use sha2::Digest as _;
 
+use super::adopter::Pin;
 use super::error::StoreError;
 use super::tables::{BlobRow, Tables};
 use super::upload::Upload;
@@ -42,6 +44,8 @@ pub struct Incoming {
     digest: Digest,
     /// The inode of the blob that is there already and has the same bytes.
     equal: Option<u64>,
+    /// What holds the blob, once that was adopted and written through for a batch.
+    pin: Option<Arc<Pin>>,
 }
 
 impl Incoming {
@@ -60,6 +64,16 @@ impl Incoming {
     /// Returns the inode of the blob with the same bytes that was there when it was looked at.
     pub(super) fn equal(&self) -> Option<u64> {
         self.equal
+    }
+
+    /// Takes over what holds the blob, which is on the disk now.
+    pub(super) fn hold(&mut self, pin: Pin) {
+        self.pin = Some(Arc::new(pin));
+    }
+
+    /// Tells whether the blob was adopted and written through, and is held.
+    pub(super) fn is_held(&self) -> bool {
+        self.pin.is_some()
     }
 
     /// Returns the name it was staged under.
@@ -141,7 +155,7 @@ impl BlobStore {
         if durable {
             file.sync_all().map_err(|source| StoreError::Blob { action: "write through", source })?;
         }
-        let mut incoming = Incoming { file: Arc::new(file), path, length, digest, equal: None };
+        let mut incoming = Incoming { file: Arc::new(file), path, length, digest, equal: None, pin: None };
         let Some(there) = self.open(&digest)? else { return Ok(incoming) };
         let metadata = there.metadata().map_err(open_failed)?;
         let is_alike = metadata.len() == length;
@@ -179,16 +193,29 @@ impl BlobStore {
         match rustix::fs::linkat(CWD, open, CWD, &blob, AtFlags::SYMLINK_FOLLOW) {
             Ok(()) => Ok(()),
             Err(rustix::io::Errno::EXIST) => {
-                let there = fs::metadata(&blob).map_err(failed)?.ino();
-                let own = incoming.file.metadata().map_err(failed)?.ino();
-                let known = there == own || incoming.equal == Some(there);
-                if known { Ok(()) } else { Err(StoreError::BlobChanged) }
+                let there = fs::metadata(&blob).map_err(failed)?;
+                Self::check_known(incoming, &there)
             }
             // All its names are gone: deduplicated once, its staged name was removed.
             Err(rustix::io::Errno::NOENT) if incoming.equal.is_some() => Err(StoreError::BlobChanged),
             Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => Err(StoreError::NoSpace),
             Err(errno) => Err(failed(errno.into())),
         }
+    }
+
+    /// Checks that a blob is still the file that was adopted for a batch: that one is on the disk, another may not be.
+    pub(super) fn check_adopted(&self, incoming: &Incoming) -> Result<(), StoreError> {
+        match fs::metadata(blob_path(&self.store, &incoming.digest)) {
+            Ok(there) => Self::check_known(incoming, &there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::BlobChanged),
+            Err(source) => Err(StoreError::Blob { action: "look at", source }),
+        }
+    }
+
+    fn check_known(incoming: &Incoming, there: &fs::Metadata) -> Result<(), StoreError> {
+        let own = incoming.file.metadata().map_err(|source| StoreError::Blob { action: "look at", source })?.ino();
+        let is_known = there.ino() == own || incoming.equal == Some(there.ino());
+        if is_known { Ok(()) } else { Err(StoreError::BlobChanged) }
     }
 
     /// Opens a blob; `None` where it is gone, and its key has to be looked up again.

@@ -106,7 +106,8 @@ pub enum StoreError {
         /// What is wrong with it.
         fault: StagedFault,
     },
-    /// The blob changed between the look at the staged file and its adoption: look again.
+    /// The blob changed between the look at the staged file and its adoption, or it is one of a batch and was not adopted for
+    /// it: look again.
     #[error("the blob changed while its content was compared")]
     BlobChanged,
     /// A record's bytes are damaged.

@@ -220,10 +220,11 @@ impl Store {
     }
 
     fn remove_blob(&mut self, digest: &Digest) {
-        match self.blobs.set_aside(digest) {
-            Ok(Some(aside)) => self.verifier.send(BlobJob::Remove(aside)),
-            Ok(None) => {}
-            Err(error) => warn!(%digest, %error, "a blob can't be removed"),
+        // One that is held is looked at again when it no longer is.
+        match self.adopter.unless_held(digest, || self.blobs.set_aside(digest)) {
+            Some(Ok(Some(aside))) => self.verifier.send(BlobJob::Remove(aside)),
+            None | Some(Ok(None)) => {}
+            Some(Err(error)) => warn!(%digest, %error, "a blob can't be removed"),
         }
     }
 }

@@ -79,8 +79,8 @@ impl Turn<'_> {
     }
 
     fn commands(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        self.adopt(batch)?;
         let outcomes = batch.commands.iter().map(|command| self.command(command)).collect::<Result<Vec<_>, _>>()?;
-        self.sync_blobs(batch)?;
         if let Some(call) = batch.call {
             let seq = self.draft.frame.next_seq();
             let reply = self.memory.keep_reply(call, seq, &outcomes);
@@ -90,18 +90,19 @@ impl Turn<'_> {
         Ok(outcomes)
     }
 
-    /// A batch is there whole or not at all, but a blob that a power cut took would take its entry alone: so the blobs of
-    /// a batch are made durable before its frame is there.
-    fn sync_blobs(&self, batch: &Batch) -> Result<(), StoreError> {
-        if batch.commands.len() == 1 {
-            return Ok(());
+    /// Adopts the blob of a command that comes alone; those of several were adopted and written through before, see
+    /// `adopter`, or the caller has to do that first.
+    fn adopt(&self, batch: &Batch) -> Result<(), StoreError> {
+        for command in &batch.commands {
+            let Command::Put(put) = command else { continue };
+            let NewValue::Blob(incoming) = &put.value else { continue };
+            match incoming.is_held() {
+                true => self.blobs.check_adopted(incoming)?,
+                false if batch.commands.len() == 1 => self.blobs.adopt(incoming)?,
+                false => return Err(StoreError::BlobChanged),
+            }
         }
-        let digest = |command: &Command| match command {
-            Command::Put(put) => value_of(&put.value).digest(),
-            _ => None,
-        };
-        let digests: Vec<Digest> = batch.commands.iter().filter_map(digest).collect();
-        self.blobs.sync(digests.iter()).map_err(|source| StoreError::Blob { action: "write through", source })
+        Ok(())
     }
 
     fn command(&mut self, command: &Command) -> Result<Outcome, StoreError> {
@@ -118,9 +119,6 @@ impl Turn<'_> {
         let namespace = self.namespace(&put.namespace)?;
         let place = Place::of(namespace, &put.key);
         let tags = TagsBuf::new(&put.tags);
-        if let NewValue::Blob(incoming) = &put.value {
-            self.blobs.adopt(incoming)?;
-        }
         let value = value_of(&put.value);
         self.fits(2 * put.key.encoded().len() + inline_length(&value) + RECORD)?;
 

@@ -82,7 +82,8 @@ impl Subject {
         self.write_batch(Batch { commands, call: None }, now)
     }
 
-    /// As the daemon does: what was staged is looked at again when the blob it would become changed meanwhile.
+    /// As the daemon does: what was staged is looked at again when the blob it would become changed meanwhile, and adopted
+    /// beforehand where it is one of several.
     pub(crate) fn write_batch(&mut self, mut batch: Batch, now: u64) -> BatchResult {
         loop {
             match self.attempt(batch.clone(), now) {
@@ -93,11 +94,16 @@ impl Subject {
     }
 
     fn receive_again(&mut self, batch: &mut Batch) {
+        let count = batch.commands.len();
         for command in &mut batch.commands {
             let Command::Put(put) = command else { continue };
             let NewValue::Blob(incoming) = &put.value else { continue };
             let (digest, length) = (incoming.digest(), incoming.length());
-            put.value = NewValue::Blob(self.receive(digest, length));
+            let mut incoming = self.receive(digest, length);
+            if count > 1 {
+                self.store().adopter().adopt(&mut [&mut incoming]).unwrap();
+            }
+            put.value = NewValue::Blob(incoming);
         }
     }
 
