@@ -7,6 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use datacache_proto::BUILD;
 
 use crate::commands::add::AddArgs;
+use crate::commands::bench::{BenchArgs, BenchPart};
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigCommand;
 use crate::commands::control::StatusArgs;
@@ -110,6 +111,11 @@ pub(crate) enum Command {
     /// Manage the systemd user units that start the daemon on demand
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Measure what the operations take, beside what the machine can do
+    Bench(BenchArgs),
+    /// Be one of the processes that `bench` runs
+    #[command(subcommand, hide = true)]
+    BenchPart(BenchPart),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
 }
@@ -159,6 +165,7 @@ mod tests {
             "service install",
             "service uninstall",
             "service status",
+            "bench --json --entries 10 --value-size 0 --ops 5 --processes 2",
             "completions bash",
         ] {
             let parsed = Cli::try_parse_from(["datacache"].into_iter().chain(line.split(' ')));
@@ -181,6 +188,10 @@ mod tests {
             "stats --json --prometheus",
             "len --namespace=",
             "len -q -v",
+            "bench --entries 0",
+            "bench --ops 0",
+            "bench --processes 65",
+            "bench --value-size 1M",
             "nonsense",
         ] {
             let parsed = Cli::try_parse_from(["datacache"].into_iter().chain(line.split(' ')));

@@ -1,6 +1,7 @@
 //! The command `datacache`: every subcommand is a client of the daemon, and `datacache daemon` is the daemon.
 
 mod args;
+mod bench;
 mod commands;
 mod context;
 mod destination;

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 
 use crate::args::{Cli, Command};
 use crate::commands::config::{self, ConfigCommand};
-use crate::commands::{add, completions, control, daemon, delete, get, hash, ls, service, stat, stats, verify};
+use crate::commands::{add, bench, completions, control, daemon, delete, get, hash, ls, service, stat, stats, verify};
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Status};
 use crate::output::say;
@@ -54,6 +54,8 @@ fn command(command: Command, context: &Context) -> Result<Answer, Failure> {
         Command::Verify(args) => verify::verify(&args, context),
         Command::Config(ConfigCommand::Show) => config::show(context),
         Command::Service(command) => service::service(&command, context),
+        Command::Bench(args) => bench::bench(&args, context),
+        Command::BenchPart(part) => bench::bench_part(&part, context),
         Command::Completions(args) => completions::completions(&args),
     }
 }

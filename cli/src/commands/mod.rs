@@ -1,6 +1,7 @@
 //! What the commands do: one file for each family of verbs, with its arguments.
 
 pub(crate) mod add;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod control;

@@ -1,0 +1,122 @@
+//! What a run does: how many entries and operations, and which keys and values.
+
+use serde::{Deserialize, Serialize};
+
+/// The length of a large value in bytes, far above what rides in a call.
+pub(crate) const LARGE: usize = 1 << 20;
+/// How many large entries a process has; it goes around them, so that the disk holds no more.
+const LARGE_ENTRIES: u64 = 16;
+
+/// What a run does; the same for all its processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// Where the entries lie.
+    pub(crate) namespace: String,
+    /// How many small entries all processes share.
+    pub(crate) entries: u64,
+    /// The length of their values in bytes.
+    pub(crate) value_size: usize,
+    /// How many operations each process does for a row of small values.
+    pub(crate) ops: u64,
+}
+
+impl Plan {
+    /// Returns the key of one of the entries that all share.
+    pub(crate) fn key(number: u64) -> String {
+        format!("entry-{number}")
+    }
+
+    /// Returns the key of an entry that a process makes to delete it.
+    pub(crate) fn doomed(process: u32, number: u64) -> String {
+        format!("doomed-{process}-{number}")
+    }
+
+    /// Returns the key of one of the large entries of a process.
+    pub(crate) fn large(process: u32, number: u64) -> String {
+        format!("large-{process}-{}", number % LARGE_ENTRIES)
+    }
+
+    /// Returns the keys of all large entries of a process.
+    pub(crate) fn all_large(process: u32) -> impl Iterator<Item = String> {
+        (0..LARGE_ENTRIES).map(move |number| Self::large(process, number))
+    }
+
+    /// Returns a small value; another number, another value.
+    pub(crate) fn value(&self, number: u64) -> Vec<u8> {
+        content(self.value_size, number)
+    }
+
+    /// Returns a large value; the same holds.
+    pub(crate) fn large_value(number: u64) -> Vec<u8> {
+        content(LARGE, number)
+    }
+}
+
+/// Stamps a number onto plain bytes: equal contents would be one file of the store.
+fn content(length: usize, number: u64) -> Vec<u8> {
+    let mut bytes = vec![b'.'; length];
+    let stamp = number.to_le_bytes();
+    let stamped = length.min(stamp.len());
+    bytes[..stamped].copy_from_slice(&stamp[..stamped]);
+    bytes
+}
+
+/// A course through numbers below a bound that hits them at random and evenly, the same for a seed.
+#[derive(Debug)]
+pub(crate) struct Course {
+    state: u64,
+    below: u64,
+}
+
+impl Course {
+    /// Begins one.
+    pub(crate) fn new(seed: u32, below: u64) -> Self {
+        Self { state: u64::from(seed), below }
+    }
+}
+
+impl Iterator for Course {
+    type Item = u64;
+
+    /// Never ends.
+    fn next(&mut self) -> Option<u64> {
+        // splitmix64: a counter, well mixed.
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Some((mixed ^ (mixed >> 31)) % self.below.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_course_reaches_every_number_and_none_beyond() {
+        let reached: BTreeSet<u64> = Course::new(7, 100).take(2_000).collect();
+        assert_eq!(reached, (0..100).collect());
+    }
+
+    #[test]
+    fn processes_take_different_courses() {
+        let [one, other] = [1, 2].map(|seed| Course::new(seed, 1 << 40).take(10).collect::<Vec<_>>());
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn values_differ_as_far_as_their_length_allows() {
+        let plan = Plan { namespace: "n".into(), entries: 1, value_size: 100, ops: 1 };
+        assert_eq!(plan.value(1).len(), 100);
+        assert_ne!(plan.value(1), plan.value(256));
+        assert!(content(0, 1).is_empty());
+        assert_eq!(content(2, 0x0102), [2, 1]);
+    }
+
+    #[test]
+    fn large_entries_are_few_however_many_operations_there_are() {
+        let keys: BTreeSet<_> = (0..1_000).map(|number| Plan::large(3, number)).collect();
+        assert_eq!(keys, Plan::all_large(3).collect());
+    }
+}
