@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use datacache_proto::BUILD;
 
 use crate::commands::add::AddArgs;
-use crate::commands::bench::{BenchArgs, BenchPart};
+use crate::commands::bench::BenchArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigCommand;
 use crate::commands::control::StatusArgs;
@@ -113,9 +113,6 @@ pub(crate) enum Command {
     Service(ServiceCommand),
     /// Measure what the operations take, beside what the machine can do
     Bench(BenchArgs),
-    /// Be one of the processes that `bench` runs
-    #[command(subcommand, hide = true)]
-    BenchPart(BenchPart),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
 }

@@ -55,7 +55,6 @@ fn command(command: Command, context: &Context) -> Result<Answer, Failure> {
         Command::Config(ConfigCommand::Show) => config::show(context),
         Command::Service(command) => service::service(&command, context),
         Command::Bench(args) => bench::bench(&args, context),
-        Command::BenchPart(part) => bench::bench_part(&part, context),
         Command::Completions(args) => completions::completions(&args),
     }
 }

@@ -106,7 +106,7 @@ impl Echo {
         let (stream, other) = UnixStream::pair()?;
         let name = clap::ValueEnum::to_possible_value(&waiting).expect("no variant is skipped");
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bench-part", "echo", name.get_name()]).stdin(Stdio::from(OwnedFd::from(other)));
+        command.args(["bench", "--echo", name.get_name()]).stdin(Stdio::from(OwnedFd::from(other)));
         let child = command.stdout(Stdio::null()).spawn()?;
         Ok(Self { child, end: End::new(stream, waiting)? })
     }

@@ -125,7 +125,7 @@ impl<'a> Team<'a> {
 impl Remote {
     fn start(number: u32, global: &Global) -> io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bench-part", "worker", &number.to_string()]);
+        command.args(["bench", "--worker", &number.to_string()]);
         command.args(global.dir.iter().flat_map(|dir| ["--dir".as_ref(), dir.as_os_str()]));
         command.args(global.socket.iter().flat_map(|socket| ["--socket".as_ref(), socket.as_os_str()]));
         command.args(global.no_start.then_some("--no-start"));

@@ -40,41 +40,28 @@ pub(crate) struct BenchArgs {
     /// How many processes are at it at once
     #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     processes: u32,
-}
-
-/// What `bench` runs as processes of its own.
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum BenchPart {
-    /// Work on the cache as told on stdin
-    Worker {
-        /// Which of the processes this is
-        number: u32,
-    },
+    /// Be one of the processes that work, as told on stdin
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    worker: Option<u32>,
     /// Send back what comes from stdin, a socket
-    Echo {
-        /// What to do between two messages
-        waiting: Waiting,
-    },
+    #[arg(long, value_name = "WAITING", hide = true, conflicts_with = "worker")]
+    echo: Option<Waiting>,
 }
 
 pub(crate) fn bench(args: &BenchArgs, context: &Context) -> Result<Answer, Failure> {
-    let failed = |source| Failure::System { what: "hold signals back", source };
-    let interrupts = Interrupts::hold_back().map_err(failed)?;
-    let report = Run::begin(args, context, &interrupts)?.measure()?;
-    if args.json {
-        print_line(json::to_line(&report))?;
-    } else {
-        print(&report.plain())?;
+    match (args.worker, args.echo) {
+        (Some(number), _) => serve(number, &context.options())?,
+        (None, Some(waiting)) => ping::echo(waiting)?,
+        (None, None) => run(args, context)?,
     }
     Ok(Answer::Yes)
 }
 
-pub(crate) fn bench_part(part: &BenchPart, context: &Context) -> Result<Answer, Failure> {
-    match *part {
-        BenchPart::Worker { number } => serve(number, &context.options())?,
-        BenchPart::Echo { waiting } => ping::echo(waiting)?,
-    }
-    Ok(Answer::Yes)
+fn run(args: &BenchArgs, context: &Context) -> Result<(), Failure> {
+    let failed = |source| Failure::System { what: "hold signals back", source };
+    let interrupts = Interrupts::hold_back().map_err(failed)?;
+    let report = Run::begin(args, context, &interrupts)?.measure()?;
+    if args.json { print_line(json::to_line(&report)) } else { print(&report.plain()) }
 }
 
 /// A run: its plan, its namespace, and those who work.
