@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::process::{self, Watched};
 use crate::program::program;
+use crate::reads::{DIRECT_VARIABLE, Way};
 use crate::run::{Outcome, Run};
 use crate::wait::PATIENCE;
 
@@ -99,6 +100,7 @@ impl Home {
             ("LANG", "C.UTF-8".into()),
             ("PATH", std::env::var_os("PATH").unwrap_or_default()),
             ("DATACACHE_PROGRAM", program().into()),
+            (DIRECT_VARIABLE, Way::of_this_run().to_string().into()),
             (MARK, self.path().into()),
         ]
     }

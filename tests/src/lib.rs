@@ -8,14 +8,18 @@
 //! | [`client`] | a process with the blocking client that does what it is told, so that it can be killed or forked |
 //! | [`process`] | processes that are watched by descriptor: waited for, signalled, never mistaken for another |
 //! | [`program`] | where the command is, built once |
+//! | [`churn`] | what keys hold at a version, and what a reader may see of them |
+//! | [`reads`] | which way values are read: directly or by call |
 //! | [`wait`] | the one way to wait for something: a condition with a deadline |
 
 #![expect(clippy::unwrap_used, reason = "what tests stand on fails as tests do")]
 
+pub mod churn;
 pub mod client;
 pub mod home;
 pub mod process;
 pub mod program;
+pub mod reads;
 pub mod run;
 pub mod wait;
 

@@ -10,6 +10,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+/// What a process has done so far; where two of these are equal, it did nothing in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Its threads.
+    pub threads: u64,
+    /// How often one of them that live was given the processor.
+    pub switches: u64,
+    /// How long it used the processor, in the system's ticks.
+    pub ticks: u64,
+}
+
 /// A process that is watched.
 #[derive(Debug)]
 pub struct Watched {
@@ -87,6 +98,31 @@ impl Watched {
         let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
         kibibytes * 1024
     }
+
+    /// Returns what it has done so far.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap();
+        // A thread may end between the look at the folder and the look at the thread.
+        let tasks = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
+        let switches =
+            tasks.map(|status| sum_of(&status, &["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"]));
+        let (threads, switches) = switches.fold((0, 0), |(threads, sum), more| (threads + 1, sum + more));
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
+        // The program's name, which may hold anything, ends with the last parenthesis; then come state and numbers.
+        let numbers = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = numbers.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Activity { threads, switches, ticks }
+    }
+}
+
+/// Adds up a file's numbers that follow one of these names, each on a line of its own.
+fn sum_of(file: &str, names: &[&str]) -> u64 {
+    let number = |line: &str| line.rsplit(char::is_whitespace).next()?.parse::<u64>().ok();
+    file.lines().filter(|line| names.iter().any(|name| line.starts_with(name))).filter_map(number).sum()
 }
 
 /// Returns the processes that were started with the variable `name` set to `value`.

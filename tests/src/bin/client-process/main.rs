@@ -2,13 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests stand on fails as tests do")]
 
+mod asynchronous;
+mod forks;
+mod load;
+mod many;
+mod reader;
+mod rotator;
+mod writer;
+
 use std::error::Error;
 use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use datacache_client::blocking::{DataCache, Scope};
 use datacache_client::{Expire, HashType, Hasher, Options};
 use serde_json::{Value, json};
+
+use crate::asynchronous::Asynchronous;
 
 type Answer = Result<Value, Box<dyn Error>>;
 
@@ -17,9 +28,13 @@ type Answer = Result<Value, Box<dyn Error>>;
 struct Client {
     cache: Option<DataCache>,
     scope: Option<Scope>,
+    asynchronous: Option<Asynchronous>,
 }
 
 fn main() {
+    if std::env::args().nth(1).as_deref() == Some(forks::EXECUTED) {
+        return forks::executed();
+    }
     let mut client = Client::default();
     for line in io::stdin().lock().lines() {
         let request: Vec<String> = serde_json::from_str(&line.unwrap()).unwrap();
@@ -50,10 +65,18 @@ impl Client {
                 json!(self.cache()?.touch(*key, Expire::After(Duration::from_secs(seconds.parse()?)))?)
             }
             ["get", key] => json!(self.cache()?.get_as::<String>(*key)?),
+            ["use-asynchronously", key, text] => json!(self.asynchronous()?.set_and_get(key, text)?),
             ["hash", key] => json!(self.hash(key)?),
             ["delete", key] => json!(self.cache()?.delete(*key)?),
             ["len"] => json!(self.cache()?.len()?),
             ["fork", rest @ ..] => self.fork(rest)?,
+            ["fork-under-load", forks] => forks::under_load(&self.cache()?, forks.parse()?)?,
+            ["fork-often", forks] => forks::often(&self.cache()?, forks.parse()?)?,
+            ["churn-read", ledger, worker] => reader::read(Path::new(ledger), worker.parse()?)?,
+            ["churn-write", ledger, worker, from, to] => {
+                writer::write(Path::new(ledger), worker.parse()?, from.parse()?..to.parse()?)?
+            }
+            ["churn-rotate", ledger, worker] => rotator::rotate(Path::new(ledger), worker.parse()?)?,
             _ => return Err(format!("not understood: {request:?}").into()),
         })
     }
@@ -65,6 +88,11 @@ impl Client {
         let cache = DataCache::open(Options::new())?;
         self.cache = Some(cache.clone());
         Ok(cache)
+    }
+
+    fn asynchronous(&mut self) -> Result<&Asynchronous, Box<dyn Error>> {
+        let opened = self.asynchronous.take().map_or_else(Asynchronous::open, Ok)?;
+        Ok(self.asynchronous.insert(opened))
     }
 
     fn bind(&mut self, key: &str, text: &str) -> Answer {

@@ -1,0 +1,32 @@
+//! Has the log applied all the time, so that readers are sent from one segment to the next.
+
+use std::error::Error;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use datacache_client::Options;
+use datacache_client::blocking::DataCache;
+use datacache_tests::churn::Ledger;
+use serde_json::{Value, json};
+
+/// The pause between two rotations.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Lists, which has the log applied, until the ledger says that it is over; tells how often.
+///
+/// # Errors
+/// The first call that failed; then it is over for all.
+pub(crate) fn rotate(ledger: &Path, worker: u64) -> Result<Value, Box<dyn Error>> {
+    let ledger = Ledger::open(ledger);
+    let done = DataCache::open(Options::new()).and_then(|cache| {
+        while !ledger.is_over() {
+            cache.list().page_size(1).next().transpose()?;
+            ledger.tick(worker);
+            thread::sleep(PAUSE);
+        }
+        Ok(json!({ "lists": ledger.ticks(worker) }))
+    });
+    ledger.stop();
+    Ok(done?)
+}
