@@ -9,8 +9,9 @@ use datacache_proto::types::{CallId, Digest};
 
 use super::command::{Holder, Outcome};
 use super::leases::Leases;
+use super::outcomes;
 use super::references::{References, Turned};
-use super::replies::{self, Replies};
+use super::replies::Replies;
 use super::tables::{BLOBS_COUNTED, Counts};
 
 /// The writer's memory.
@@ -160,7 +161,7 @@ impl Memory {
 
     /// Keeps what came of a call; returns it as it is stored.
     pub(super) fn keep_reply(&mut self, call: CallId, seq: u64, outcomes: &[Outcome]) -> Vec<u8> {
-        let reply = replies::encode(outcomes);
+        let reply = outcomes::encode(outcomes);
         self.replies.add(call, seq, &reply);
         self.journal.push(Undo::Reply { client: call.client });
         reply

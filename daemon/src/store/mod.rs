@@ -62,6 +62,7 @@ mod leases;
 mod list;
 mod lookup;
 mod memory;
+mod outcomes;
 mod plan;
 mod position;
 mod progress;

@@ -1,5 +1,6 @@
 //! The replies of changing calls that were done, kept so that a call which is repeated after a lost connection is answered and not
-//! done twice. The last [`PER_CLIENT`] of a client, and the last [`CLIENTS`] clients; older calls are not repeated by anyone.
+//! done twice. The last [`PER_CLIENT`] of a client, or [`BYTES_PER_CLIENT`], and the last [`CLIENTS`] clients; older calls are
+//! not repeated by anyone.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,16 +8,15 @@ use datacache_proto::types::CallId;
 use serde::{Deserialize, Serialize};
 
 use super::command::Outcome;
+use super::outcomes;
 
 /// How many replies of one client are kept.
 pub(super) const PER_CLIENT: usize = 128;
+/// How many bytes the replies of one client may take. So many of the largest batches take less, unless their versions are
+/// scattered, as those of equal content are that was there before. The newest is always kept.
+pub(super) const BYTES_PER_CLIENT: usize = 256 * 1024;
 /// How many clients' replies are kept: those that called last.
 pub(super) const CLIENTS: usize = 1_024;
-
-/// Writes what came of a batch.
-pub(super) fn encode(outcomes: &[Outcome]) -> Vec<u8> {
-    postcard::to_stdvec(outcomes).expect("outcomes are plain data, and memory is the only limit")
-}
 
 /// The replies of one client, as the index keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub(super) struct ClientReplies {
     /// The sequence number of the newest reply: whose is lowest is forgotten first.
     pub(super) seq: u64,
     replies: VecDeque<(u64, Vec<u8>)>,
+    /// The sum of their lengths.
+    #[serde(skip)]
+    bytes: usize,
 }
 
 impl ClientReplies {
@@ -31,14 +34,15 @@ impl ClientReplies {
     pub(super) fn add(&mut self, number: u64, seq: u64, reply: &[u8]) {
         self.seq = seq;
         self.replies.push_back((number, reply.to_vec()));
-        if self.replies.len() > PER_CLIENT {
-            self.replies.pop_front();
+        self.bytes += reply.len();
+        while self.replies.len() > PER_CLIENT || self.replies.len() > 1 && self.bytes > BYTES_PER_CLIENT {
+            self.bytes -= self.replies.pop_front().map_or(0, |(_, oldest)| oldest.len());
         }
     }
 
     fn find(&self, number: u64) -> Option<Vec<Outcome>> {
         let (_, reply) = self.replies.iter().rev().find(|(have, _)| *have == number)?;
-        postcard::from_bytes(reply).ok()
+        outcomes::decode(reply)
     }
 
     /// Returns the row of the table `replies`.
@@ -48,7 +52,9 @@ impl ClientReplies {
 
     /// Reads a row of the table `replies`; an unreadable one holds nothing.
     pub(super) fn decode(row: &[u8]) -> Self {
-        postcard::from_bytes(row).unwrap_or_default()
+        let mut client: Self = postcard::from_bytes(row).unwrap_or_default();
+        client.bytes = client.replies.iter().map(|(_, reply)| reply.len()).sum();
+        client
     }
 }
 
@@ -81,13 +87,14 @@ impl Replies {
     /// Forgets the reply that was added last for this client: its frame was not written.
     pub(super) fn take_back(&mut self, client: u64) {
         if let Some(replies) = self.clients.get_mut(&client) {
-            replies.replies.pop_back();
+            replies.bytes -= replies.replies.pop_back().map_or(0, |(_, reply)| reply.len());
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::outcomes::encode;
     use super::*;
 
     fn call(client: u64, number: u64) -> CallId {
@@ -103,6 +110,21 @@ mod tests {
         assert_eq!(replies.find(call(1, 1)), None);
         assert_eq!(replies.find(call(1, 2)), Some(vec![Outcome::Deleted(true)]));
         assert_eq!(replies.find(call(2, 2)), None);
+    }
+
+    #[test]
+    fn large_replies_push_out_older_ones_of_the_same_client_but_the_newest_stays() {
+        let large = vec![7; BYTES_PER_CLIENT / 2];
+        let mut client = ClientReplies::default();
+        for number in 1..=3 {
+            client.add(number, number, &large);
+        }
+        assert_eq!(client.replies.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3]);
+        let mut client = ClientReplies::decode(&client.encode());
+        client.add(4, 4, &[large.clone(), large.clone(), large].concat());
+        assert_eq!(client.replies.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [4]);
+        client.add(5, 5, b"small");
+        assert_eq!((client.replies.len(), client.bytes), (1, 5));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod additions;
 mod bad_input;
+mod batches;
 mod bulk;
 mod harness;
 mod leases;
