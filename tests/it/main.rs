@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too, which clippy can't know")]
 
 mod bad_input;
+mod bench;
 mod chunks;
 mod cli;
 mod concurrency;
 mod expiry;
 mod files;
+mod forks;
 mod harness;
 mod hashes;
+mod idle;
 mod leases;
 mod persistence;
 mod real_input;
