@@ -15,7 +15,7 @@ use crate::lifecycle::Stage;
 use crate::links::Links;
 use crate::listener::Listener;
 use crate::open_store::OpenStore;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::vanish::Vanishing;
 use crate::writer::Writer;
 use crate::{leases, maintenance, notify, server};
@@ -125,6 +125,9 @@ async fn finish(daemon: &Daemon, ended: Result<(), RunError>, writing: JoinHandl
     if matches!(ended, Err(RunError::StoreGone { .. } | RunError::WriterEnded)) {
         daemon.lifecycle.advance(Stage::Closing);
         daemon.tasks.end().await;
+        if matches!(ended, Err(RunError::StoreGone { .. })) {
+            daemon.writer.read(Store::part_with_readers).ok();
+        }
         daemon.writer.abandon();
         return ended;
     }

@@ -66,19 +66,23 @@ impl Service {
         Ok(self.0.daemon.writer.read(|store| store.lookup(namespace, key, now, found))??)
     }
 
-    /// The same for a read that counts as a hit or a miss.
+    /// The same for a read: it counts as a hit or a miss, and is remembered.
     fn fetch<R>(
         &self,
         namespace: &str,
         key: &Key,
         found: impl FnOnce(&Record<'_>) -> R,
     ) -> Result<Option<R>, WireError> {
-        let seen = self.look(namespace, key, found)?;
-        self.0.daemon.count(namespace, |events| match seen {
+        let namespace = self.namespace(namespace)?;
+        key.check()?;
+        let Some(namespace) = namespace else { return Ok(None) };
+        let now = Timestamp::now();
+        let read = self.0.daemon.writer.read(|store| store.read(namespace, key, now, found))??;
+        self.0.daemon.events.count(namespace, |events| match read {
             Some(_) => events.hits += 1,
             None => events.misses += 1,
         });
-        Ok(seen)
+        Ok(read)
     }
 }
 
@@ -102,7 +106,7 @@ impl Cache for Service {
             inline_max: daemon.config.borrow().inline_max,
             value_max: daemon.config.borrow().value_max,
             chunk_max: CHUNK_MAX,
-            busy_poll: 0,
+            busy_poll: daemon.config.borrow().busy_poll.as_micros().try_into().unwrap_or(u32::MAX),
             daemon: daemon.process,
             started: daemon.started,
         })

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
+use datacache_proto::access::Reads;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{DaemonStats, Fallback, NamespaceStats, ReadStats, Stats};
 
@@ -66,7 +67,8 @@ pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
     let now = Timestamp::now();
     daemon.writer.read(|store| {
         let namespaces = namespaces(daemon, store, now)?;
-        let reads = ReadStats { fallbacks: daemon.fallbacks.all(), ..ReadStats::default() };
+        let Reads { hits: direct_hits, misses: direct_misses } = store.all_reads();
+        let reads = ReadStats { direct_hits, direct_misses, fallbacks: daemon.fallbacks.all() };
         Ok(Stats { namespaces, reads, store: store.stats()?, daemon: dealings(daemon, store) })
     })?
 }
@@ -76,8 +78,19 @@ fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<Name
     for (name, number) in store.namespaces() {
         let Events { hits, misses, adds, deletes, expired } = daemon.events.of(number);
         let (entries, bytes) = (store.len(number, now)?, store.counts(number).bytes);
-        let direct = NamespaceStats::default();
-        rows.push(NamespaceStats { name, entries, bytes, hits, misses, adds, deletes, expired, ..direct });
+        let Reads { hits: direct_hits, misses: direct_misses } = store.reads(number).unwrap_or_default();
+        rows.push(NamespaceStats {
+            name,
+            entries,
+            bytes,
+            hits,
+            misses,
+            direct_hits,
+            direct_misses,
+            adds,
+            deletes,
+            expired,
+        });
     }
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     rows.truncate(ROWS_MAX);

@@ -242,7 +242,7 @@ pub enum Lookup {
 }
 
 /// Why a read comes as a call, although clients read the store themselves where they can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fallback {
     /// The client was built without the feature `direct`.
@@ -365,7 +365,8 @@ pub struct NamespaceStats {
     pub hits: u64,
     /// Reads by call that found none.
     pub misses: u64,
-    /// Reads that clients did themselves and that found a live entry, since the store's counters were made.
+    /// Reads that clients did themselves and that found a live entry, since the store's counters were made. Namespaces are
+    /// numbered as they come to be; from the 1,023rd on they are counted in [`ReadStats`] alone, and have 0 here.
     pub direct_hits: u64,
     /// Reads that clients did themselves and that found none, since the same moment.
     pub direct_misses: u64,
@@ -387,7 +388,25 @@ pub struct ReadStats {
     pub direct_misses: u64,
     /// Reads by call since the daemon began to run, by the reason why they were not direct; reasons that never occurred are
     /// left out.
+    #[serde(with = "by_reason")]
     pub fallbacks: Vec<(Fallback, u64)>,
+}
+
+/// Counts by reason as a map, whose keys are the reasons' names where the format has any.
+mod by_reason {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Fallback;
+
+    pub(super) fn serialize<S: Serializer>(counts: &[(Fallback, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(counts.iter().map(|(reason, count)| (reason, count)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Fallback, u64)>, D::Error> {
+        Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 /// Sizes of the store.
@@ -484,5 +503,29 @@ impl fmt::Display for Fault {
             Self::WrongIndexRow => "wrong index row",
             Self::WrongCount => "wrong count",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_reason_are_a_map_for_programs_and_come_back_over_the_wire() {
+        let fallbacks = vec![(Fallback::Off, 3), (Fallback::Unreadable, u64::MAX)];
+        let reads = ReadStats { direct_hits: 1, direct_misses: 2, fallbacks };
+        let json = serde_json::to_string(&reads).unwrap();
+        let expected = r#"{"direct_hits":1,"direct_misses":2,"fallbacks":{"off":3,"unreadable":18446744073709551615}}"#;
+        assert_eq!(json, expected);
+        let bytes = postcard::to_stdvec(&reads).unwrap();
+        assert_eq!(postcard::from_bytes::<ReadStats>(&bytes).unwrap(), reads);
+    }
+
+    #[test]
+    fn reasons_are_told_in_one_order_and_under_one_name_everywhere() {
+        assert!(Fallback::ALL.is_sorted_by(|a, b| a < b));
+        for fallback in Fallback::ALL {
+            assert_eq!(serde_json::to_string(&fallback).unwrap(), format!("\"{fallback}\""));
+        }
     }
 }

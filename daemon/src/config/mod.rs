@@ -4,8 +4,10 @@ mod amount;
 mod file;
 mod setting;
 mod settings;
+mod short_span;
 
 pub use amount::{Size, SizeError};
 pub use file::FileError;
 pub use setting::{Fault, Source};
 pub use settings::{Config, ConfigError, Flags};
+pub use short_span::{ShortSpan, ShortSpanError};

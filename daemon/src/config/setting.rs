@@ -19,13 +19,14 @@ const fn setting(name: &'static str, default: &'static str) -> Setting {
 }
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 8] = [
+pub(super) const SETTINGS: [Setting; 9] = [
     Setting { needs_restart: true, ..setting("inline_max", "32 KiB") },
     setting("value_max", "unlimited"),
     Setting { needs_restart: true, ..setting("sync_interval", "1s") },
     setting("max_connections", "1024"),
     setting("calls_per_connection", "64"),
     setting("lease_grace", "10s"),
+    setting("busy_poll", "50us"),
     setting("idle_exit", "never"),
     setting("log", "info"),
 ];

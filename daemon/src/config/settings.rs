@@ -13,9 +13,12 @@ use datacache_proto::time::Lifetime;
 use super::amount::Size;
 use super::file::{self, FileError};
 use super::setting::{Fault, SETTINGS, Setting, Source, Typed};
+use super::short_span::ShortSpan;
 
 /// The most that `inline_max` can be, in bytes: such values are copied into the log and into the index.
 const INLINE_MAX: u64 = 1 << 20;
+/// The longest that anyone polls: beyond it sleeping costs less than looking.
+const BUSY_POLL_MAX: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What the command line says; it wins over everything else.
@@ -46,6 +49,9 @@ pub struct Config {
     pub calls_per_connection: usize,
     /// How long leases that only a connection can prove wait for it after a restart.
     pub lease_grace: Duration,
+    /// How long daemon and clients look for the other's next message, with a core that has nothing else to do, before they
+    /// sleep; zero for not at all, at most 1 ms. Clients learn it when they connect.
+    pub busy_poll: Duration,
     /// How long to stay without connections and leases; `None` for ever.
     pub idle_exit: Option<Duration>,
     /// Which events to log, in the syntax of `tracing_subscriber::EnvFilter`.
@@ -112,6 +118,7 @@ impl Config {
             max_connections: values.within("max_connections", 1..=65_536)?,
             calls_per_connection: values.within("calls_per_connection", 1..=4_096)?,
             lease_grace: values.span("lease_grace", Duration::from_millis(1)..=DAY)?,
+            busy_poll: values.within::<ShortSpan>("busy_poll", ShortSpan(Duration::ZERO)..=ShortSpan(BUSY_POLL_MAX))?.0,
             idle_exit: values.parsed::<Lifetime>("idle_exit")?.as_duration(),
             log: values.filter("log")?,
             typed,
@@ -237,6 +244,7 @@ mod tests {
         assert_eq!((config.inline_max, config.value_max), (32_768, None));
         assert_eq!((config.max_connections, config.calls_per_connection), (1_024, 64));
         assert_eq!((config.sync_interval, config.lease_grace), (Duration::from_secs(1), Duration::from_secs(10)));
+        assert_eq!(config.busy_poll, Duration::from_micros(50));
         assert_eq!((config.idle_exit, config.log.as_str()), (None, "info"));
     }
 
@@ -273,6 +281,8 @@ mod tests {
             ("max_connections", "0", "0 is not within 1 to 65536"),
             ("calls_per_connection", "many", "invalid digit"),
             ("lease_grace", "-1", "is negative"),
+            ("busy_poll", "2ms", "2ms is not within 0 to 1ms"),
+            ("busy_poll", "50", "`50` is not a short duration"),
             ("idle_exit", "soon", "`soon` is not a duration"),
             ("log", "info,[", "invalid"),
         ];

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use datacache_daemon::{Config, Listener, OpenStore, RunError, run};
@@ -48,6 +49,10 @@ impl Place {
 
     pub(crate) fn store(&self) -> PathBuf {
         self.folder.path().join("cache")
+    }
+
+    pub(crate) fn generation(&self) -> PathBuf {
+        self.store().join("current")
     }
 
     pub(crate) fn staging(&self) -> PathBuf {
@@ -149,6 +154,14 @@ impl Client {
     pub(crate) async fn len(&self) -> u64 {
         self.rpc.len(soon(), NAMESPACE.into()).await.unwrap().unwrap()
     }
+}
+
+/// Returns what is in a file of shared memory now.
+#[expect(clippy::host_endian_bytes, reason = "who maps the file sees its bytes as words of this machine")]
+pub(crate) fn shared_words(path: &Path) -> Vec<AtomicU64> {
+    let bytes = std::fs::read(path).unwrap();
+    let (words, _) = bytes.as_chunks();
+    words.iter().map(|word| AtomicU64::new(u64::from_ne_bytes(*word))).collect()
 }
 
 /// Connects without a word.

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use datacache_daemon::{OpenStore, RunError};
 use datacache_proto::error::WireError;
+use datacache_proto::layout::RECENT;
+use datacache_proto::recent::{Mapped, View, Word, Words};
 
-use crate::harness::{Daemon, NAMESPACE, Place, bytes, daemon_and_client, soon, until, within};
+use crate::harness::{Daemon, NAMESPACE, Place, bytes, daemon_and_client, shared_words, soon, until, within};
 
 #[tokio::test(flavor = "local")]
 async fn socket_and_store_lead_to_each_other_while_it_runs() {
@@ -50,6 +52,15 @@ async fn calls_under_way_are_answered_and_later_ones_told_that_it_stops() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn clients_are_told_how_long_to_poll_and_later_ones_the_later_setting() {
+    let (_place, daemon, client) = daemon_and_client().await;
+    assert_eq!(client.introduced.busy_poll, 50);
+    daemon.config.send_modify(|config| config.busy_poll = Duration::ZERO);
+    assert_eq!(daemon.client().await.introduced.busy_poll, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
 async fn only_one_daemon_has_a_store() {
     let (place, daemon, _client) = daemon_and_client().await;
     assert!(OpenStore::open(&place.config()).is_err());
@@ -87,6 +98,9 @@ async fn a_store_that_is_removed_under_it_ends_it_with_a_message() {
     let error = daemon.ended().await.unwrap_err();
     assert!(matches!(error, RunError::StoreGone { .. }), "{error}");
     assert!(!place.store().exists(), "it wrote into a folder that is not its own any more");
+    let index = shared_words(&place.folder.path().join("elsewhere/current").join(RECENT));
+    let view = Mapped::new(&index).unwrap().load(Word::View);
+    assert!(View::from_word(view).is_over(), "its readers go on looking there");
 }
 
 #[tokio::test(flavor = "local")]

@@ -1,9 +1,14 @@
 //! Counters, and looks at the store as a whole.
 
-use datacache_proto::types::{Addition, Body, Fault};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use datacache_proto::access::Access;
+use datacache_proto::layout::ACCESS;
+use datacache_proto::types::{Addition, Body, Fallback, Fault, ReadStats};
 
 use crate::additions::stage;
-use crate::harness::{NAMESPACE, bytes, daemon_and_client, soon, until};
+use crate::harness::{Client, Daemon, NAMESPACE, Place, bytes, daemon_and_client, shared_words, soon, until};
 
 #[tokio::test(flavor = "local")]
 async fn the_counters_tell_what_happened() {
@@ -23,6 +28,52 @@ async fn the_counters_tell_what_happened() {
     // hello, introduce, two additions, three reads, one delete, and this one.
     assert_eq!(stats.daemon.calls, 9);
     assert!(stats.daemon.frames >= 3 && stats.daemon.operations >= stats.daemon.frames);
+    daemon.stop().await;
+}
+
+/// Counts reads in the store's first and second namespace as clients do, through the file.
+#[expect(clippy::host_endian_bytes, reason = "who maps the file sees its bytes as words of this machine")]
+fn read_directly(place: &Place) {
+    let path = place.generation().join(ACCESS);
+    let words = shared_words(&path);
+    let access = Access::new(&words).unwrap();
+    (0..3).for_each(|_| access.count(0, 1, true));
+    access.count(5, 1, false);
+    access.count(7, 2, false);
+    access.count(7, u32::MAX, false);
+    let bytes: Vec<u8> = words.iter().flat_map(|word: &AtomicU64| word.load(Relaxed).to_ne_bytes()).collect();
+    std::fs::write(&path, bytes).unwrap();
+}
+
+async fn assert_direct_reads(client: &Client) {
+    let stats = client.rpc.stats(soon()).await.unwrap().unwrap();
+    let rows: Vec<_> = stats.namespaces.iter().map(|row| (row.direct_hits, row.direct_misses)).collect();
+    assert_eq!((rows, stats.reads.direct_hits, stats.reads.direct_misses), (vec![(3, 1), (0, 1)], 3, 3));
+}
+
+#[tokio::test(flavor = "local")]
+async fn what_clients_read_themselves_is_told_and_outlives_the_daemon() {
+    let (place, daemon, client) = daemon_and_client().await;
+    client.add(bytes("a", b"12345")).await;
+    client.add(Addition { namespace: "other".into(), ..bytes("a", b"1") }).await;
+    read_directly(&place);
+    assert_direct_reads(&client).await;
+    daemon.stop().await;
+    let daemon = Daemon::start(&place, |_| ());
+    assert_direct_reads(&daemon.client().await).await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn reads_by_call_are_counted_by_their_reasons() {
+    let (_place, daemon, client) = daemon_and_client().await;
+    let space = || NAMESPACE.to_owned();
+    client.rpc.get(soon(), space(), "a".into(), Fallback::Readers).await.unwrap().unwrap();
+    client.rpc.get_many(soon(), space(), vec!["a".into(); 3], Fallback::Off).await.unwrap().unwrap();
+    client.rpc.get(soon(), space(), "a".into(), Fallback::Off).await.unwrap().unwrap();
+    let reads = client.rpc.stats(soon()).await.unwrap().unwrap().reads;
+    let fallbacks = vec![(Fallback::Off, 4), (Fallback::Readers, 1)];
+    assert_eq!(reads, ReadStats { fallbacks, ..ReadStats::default() });
     daemon.stop().await;
 }
 
