@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::iter::FusedIterator;
 use std::mem;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use datacache_proto::key::Key;
@@ -19,10 +19,12 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::add::Add;
 use crate::daemon::DaemonInfo;
+use crate::download::Sink;
 use crate::error::Error;
 use crate::expire::Expire;
 use crate::file::{FileGuard, GetFile};
 use crate::fork::{Inherited, PerProcess};
+use crate::found::Found;
 use crate::list::List;
 use crate::mapped::Mapped;
 use crate::new_value::NewValue;
@@ -53,13 +55,15 @@ pub struct DataCache {
 }
 
 impl DataCache {
-    /// Opens a cache, and starts its daemon where none runs.
+    /// Opens a cache: its store where that can be read directly, else a connection to its daemon; see [`crate::DataCache::open`].
     ///
     /// # Errors
     /// Those of [`crate::DataCache::open`].
     pub fn open(options: Options) -> Result<Self, Error> {
-        let engine = Engine::new()?;
-        let cache = engine.run(crate::DataCache::open(options))?;
+        let (cache, engine) = (crate::DataCache::unconnected(options)?, Engine::new());
+        if !cache.opens_directly()? {
+            engine.run(cache.connect())?;
+        }
         Ok(Self { cache, engine: Arc::new(engine) })
     }
 
@@ -68,7 +72,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::try_connect`].
     pub fn try_connect(options: Options) -> Result<Option<Self>, Error> {
-        let engine = Engine::new()?;
+        let engine = Engine::new();
         let cache = engine.run(crate::DataCache::try_connect(options))?;
         Ok(cache.map(|cache| Self { cache, engine: Arc::new(engine) }))
     }
@@ -107,7 +111,8 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::get`].
     pub fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
-        self.run(self.cache.get(key.into()))
+        let found = self.find(key.into(), Sink::Memory)?;
+        found.map(|found| found.into_value(self.cache.settings().mapped)).transpose()
     }
 
     /// Returns the value under a key as a type; see [`crate::DataCache::get_as`].
@@ -131,7 +136,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::get_reader`].
     pub fn get_reader(&self, key: impl Into<Key>) -> Result<Option<ValueReader>, Error> {
-        self.run(self.cache.get_reader(key.into()))
+        Ok(self.find(key.into(), Sink::File)?.map(Found::into_reader))
     }
 
     /// Begins to write the value under a key to a file of the caller's own; see [`GetFile`].
@@ -144,7 +149,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::borrow_file`].
     pub fn borrow_file(&self, key: impl Into<Key>) -> Result<Option<Mapped>, Error> {
-        self.run(self.cache.borrow_file(key.into()))
+        self.find(key.into(), Sink::File)?.map(Found::into_mapped).transpose()
     }
 
     /// Tells whether a live entry has this key.
@@ -152,7 +157,9 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::contains`].
     pub fn contains(&self, key: impl Into<Key>) -> Result<bool, Error> {
-        self.run(self.cache.contains(key.into()))
+        let key = key.into();
+        let by_call = |_| self.run(self.cache.contains_by_call(key.clone()));
+        self.cache.contains_directly(&key)?.or_else(by_call)
     }
 
     /// Counts the live entries of the namespace, exactly.
@@ -176,7 +183,9 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::stat`].
     pub fn stat(&self, key: impl Into<Key>) -> Result<Option<Metadata>, Error> {
-        self.run(self.cache.stat(key.into()))
+        let key = key.into();
+        let by_call = |_| self.run(self.cache.stat_by_call(key.clone()));
+        self.cache.stat_directly(&key)?.or_else(by_call)
     }
 
     /// Gives an entry a new expiry; tells whether there is a live entry.
@@ -282,6 +291,14 @@ impl DataCache {
         self.run(self.cache.stop_daemon())
     }
 
+    /// Finds a value: directly, which needs no runtime, else by call.
+    fn find(&self, key: Key, sink: Sink) -> Result<Option<Found>, Error> {
+        match self.cache.find_directly(&key)? {
+            Ok(found) => Ok(found),
+            Err(fallback) => self.run(self.cache.find_by_call(key, sink, fallback)),
+        }
+    }
+
     fn run<T: Send>(&self, future: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
         self.engine.run(future)
     }
@@ -310,8 +327,8 @@ impl GetFile<DataCache> {
     /// # Errors
     /// Where the value can't be got, is damaged, or the file can't be written.
     pub fn run(self) -> Result<Option<FileGuard>, Error> {
-        let DataCache { cache, engine } = self.cache;
-        engine.run(self.target.fill(cache, self.key))
+        let found = self.cache.find(self.key, Sink::File)?;
+        found.map(|found| self.target.write(&found)).transpose()
     }
 }
 
@@ -373,20 +390,21 @@ impl Drop for Scope {
     }
 }
 
-/// What drives the calls: a runtime on the calling threads, one for each process of a line of forks.
-struct Engine(PerProcess<Motor>);
+/// What drives the calls: a runtime on the calling threads, one for each process of a line of forks. It is made for the first
+/// call.
+struct Engine(PerProcess<OnceLock<Motor>>);
 
 /// A runtime that can be dropped anywhere.
 struct Motor(Option<Runtime>);
 
 impl Engine {
-    fn new() -> Result<Self, Error> {
-        Motor::new().map(|motor| Self(PerProcess::new(motor)))
+    fn new() -> Self {
+        Self(PerProcess::new(OnceLock::new()))
     }
 
     /// Runs a call to its end.
     fn run<T: Send>(&self, future: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
-        let motor = self.0.get(Motor::new)?;
+        let motor = self.motor()?;
         if Handle::try_current().is_err() {
             return motor.run(future);
         }
@@ -395,6 +413,15 @@ impl Engine {
             let waiting = thread::Builder::new().spawn_scoped(scope, || motor.run(future)).map_err(failed)?;
             waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    fn motor(&self) -> Result<&Motor, Error> {
+        let motor = self.0.get(OnceLock::new);
+        if motor.get().is_none() {
+            // Another thread may be faster; then ours is dropped.
+            drop(motor.set(Motor::new()?));
+        }
+        Ok(motor.get().expect("it was set by us or by another thread"))
     }
 }
 
@@ -415,7 +442,7 @@ impl Motor {
     }
 }
 
-impl Inherited for Motor {
+impl Inherited for OnceLock<Motor> {
     /// Nothing: its sockets are closed by their session, and its epoll set is the parent's.
     fn abandon(&self) {}
 }

@@ -1,4 +1,4 @@
-//! The cache as callers hold it, and the look at a key: the only place where the ways to a value meet.
+//! The cache as callers hold it.
 
 use std::fmt;
 use std::future::Future;
@@ -7,32 +7,25 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use datacache_proto::key::{Key, check_namespace};
-use datacache_proto::types::{Codec, Fallback, Lookup};
+use datacache_proto::key::Key;
 use serde::de::DeserializeOwned;
 
 use crate::add::Add;
-use crate::blob::{self, Blob, Opening};
-use crate::connection::Connection;
-use crate::download::{Sink, Wanted};
+use crate::download::Sink;
 use crate::error::Error;
-use crate::fault::settle;
 use crate::file::GetFile;
 use crate::fork::PerProcess;
+use crate::found::Found;
 use crate::lease::Scope;
 use crate::list::List;
 use crate::mapped::Mapped;
+use crate::namespace::Namespace;
 use crate::new_value::NewValue;
 use crate::options::{Options, Settings};
 use crate::reader::ValueReader;
-use crate::repeat::Call;
 use crate::session::Session;
 use crate::start::Effort;
-use crate::value::{Bytes, FromValue, Json, Value};
-
-/// How often a large value is looked up anew when its file is gone by the time it is opened; the last time it is fetched
-/// through the daemon, which opens it itself.
-const LOOKS: u32 = 16;
+use crate::value::{FromValue, Json, Value};
 
 /// A user's cache, for asynchronous programs; [`blocking::DataCache`](crate::blocking::DataCache) is for all others.
 ///
@@ -52,7 +45,7 @@ const LOOKS: u32 = 16;
 #[derive(Clone)]
 pub struct DataCache {
     shared: Arc<Shared>,
-    namespace: Arc<str>,
+    namespace: Arc<Namespace>,
 }
 
 struct Shared {
@@ -60,20 +53,17 @@ struct Shared {
     sessions: PerProcess<Arc<Session>>,
 }
 
-/// A value that was found: small and here, or a file.
-pub(crate) enum Found {
-    Here { codec: Codec, version: u64, bytes: Vec<u8> },
-    Blob(Blob),
-}
-
 impl DataCache {
-    /// Opens a cache, and starts its daemon where none runs.
+    /// Opens a cache: its store where that can be read directly, else a connection to its daemon, which is started where none
+    /// runs. A store that is read directly needs a daemon only for what changes something; it is connected to, or started, then.
     ///
     /// # Errors
     /// [`Error::is_invalid_input`] where the options can't be meant, else why there is no daemon for us.
     pub async fn open(options: Options) -> Result<Self, Error> {
         let cache = Self::unconnected(options)?;
-        cache.session()?.connect().await?;
+        if !cache.opens_directly()? {
+            cache.connect().await?;
+        }
         Ok(cache)
     }
 
@@ -90,11 +80,25 @@ impl DataCache {
         }
     }
 
-    fn unconnected(options: Options) -> Result<Self, Error> {
+    /// Returns a cache that has nothing open yet.
+    ///
+    /// # Errors
+    /// Where the options can't be meant.
+    pub(crate) fn unconnected(options: Options) -> Result<Self, Error> {
         let (settings, namespace) = options.resolve()?;
         let settings = Arc::new(settings);
         let sessions = PerProcess::new(Arc::new(Session::new(Arc::clone(&settings))));
-        Ok(Self { shared: Arc::new(Shared { settings, sessions }), namespace: namespace.into() })
+        Ok(Self { shared: Arc::new(Shared { settings, sessions }), namespace: Arc::new(Namespace::new(&namespace)) })
+    }
+
+    /// Opens the store itself; tells whether that could be done.
+    pub(crate) fn opens_directly(&self) -> Result<bool, Error> {
+        Ok(self.session()?.direct.open().is_ok())
+    }
+
+    /// Connects to the daemon, and starts it where the options allow that.
+    pub(crate) async fn connect(&self) -> Result<(), Error> {
+        self.session()?.connect().await.map(drop)
     }
 
     /// Returns the same cache with another namespace selected; the connection is shared.
@@ -102,7 +106,7 @@ impl DataCache {
     /// A name that can't be one is refused by the calls that are made with it.
     #[must_use]
     pub fn namespace(&self, name: &str) -> Self {
-        Self { shared: Arc::clone(&self.shared), namespace: name.into() }
+        Self { shared: Arc::clone(&self.shared), namespace: Arc::new(Namespace::new(name)) }
     }
 
     /// Begins to add a value under its hash, or under a key that is set; see [`Add`].
@@ -133,12 +137,12 @@ impl DataCache {
     /// # Errors
     /// Where the daemon can't be reached, or the value's file is damaged.
     pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
-        match self.find(key.into(), Sink::Memory).await? {
-            None => Ok(None),
-            Some(Found::Here { codec, version, bytes }) => Ok(Some(Value::new(codec, version, Bytes::Owned(bytes)))),
-            Some(Found::Blob(blob)) if self.settings().mapped => blob.map().map(Some),
-            Some(Found::Blob(blob)) => off_thread(move || blob.read()).await.map(Some),
+        let Some(found) = self.find(key.into(), Sink::Memory).await? else { return Ok(None) };
+        let mapped = self.settings().mapped;
+        if found.is_slow(mapped) {
+            return off_thread(move || found.into_value(mapped)).await.map(Some);
         }
+        found.into_value(mapped).map(Some)
     }
 
     /// Returns the value under a key as a type: `Vec<u8>`, `String`, [`Json`], or [`Value`] for any.
@@ -162,10 +166,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`DataCache::get`]; damage shows while reading.
     pub async fn get_reader(&self, key: impl Into<Key>) -> Result<Option<ValueReader>, Error> {
-        Ok(self.find(key.into(), Sink::File).await?.map(|found| match found {
-            Found::Here { codec, version, bytes } => ValueReader::of_memory(codec, version, bytes),
-            Found::Blob(blob) => ValueReader::of_blob(blob),
-        }))
+        Ok(self.find(key.into(), Sink::File).await?.map(Found::into_reader))
     }
 
     /// Begins to write the value under a key to a file of the caller's own; see [`GetFile`].
@@ -178,13 +179,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`DataCache::get`].
     pub async fn borrow_file(&self, key: impl Into<Key>) -> Result<Option<Mapped>, Error> {
-        match self.find(key.into(), Sink::File).await? {
-            None => Ok(None),
-            Some(Found::Here { codec, version, bytes }) => {
-                Ok(Some(Mapped::new(Value::new(codec, version, Bytes::Owned(bytes)), None)))
-            }
-            Some(Found::Blob(blob)) => Ok(Some(Mapped::new(blob.map()?, Some(blob.file)))),
-        }
+        self.find(key.into(), Sink::File).await?.map(Found::into_mapped).transpose()
     }
 
     /// Begins to list the namespace's entries; see [`List`].
@@ -200,53 +195,9 @@ impl DataCache {
         Ok(Scope::open(self.session()?))
     }
 
-    /// Looks a key up. By call; a map of the store would be asked first.
-    async fn lookup(&self, key: &Key) -> Result<Lookup, Error> {
-        let namespace = self.namespace_name()?;
-        let session = self.session()?;
-        let attempt = |connection: Arc<Connection>, context| {
-            let (namespace, key) = (namespace.clone(), key.clone());
-            async move { settle(connection.client.get(context, namespace, key, Fallback::Off).await) }
-        };
-        session.call(Call::read("get"), attempt).await
-    }
-
-    /// Finds a value and opens it. A large one may be replaced and its file unlinked between the two; then it is looked up
-    /// again, until the lookup itself says that it is not there.
-    pub(crate) async fn find(&self, key: Key, sink: Sink) -> Result<Option<Found>, Error> {
-        key.check()?;
-        for look in 1..=LOOKS {
-            let wanted = match self.lookup(&key).await? {
-                Lookup::Miss => return Ok(None),
-                Lookup::Inline { codec, version, value } => {
-                    return Ok(Some(Found::Here { codec, version, bytes: value }));
-                }
-                Lookup::Blob { codec, version, length, digest } => Wanted { codec, version, length, digest },
-            };
-            if let Some(found) = self.open_blob(&key, wanted, sink, look < LOOKS).await? {
-                return Ok(Some(found));
-            }
-        }
-        Err(Error::Restless { looks: LOOKS })
-    }
-
-    /// Opens a value's file in the store, or fetches a copy through the daemon where the folder can't be reached.
-    async fn open_blob(&self, key: &Key, wanted: Wanted, sink: Sink, may_open: bool) -> Result<Option<Found>, Error> {
-        let connection = self.session()?.connect().await?;
-        if let Some(store) = connection.store().filter(|_| may_open) {
-            let Wanted { codec, version, length, digest } = wanted;
-            match blob::open(store, &digest, length)? {
-                Opening::Open(file) => return Ok(Some(Found::Blob(Blob { codec, version, length, digest, file }))),
-                Opening::Gone => return Ok(None),
-                Opening::Closed => connection.store_is_elsewhere(),
-            }
-        }
-        self.download(key, wanted, sink).await
-    }
-
     /// Returns the session of the calling process.
     pub(crate) fn session(&self) -> Result<&Arc<Session>, Error> {
-        self.shared.sessions.get(|| Ok(Arc::new(Session::new(Arc::clone(&self.shared.settings)))))
+        Ok(self.shared.sessions.get(|| Arc::new(Session::new(Arc::clone(&self.shared.settings)))))
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -255,8 +206,12 @@ impl DataCache {
 
     /// Returns the namespace for a call, checked.
     pub(crate) fn namespace_name(&self) -> Result<String, Error> {
-        check_namespace(&self.namespace)?;
-        Ok(self.namespace.as_ref().to_owned())
+        self.namespace.check()?;
+        Ok(self.namespace.name().to_owned())
+    }
+
+    pub(crate) fn selected(&self) -> &Namespace {
+        &self.namespace
     }
 }
 
@@ -274,7 +229,7 @@ pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 impl fmt::Debug for DataCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DataCache")
-            .field("namespace", &self.namespace)
+            .field("namespace", &self.namespace.name())
             .field("socket", &self.settings().paths.socket)
             .finish_non_exhaustive()
     }

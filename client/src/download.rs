@@ -10,10 +10,11 @@ use sha2::{Digest as _, Sha256};
 use tarpc::context::Context;
 
 use crate::blob::{Blob, damaged};
-use crate::cache::{DataCache, Found};
+use crate::cache::DataCache;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::fault::{Fault, settle};
+use crate::found::Found;
 use crate::prepared::spool;
 use crate::repeat::Call;
 use crate::transfer_place::TransferPlace;

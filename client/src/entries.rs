@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use datacache_proto::key::{Key, Tag};
+use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Metadata;
 use tarpc::context::Context;
@@ -13,6 +14,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::expire::Expire;
 use crate::fault::{Fault, settle};
+use crate::found::Directly;
 use crate::repeat::Call;
 
 /// The most names in one call, and about the most bytes of them: a message has a limit.
@@ -25,7 +27,20 @@ impl DataCache {
     /// # Errors
     /// Where the daemon can't be reached, or the key is none.
     pub async fn contains(&self, key: impl Into<Key>) -> Result<bool, Error> {
-        let (namespace, key) = self.names(key.into())?;
+        let key = key.into();
+        match self.contains_directly(&key)? {
+            Ok(contained) => Ok(contained),
+            Err(_) => Box::pin(self.contains_by_call(key)).await,
+        }
+    }
+
+    /// Tells the same from the store itself.
+    pub(crate) fn contains_directly(&self, key: &Key) -> Directly<bool> {
+        Ok(self.look(key, |record| record.is_some())?.map(|look| look.seen))
+    }
+
+    pub(crate) async fn contains_by_call(&self, key: Key) -> Result<bool, Error> {
+        let (namespace, key) = self.names(key)?;
         self.ask(Call::read("contains"), move |connection, context| {
             let (namespace, key) = (namespace.clone(), key.clone());
             async move { settle(connection.client.contains(context, namespace, key).await) }
@@ -59,7 +74,21 @@ impl DataCache {
     /// # Errors
     /// Where the daemon can't be reached, or the key is none.
     pub async fn stat(&self, key: impl Into<Key>) -> Result<Option<Metadata>, Error> {
-        let (namespace, key) = self.names(key.into())?;
+        let key = key.into();
+        match self.stat_directly(&key)? {
+            Ok(metadata) => Ok(metadata),
+            Err(_) => Box::pin(self.stat_by_call(key)).await,
+        }
+    }
+
+    /// Returns the same from the store itself.
+    pub(crate) fn stat_directly(&self, key: &Key) -> Directly<Option<Metadata>> {
+        let metadata = |record: Option<&Record<'_>>| record.map(|record| record.metadata(key.clone()));
+        Ok(self.look(key, metadata)?.map(|look| look.seen))
+    }
+
+    pub(crate) async fn stat_by_call(&self, key: Key) -> Result<Option<Metadata>, Error> {
+        let (namespace, key) = self.names(key)?;
         self.ask(Call::read("stat"), move |connection, context| {
             let (namespace, key) = (namespace.clone(), key.clone());
             async move { settle(connection.client.stat(context, namespace, key).await) }

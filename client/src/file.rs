@@ -12,10 +12,11 @@ use datacache_proto::key::Key;
 use tempfile::NamedTempFile;
 
 use crate::blob::damaged;
-use crate::cache::{Boxed, DataCache, Found, off_thread};
+use crate::cache::{Boxed, DataCache, off_thread};
 use crate::copy::{CopyError, copy};
 use crate::download::Sink;
 use crate::error::{Error, IoContext};
+use crate::found::Found;
 use crate::tally::Progress;
 
 /// The beginning of the names of files that are not named.
@@ -93,7 +94,7 @@ impl<C> GetFile<C> {
         self
     }
 
-    /// Sets what is told how many bytes have been written and checked so far, on another thread.
+    /// Sets what is told how many bytes have been written and checked so far, on whatever thread that is done.
     pub fn progress(mut self, progress: impl FnMut(u64) + Send + 'static) -> Self {
         self.target.progress = Some(Box::new(progress));
         self
@@ -118,7 +119,7 @@ impl Target {
         }
     }
 
-    fn write(mut self, found: &Found) -> Result<FileGuard, Error> {
+    pub(crate) fn write(mut self, found: &Found) -> Result<FileGuard, Error> {
         let destination = self.filename.take().map(|filename| destination(&filename)).transpose()?;
         let mut file = self.create(destination.as_deref())?;
         let path = file.path().to_owned();

@@ -71,6 +71,11 @@ mod connection;
 mod copy;
 mod daemon;
 mod descriptors;
+#[cfg(feature = "direct")]
+mod direct;
+#[cfg(not(feature = "direct"))]
+#[path = "direct/absent.rs"]
+mod direct;
 mod download;
 mod entries;
 mod error;
@@ -78,9 +83,11 @@ mod expire;
 mod fault;
 mod file;
 mod fork;
+mod found;
 mod lease;
 mod list;
 mod mapped;
+mod namespace;
 mod new_value;
 mod options;
 mod pause;
@@ -110,7 +117,7 @@ pub use lease::Scope;
 pub use list::List;
 pub use mapped::Mapped;
 pub use new_value::{NewValue, hash_of, json};
-pub use options::{Options, PROGRAM_VARIABLE, Transfer};
+pub use options::{DIRECT_VARIABLE, Options, PROGRAM_VARIABLE, Transfer};
 pub use reader::ValueReader;
 pub use value::{FromValue, Json, Value};
 

@@ -1,5 +1,5 @@
-//! What a process has open: its connection to the daemon, made anew when it breaks, the number of its next call, and
-//! its scopes.
+//! What a process has open: its connection to the daemon, made anew when it breaks, its way to the store without one, the number
+//! of its next call, and its scopes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, TryLockError};
@@ -8,6 +8,7 @@ use datacache_proto::types::CallId;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::connection::Connection;
+use crate::direct::Direct;
 use crate::error::Error;
 use crate::fork::Inherited;
 use crate::options::Settings;
@@ -22,6 +23,7 @@ const CALLS_AT_ONCE: usize = 60;
 /// A process's dealings with the daemon.
 pub(crate) struct Session {
     pub(crate) settings: Arc<Settings>,
+    pub(crate) direct: Direct,
     pub(crate) scopes: Scopes,
     pub(crate) permits: Semaphore,
     /// Names this process in its calls.
@@ -36,6 +38,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
         Self {
+            direct: Direct::new(&settings),
             settings,
             scopes: Scopes::default(),
             permits: Semaphore::new(CALLS_AT_ONCE),
@@ -64,6 +67,7 @@ impl Session {
             return Ok(connection);
         }
         let connection = Arc::new(reach(&self.settings, effort, &self.scopes).await?);
+        self.direct.learn(connection.introduced.store_id, connection.store());
         self.put(Some(Arc::clone(&connection)));
         self.release_ended(&connection).await;
         Ok(connection)

@@ -1,0 +1,55 @@
+//! What stands in for the direct way to the store where it is not built in: every read asks the daemon.
+
+use std::convert::Infallible;
+use std::path::Path;
+
+use datacache_proto::key::Key;
+use datacache_proto::record::Record;
+use datacache_proto::types::Fallback;
+
+use crate::namespace::Namespace;
+use crate::options::Settings;
+
+/// No direct way to a store.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    reason: Fallback,
+}
+
+/// What can't be.
+#[derive(Debug)]
+pub(crate) struct Look<T> {
+    pub(crate) seen: T,
+    never: Infallible,
+}
+
+impl Direct {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self { reason: if settings.direct { Fallback::Unsupported } else { Fallback::Off } }
+    }
+
+    pub(crate) fn open(&self) -> Result<(), Fallback> {
+        Err(self.reason)
+    }
+
+    pub(crate) fn look<T>(
+        &self,
+        _: &Namespace,
+        _: &Key,
+        _: impl Fn(Option<&Record<'_>>) -> T,
+    ) -> Result<Look<T>, Fallback> {
+        Err(self.reason)
+    }
+
+    pub(crate) fn learn(&self, _: u128, _: Option<&Path>) {}
+}
+
+impl<T> Look<T> {
+    pub(crate) fn count(&self, _: bool) {
+        match self.never {}
+    }
+
+    pub(crate) fn store(&self) -> Option<&Path> {
+        match self.never {}
+    }
+}

@@ -1,0 +1,239 @@
+//! A cache's way to its store without the daemon: which map it looks through, when that is opened again, and why there is none.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwapOption, Guard};
+use datacache_proto::key::Key;
+use datacache_proto::recent::KeyHash;
+use datacache_proto::record::Record;
+use datacache_proto::types::Fallback;
+
+use super::clock;
+use super::lookup::{Obstacle, Place};
+use super::map::Map;
+use crate::namespace::Namespace;
+use crate::options::Settings;
+
+/// How often one lookup opens the store again because its map is of the past. A generation ends once in its life.
+const OPENINGS: u32 = 4;
+
+/// The row in which reads of namespaces that are not there are counted.
+const NO_NAMESPACE: u32 = u32::MAX;
+
+/// A process's direct way to a store.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    is_wanted: bool,
+    map: ArcSwapOption<Map>,
+    state: Mutex<State>,
+}
+
+/// Where the store is, and what came of opening it.
+#[derive(Debug)]
+struct State {
+    /// The folder that the caller named, which no other takes the place of.
+    named: Option<PathBuf>,
+    /// The folder that the daemon named, then the link beside its socket, then where the store is by default.
+    likely: [Option<PathBuf>; 3],
+    /// Which store the daemon serves, once it said so.
+    expected: Option<u128>,
+    /// Why there is no map, and when that was found, in seconds.
+    obstacle: Option<(Fallback, u64)>,
+    /// The reason that was told last.
+    told: Option<Fallback>,
+}
+
+/// What one look at a key saw, and the map it looked through.
+#[derive(Debug)]
+pub(crate) struct Look<T> {
+    pub(crate) seen: T,
+    map: Guard<Option<Arc<Map>>>,
+    namespace: u32,
+    hash: KeyHash,
+}
+
+impl Direct {
+    /// Looks for the store where the settings say, but not before it is needed.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let paths = &settings.paths;
+        let named = settings.named.dir.then(|| paths.store.clone());
+        let likely = [None, Some(paths.store_link.clone()), Some(paths.store.clone())];
+        let state = Mutex::new(State { named, likely, expected: None, obstacle: None, told: None });
+        Self { is_wanted: settings.direct, map: ArcSwapOption::empty(), state }
+    }
+
+    /// Opens the store, unless it is open.
+    ///
+    /// # Errors
+    /// Why it can't be read from here.
+    pub(crate) fn open(&self) -> Result<(), Fallback> {
+        self.current().map(drop)
+    }
+
+    /// Shows `judge` the live entry of a key, `None` where there is none, and returns what it says.
+    ///
+    /// # Errors
+    /// Why the daemon has to be asked.
+    #[inline]
+    pub(crate) fn look<T>(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        judge: impl Fn(Option<&Record<'_>>) -> T,
+    ) -> Result<Look<T>, Fallback> {
+        for _ in 0..OPENINGS {
+            let map = self.current()?;
+            match look(&map, namespace, key, &judge) {
+                Ok((seen, namespace, hash)) => return Ok(Look { seen, map, namespace, hash }),
+                Err(Obstacle::Over) => self.leave(&map),
+                Err(Obstacle::Ask(fallback)) => {
+                    if fallback == Fallback::Map {
+                        self.leave(&map);
+                    }
+                    self.state().tell(fallback);
+                    return Err(fallback);
+                }
+            }
+        }
+        Err(Fallback::Unreadable)
+    }
+
+    /// Learns from a new connection which store the daemon serves, and where it is as far as can be seen from here.
+    pub(crate) fn learn(&self, store: u128, folder: Option<&Path>) {
+        let mut state = self.state();
+        state.expected = Some(store);
+        state.likely[0] = folder.map(Path::to_owned);
+        state.obstacle = None;
+        let map = self.map.load();
+        if map.as_ref().is_some_and(|map| map.environment.store != store) {
+            self.map.compare_and_swap(&map, None);
+        }
+    }
+
+    /// Returns the map that is open, or opens one.
+    #[inline]
+    fn current(&self) -> Result<Guard<Option<Arc<Map>>>, Fallback> {
+        let map = self.map.load();
+        match &*map {
+            Some(open) if open.is_in_place() => Ok(map),
+            _ => self.reopen(&map),
+        }
+    }
+
+    /// Opens the store in the place of `before`, at most once a second as long as that fails.
+    #[cold]
+    fn reopen(&self, before: &Guard<Option<Arc<Map>>>) -> Result<Guard<Option<Arc<Map>>>, Fallback> {
+        if !self.is_wanted {
+            return Err(Fallback::Off);
+        }
+        let mut state = self.state();
+        self.map.compare_and_swap(before, None);
+        let others = self.map.load();
+        if others.is_some() {
+            return Ok(others);
+        }
+        let now = clock::seconds();
+        if let Some((fallback, _)) = state.obstacle.filter(|(_, found)| *found == now) {
+            return Err(fallback);
+        }
+        match state.open() {
+            Ok(map) => {
+                state.obstacle = None;
+                let map = Arc::new(map);
+                self.map.store(Some(Arc::clone(&map)));
+                Ok(Guard::from_inner(Some(map)))
+            }
+            Err(fallback) => {
+                state.obstacle = Some((fallback, now));
+                state.tell(fallback);
+                Err(fallback)
+            }
+        }
+    }
+
+    /// Gives a map up, unless another one has taken its place.
+    fn leave(&self, map: &Guard<Option<Arc<Map>>>) {
+        let _state = self.state();
+        self.map.compare_and_swap(map, None);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Opens the first of the places that has the store.
+    fn open(&self) -> Result<Map, Fallback> {
+        let places = self.named.iter().chain(self.likely.iter().flatten().filter(|_| self.named.is_none()));
+        let mut reason = Fallback::Unreachable;
+        for place in places {
+            match Map::open(place) {
+                Ok(map) if self.expected.is_none_or(|expected| expected == map.environment.store) => return Ok(map),
+                Ok(_) | Err(Fallback::Unreachable) => {}
+                Err(fallback) => reason = fallback,
+            }
+        }
+        Err(reason)
+    }
+
+    /// Says why the daemon is asked, once for each change of the reason.
+    fn tell(&mut self, fallback: Fallback) {
+        if self.told.replace(fallback) != Some(fallback) {
+            tracing::debug!(reason = %fallback, "the store can't be read directly; values are looked up by call");
+        }
+    }
+}
+
+/// Looks a key up; returns what was seen, the namespace's number and the key's hash.
+#[inline]
+fn look<T>(
+    map: &Guard<Option<Arc<Map>>>,
+    namespace: &Namespace,
+    key: &Key,
+    judge: impl Fn(Option<&Record<'_>>) -> T,
+) -> Result<(T, u32, KeyHash), Obstacle> {
+    let map = map.as_ref().ok_or(Obstacle::Over)?;
+    let Some(number) = map.number(namespace)? else {
+        return Ok((judge(None), NO_NAMESPACE, KeyHash::from_bits(0)));
+    };
+    let place = Place::of(number, key);
+    Ok((map.look(place, judge)?, number, place.hash))
+}
+
+impl<T> Look<T> {
+    /// Counts a read that found a live entry, or none, and marks what was found as in use.
+    #[inline]
+    pub(crate) fn count(&self, hit: bool) {
+        let Some(map) = &*self.map else { return };
+        let access = map.access.words();
+        access.count(shard(), self.namespace, hit);
+        if hit {
+            access.mark(self.hash);
+        }
+    }
+
+    /// Returns the store's folder.
+    pub(crate) fn store(&self) -> Option<&Path> {
+        self.map.as_ref().map(|map| &*map.store)
+    }
+}
+
+/// Returns a number of the calling thread: few threads have the same.
+#[inline]
+fn shard() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    SHARD.with(|shard| {
+        shard.get().unwrap_or_else(|| {
+            let number = THREADS.fetch_add(1, Ordering::Relaxed);
+            shard.set(Some(number));
+            number
+        })
+    })
+}

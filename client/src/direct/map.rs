@@ -1,0 +1,199 @@
+//! A store's live generation, open to be read: what is checked before it is trusted.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use datacache_proto::access::{self, Field as AccessField};
+use datacache_proto::filesystem::is_shareable;
+use datacache_proto::layout::{ACCESS, CURRENT, GENERATION_PREFIX, LOG, READER_SLOTS, RECENT};
+use datacache_proto::process::pid_namespace;
+use datacache_proto::recent::{self, Field, Header, Mark, View, Word, Words};
+use datacache_proto::types::Fallback;
+
+use super::clock;
+use super::registry::{DATA_FILE, Share};
+use super::segments::Segments;
+use super::shared::{AccessMap, RecentMap, SharedFile};
+
+/// LMDB's table of readers, in a generation's folder.
+const LOCK_FILE: &str = "lock.mdb";
+/// The least length of it in bytes: a line of the cache for each reader.
+const LOCK_LENGTH: u64 = READER_SLOTS as u64 * 64;
+
+/// One generation of one store.
+#[derive(Debug)]
+pub(super) struct Map {
+    /// Names it among all maps that this process ever had; not 0.
+    pub(super) id: u32,
+    pub(super) environment: Share,
+    pub(super) recent: RecentMap,
+    pub(super) access: AccessMap,
+    pub(super) segments: Segments,
+    pub(super) trust: Trust,
+    /// The store's folder, as it was reached.
+    pub(super) store: PathBuf,
+    place: Place,
+    /// When it was last seen in its place, in seconds.
+    seen: AtomicU64,
+}
+
+/// What a lookup goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The shared index, then LMDB: the daemon that serves the store, or the last one, stores to the very memory that is mapped here.
+    All,
+    /// LMDB alone, for as long as the store stays closed: no daemon has run since the boot or the copy, and the last one left
+    /// nothing in the log.
+    Closed,
+}
+
+/// Where the files that are mapped should be found again.
+#[derive(Debug)]
+struct Place {
+    recent: PathBuf,
+    recent_identity: (u64, u64),
+    access: PathBuf,
+    access_identity: (u64, u64),
+}
+
+impl Map {
+    /// Opens the live generation of the store in a folder. Creates nothing.
+    ///
+    /// # Errors
+    /// Why it can't be read from here.
+    pub(super) fn open(store: &Path) -> Result<Self, Fallback> {
+        static MAPS: AtomicU32 = AtomicU32::new(1);
+        let generation = live_generation(store)?;
+        let recent_file = SharedFile::open(&generation.join(RECENT), recent::FILE_LEN, false)?;
+        let access_file = SharedFile::open(&generation.join(ACCESS), access::FILE_LEN, true)?;
+        check_index_files(&generation)?;
+        for shared in [&recent_file, &access_file] {
+            if !is_shareable(&shared.file).map_err(|_| Fallback::Unreachable)? {
+                return Err(Fallback::Filesystem);
+            }
+        }
+        let (recent, access) = (RecentMap::map(&recent_file)?, AccessMap::map(&access_file)?);
+        // IMPORTANT: before LMDB is opened, which tells processes apart by their numbers.
+        let access_header = check_access(&access)?;
+        let environment = Share::take(&generation)?;
+        if access_header.store != environment.store {
+            return Err(Fallback::Unrecovered);
+        }
+        let trust = check_recent(&recent, &recent_file, environment.store, &generation)?;
+        let place = Place {
+            recent: store.join(CURRENT).join(RECENT),
+            recent_identity: recent_file.identity,
+            access: store.join(CURRENT).join(ACCESS),
+            access_identity: access_file.identity,
+        };
+        let segments = Segments::of(&generation, environment.store);
+        let (id, store, seen) = (MAPS.fetch_add(1, Ordering::Relaxed).max(1), store.to_owned(), AtomicU64::new(0));
+        let map = Self { id, environment, recent, access, segments, trust, store, place, seen };
+        if map.is_in_place() { Ok(map) } else { Err(Fallback::Unreachable) }
+    }
+
+    /// Tells whether the files that are mapped are still those of the store. Looks once a second: a store that is removed, or moved
+    /// away, while no daemon runs can't say so.
+    #[inline]
+    pub(super) fn is_in_place(&self) -> bool {
+        let now = clock::seconds();
+        self.seen.load(Ordering::Relaxed) == now || self.look_at_place(now)
+    }
+
+    #[cold]
+    fn look_at_place(&self, now: u64) -> bool {
+        let is_there = self.place.has_recent() && self.place.has_access();
+        if is_there {
+            self.seen.store(now, Ordering::Relaxed);
+        }
+        is_there
+    }
+
+    /// Tells whether a store that was closed still is: the daemon that opens it puts another file in the place of `recent`.
+    pub(super) fn is_still_closed(&self) -> bool {
+        self.recent.words().mark() == Mark::Closed && self.place.has_recent()
+    }
+}
+
+impl Place {
+    fn has_recent(&self) -> bool {
+        identity(&self.recent) == Some(self.recent_identity)
+    }
+
+    fn has_access(&self) -> bool {
+        identity(&self.access) == Some(self.access_identity)
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    rustix::fs::stat(path).ok().map(|file| (file.st_dev, file.st_ino))
+}
+
+/// Returns the folder of the live generation: a folder of ours in a folder of ours, both no links but for the way to the first.
+fn live_generation(store: &Path) -> Result<PathBuf, Fallback> {
+    let own = rustix::process::geteuid().as_raw();
+    let is_ours = |metadata: fs::Metadata| metadata.is_dir() && metadata.uid() == own;
+    let name = fs::read_link(store.join(CURRENT)).map_err(|_| Fallback::Unreachable)?;
+    let name = name.to_str().filter(|name| name.starts_with(GENERATION_PREFIX) && !name.contains('/'));
+    let generation = store.join(name.ok_or(Fallback::Layout)?);
+    let are_ours = fs::metadata(store).is_ok_and(is_ours) && fs::symlink_metadata(&generation).is_ok_and(is_ours);
+    if are_ours { Ok(generation) } else { Err(Fallback::Unreachable) }
+}
+
+/// Checks LMDB's files by looking, not opening: closing `lock.mdb` would drop the locks that a map of this process holds.
+fn check_index_files(generation: &Path) -> Result<(), Fallback> {
+    for (name, least) in [(DATA_FILE, 1), (LOCK_FILE, LOCK_LENGTH)] {
+        let file = fs::symlink_metadata(generation.join(name)).map_err(|_| Fallback::Unreachable)?;
+        if !file.is_file() {
+            return Err(Fallback::Unreachable);
+        }
+        // LMDB would lengthen a short one, without blocks behind it.
+        if file.len() < least {
+            return Err(Fallback::Layout);
+        }
+    }
+    Ok(())
+}
+
+fn check_access(access: &AccessMap) -> Result<access::Header, Fallback> {
+    let header = access.words().header().map_err(|error| match error {
+        access::HeaderError::Layout { .. } => Fallback::Layout,
+        _ => Fallback::Unreadable,
+    })?;
+    let expected = access::Header { pid_namespace: pid_namespace(), ..header };
+    match header.check(&expected) {
+        Ok(()) if header.pid_namespace != 0 => Ok(header),
+        Ok(()) | Err(access::HeaderError::Foreign { field: AccessField::PidNamespace, .. }) => {
+            Err(Fallback::Unreachable)
+        }
+        Err(_) => Err(Fallback::Unreadable),
+    }
+}
+
+/// Decides what lookups may go by.
+fn check_recent(recent: &RecentMap, file: &SharedFile, store: u128, generation: &Path) -> Result<Trust, Fallback> {
+    let words = recent.words();
+    let found = words.header().map_err(|error| match error {
+        recent::HeaderError::Layout { .. } => Fallback::Layout,
+        _ => Fallback::Unreadable,
+    })?;
+    let expected = Header::expected(&file.file, store).map_err(|_| Fallback::Unreachable)?;
+    match found.check(&expected) {
+        // What comes after it is not there yet.
+        Ok(()) if View::from_word(words.load(Word::View)).is_over() => Err(Fallback::Unrecovered),
+        Ok(()) => Ok(Trust::All),
+        Err(recent::HeaderError::Foreign { field: Field::Mount, .. }) => Err(Fallback::Unreachable),
+        Err(recent::HeaderError::Foreign { field: Field::Boot | Field::Device | Field::Inode, .. })
+            if words.mark() == Mark::Closed && is_empty(&generation.join(LOG)) =>
+        {
+            Ok(Trust::Closed)
+        }
+        Err(_) => Err(Fallback::Unrecovered),
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none())
+}
