@@ -1,6 +1,7 @@
 //! The frame that is being decided on: its bytes, and a way to find what it already says about a key.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use datacache_proto::log::{FrameBuilder, Kind, Operation, SegmentHeader};
 use datacache_proto::recent::{KeyHash, Location};
@@ -13,7 +14,25 @@ pub(super) struct Draft {
     pub(super) frame: FrameBuilder,
     decided: Vec<Decided>,
     /// The newest of `decided` for each hash.
-    newest: HashMap<u64, usize>,
+    newest: HashMap<u64, usize, BuildHasherDefault<Hashed>>,
+}
+
+/// Takes a number for its own hash: one that is a hash already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only the bits of a `KeyHash` are hashed");
+    }
 }
 
 /// What an operation decides, as far as others than its key's readers care.

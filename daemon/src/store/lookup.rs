@@ -1,6 +1,6 @@
 //! The daemon's own look at a key: the shared index, the log, LMDB, in the order in which every reader looks.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use datacache_proto::key::Key;
@@ -9,6 +9,7 @@ use datacache_proto::log::Kind;
 use datacache_proto::recent::{Candidate, Found, KeyHash, Location, find};
 use datacache_proto::record::Record;
 use datacache_proto::types::Digest;
+use heed::{RoTxn, WithTls};
 use tracing::error;
 
 use super::error::StoreError;
@@ -29,6 +30,26 @@ pub(super) struct Lookup {
     buffer: RefCell<Vec<u8>>,
 }
 
+/// LMDB as it stands when it is first asked.
+///
+/// All looks of one batch share it, since to begin a transaction costs more than to look. That is as good as one that begins after
+/// each probe of the shared index: what the probe does not find was in LMDB at the last retirement of a segment, and
+/// only the writer's own thread retires, never within a batch. It must not outlive the batch.
+pub(super) struct Snapshot<'l> {
+    tables: &'l Tables,
+    txn: OnceCell<RoTxn<'l, WithTls>>,
+}
+
+impl<'l> Snapshot<'l> {
+    fn txn(&self) -> heed::Result<&RoTxn<'l, WithTls>> {
+        if let Some(txn) = self.txn.get() {
+            return Ok(txn);
+        }
+        let txn = self.tables.env.read_txn()?;
+        Ok(self.txn.get_or_init(|| txn))
+    }
+}
+
 /// What is there under a key.
 #[derive(Debug)]
 pub(super) enum Seen<'a> {
@@ -45,11 +66,17 @@ impl Lookup {
         Self { index, tables, active, applying: None, buffer: RefCell::default() }
     }
 
+    /// Returns what the looks of one batch share.
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot { tables: &self.tables, txn: OnceCell::new() }
+    }
+
     /// Shows `look` what is there under an encoded key, and where in the log its newest operation is, if it is there.
     ///
     /// `look` must not look up another key.
     pub(super) fn see<R>(
         &self,
+        snapshot: &Snapshot<'_>,
         namespace: u32,
         key: &[u8],
         hash: KeyHash,
@@ -60,7 +87,7 @@ impl Lookup {
         match find(&self.index.words(), hash, &mut fetch) {
             Found::Here((at, Kind::Delete, _)) => Ok(look(Seen::Absent, Some(at))),
             Found::Here((at, _, body)) => Ok(look(seen(&buffer[body], hash), Some(at))),
-            Found::Absent { .. } => self.see_in_index(namespace, key, hash, |seen| look(seen, None)),
+            Found::Absent { .. } => self.see_in_index(snapshot, namespace, key, hash, |seen| look(seen, None)),
             // The writer's own thread moves the view, so it never moves under its looks.
             Found::Over | Found::Unstable | Found::Unreadable { .. } => {
                 error!(namespace, "an operation that the index names can't be read");
@@ -93,21 +120,21 @@ impl Lookup {
 
     fn see_in_index<R>(
         &self,
+        snapshot: &Snapshot<'_>,
         namespace: u32,
         key: &[u8],
         hash: KeyHash,
         look: impl FnOnce(Seen<'_>) -> R,
     ) -> Result<R, StoreError> {
         let read = |source| StoreError::Read { source };
-        let txn = self.tables.env.read_txn().map_err(read)?;
-        let row = self.tables.entries.get(&txn, &index_key(namespace, key)).map_err(read)?;
+        let txn = snapshot.txn().map_err(read)?;
+        let row = self.tables.entries.get(txn, &index_key(namespace, key)).map_err(read)?;
         Ok(look(row.map_or(Seen::Absent, |row| seen(row, hash))))
     }
 
     /// Returns how many records of the index name a blob.
-    pub(super) fn references(&self, digest: &Digest) -> heed::Result<u64> {
-        let txn = self.tables.env.read_txn()?;
-        let row = self.tables.blobs.get(&txn, &digest.0)?.and_then(BlobRow::decode);
+    pub(super) fn references(&self, snapshot: &Snapshot<'_>, digest: &Digest) -> heed::Result<u64> {
+        let row = self.tables.blobs.get(snapshot.txn()?, &digest.0)?.and_then(BlobRow::decode);
         Ok(row.map_or(0, |row| row.references))
     }
 

@@ -262,7 +262,7 @@ impl Store {
         found: impl FnOnce(&Record<'_>) -> R,
     ) -> Result<Option<R>, StoreError> {
         let hash = KeyHash::of(namespace, key.encoded());
-        self.lookup.see(namespace, key.encoded(), hash, |seen, _| match seen {
+        self.lookup.see(&self.lookup.snapshot(), namespace, key.encoded(), hash, |seen, _| match seen {
             Seen::Entry(record) if !record.is_expired(now) => Ok(Some(found(&record))),
             Seen::Entry(_) | Seen::Absent => Ok(None),
             Seen::Damaged => Err(StoreError::Damaged),

@@ -14,7 +14,7 @@ use super::body::encode_lease;
 use super::command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 use super::draft::{Decision, Draft};
 use super::error::StoreError;
-use super::lookup::{Lookup, Seen};
+use super::lookup::{Lookup, Seen, Snapshot};
 use super::memory::Memory;
 
 /// The most namespaces that a store can have.
@@ -26,6 +26,7 @@ const RECORD: usize = 64 + 64 * 256;
 /// Everything that a decision looks at or changes.
 pub(super) struct Turn<'s> {
     pub(super) lookup: &'s Lookup,
+    pub(super) snapshot: Snapshot<'s>,
     pub(super) memory: &'s mut Memory,
     pub(super) draft: &'s mut Draft,
     pub(super) blobs: &'s BlobStore,
@@ -291,7 +292,7 @@ impl Turn<'_> {
             };
             return Ok((before, judged, replaces));
         }
-        self.lookup.see(namespace, key.encoded(), hash, |seen, at| {
+        self.lookup.see(&self.snapshot, namespace, key.encoded(), hash, |seen, at| {
             let (before, judged) = facts(seen);
             (before, judged, at)
         })
@@ -314,7 +315,8 @@ impl Turn<'_> {
 
     fn refer(&mut self, digest: Digest, change: i64, length: u64) -> Result<(), StoreError> {
         if self.memory.is_unknown_blob(&digest) {
-            let references = self.lookup.references(&digest).map_err(|source| StoreError::Read { source })?;
+            let references =
+                self.lookup.references(&self.snapshot, &digest).map_err(|source| StoreError::Read { source })?;
             self.memory.learn_references(digest, references);
         }
         self.memory.refer(digest, change, length);

@@ -106,7 +106,7 @@ impl Store {
 
     fn turn(&mut self, now: Timestamp) -> Turn<'_> {
         let Self { lookup, memory, draft, blobs, .. } = self;
-        Turn { lookup, memory, draft, blobs, now }
+        Turn { lookup, snapshot: lookup.snapshot(), memory, draft, blobs, now }
     }
 
     /// Appends the draft and publishes what it decides. After an error nothing has happened.
