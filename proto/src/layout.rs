@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::types::Digest;
 
 /// The version of everything in a store's folder; a store of another one is refused.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// The link to the live generation.
 pub const CURRENT: &str = "current";
@@ -56,8 +56,6 @@ pub mod tables {
     pub const BY_EXPIRY: &str = "by_expiry";
     /// (namespace, tag, version) to index key.
     pub const BY_TAG: &str = "by_tag";
-    /// (namespace, seq) to index key: the order in which entries were last written.
-    pub const BY_SEQ: &str = "by_seq";
     /// SHA-256 to length, references and whether it is verified.
     pub const BLOBS: &str = "blobs";
     /// (version, scope) to holder and entry.
@@ -69,7 +67,7 @@ pub mod tables {
     /// Name to number.
     pub const META: &str = "meta";
     /// How many tables there are.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 8;
 }
 
 /// Names of the rows of the table `meta` that readers look at; each is a u64, little-endian.

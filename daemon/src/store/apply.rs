@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::body::{decode_digest, decode_lease, decode_reply, lease_key, lease_prefix};
 use super::replies::{self, ClientReplies};
-use super::tables::{BLOBS_COUNTED, BlobRow, Counts, Meta, Tables, expiry_key, namespace_prefix, seq_key, tag_key};
+use super::tables::{BLOBS_COUNTED, BlobRow, Counts, Meta, Tables, expiry_key, namespace_prefix, tag_key};
 
 /// One transaction's worth of the log.
 pub(super) struct Slice<'t> {
@@ -75,7 +75,7 @@ impl<'t> Slice<'t> {
         debug_assert_eq!(operation.seq, self.applied + 1, "operations are applied without a gap");
         match operation.kind {
             Kind::Put | Kind::Touch => self.put(operation)?,
-            Kind::Delete => self.remove(operation.namespace, operation.key, None)?,
+            Kind::Delete => self.remove(operation.namespace, operation.key)?,
             Kind::Lease => self.lease(operation)?,
             Kind::Release => self.release(operation)?,
             Kind::Verified => self.verified(operation)?,
@@ -96,26 +96,32 @@ impl<'t> Slice<'t> {
         let Ok(record) = Record::decode(operation.body, hash.to_bits()) else {
             // The frame's checksum was right, so a build that knew another format wrote it.
             warn!(seq = operation.seq, "a record in the log can't be read; its entry is dropped");
-            return self.remove(operation.namespace, operation.key, None);
+            return self.remove(operation.namespace, operation.key);
         };
         // Before the old record lets go of it: a blob that stays keeps its row, and that it is verified.
         if let Some(digest) = record.value.digest() {
             self.named.insert(digest);
             self.refer(digest, 1, record.value.len())?;
         }
-        self.remove(operation.namespace, operation.key, Some(&record))?;
         let (namespace, tables) = (operation.namespace, self.tables);
         let index_key = index_key(namespace, operation.key);
+        self.forget(namespace, operation.key, &index_key, Some(&record))?;
         tables.entries.put(&mut self.txn, &index_key, operation.body)?;
         derive_rows(tables, &mut self.txn, namespace, &index_key, &record)?;
         self.count(namespace, 1, signed(record.value.len()))
     }
 
-    /// Removes the entry of a key with all its rows. Leases of its version stay if `next` goes on with it.
-    fn remove(&mut self, namespace: u32, key: &[u8], next: Option<&Record<'_>>) -> heed::Result<()> {
+    /// Removes the entry of a key with all its rows.
+    fn remove(&mut self, namespace: u32, key: &[u8]) -> heed::Result<()> {
         let index_key = index_key(namespace, key);
-        let Some(row) = self.tables.entries.get(&self.txn, &index_key)?.map(<[u8]>::to_vec) else { return Ok(()) };
-        self.tables.entries.delete(&mut self.txn, &index_key)?;
+        self.forget(namespace, key, &index_key, None)?;
+        self.tables.entries.delete(&mut self.txn, &index_key).map(drop)
+    }
+
+    /// Removes what is derived from the record of a key. Leases of its version stay if `next`, which takes its place, goes on
+    /// with it.
+    fn forget(&mut self, namespace: u32, key: &[u8], index_key: &[u8], next: Option<&Record<'_>>) -> heed::Result<()> {
+        let Some(row) = self.tables.entries.get(&self.txn, index_key)?.map(<[u8]>::to_vec) else { return Ok(()) };
         let Ok(old) = Record::decode(&row, KeyHash::of(namespace, key).to_bits()) else {
             // Its other rows can't be told; plans that meet them find that they hold for nothing.
             return self.count(namespace, -1, 0);
@@ -126,7 +132,6 @@ impl<'t> Slice<'t> {
         for tag in old.tags.iter() {
             self.tables.by_tag.delete(&mut self.txn, &tag_key(namespace, tag, old.version))?;
         }
-        self.tables.by_seq.delete(&mut self.txn, &seq_key(namespace, old.seq))?;
         if let Some(digest) = old.value.digest() {
             self.refer(digest, -1, old.value.len())?;
         }
@@ -238,7 +243,7 @@ impl<'t> Slice<'t> {
     }
 }
 
-/// Writes the rows of the expiry, tag and sequence index that are derived from a record.
+/// Writes the rows of the expiry and tag index that are derived from a record.
 pub(super) fn derive_rows(
     tables: &Tables,
     txn: &mut RwTxn<'_>,
@@ -252,7 +257,7 @@ pub(super) fn derive_rows(
     for tag in record.tags.iter() {
         tables.by_tag.put(txn, &tag_key(namespace, tag, record.version), index_key)?;
     }
-    tables.by_seq.put(txn, &seq_key(namespace, record.seq), index_key)
+    Ok(())
 }
 
 fn signed(bytes: u64) -> i64 {

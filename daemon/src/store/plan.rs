@@ -44,7 +44,7 @@ impl Reader {
         limit: usize,
     ) -> Result<Plan, StoreError> {
         let prefix = tag_prefix(namespace, tag.as_str());
-        self.plan(self.tables.by_tag, &prefix, cursor, limit, |_| Condition::Tagged(tag.clone()))
+        self.plan(self.tables.by_tag, |_, row| row, &prefix, cursor, limit, || Condition::Tagged(tag.clone()))
     }
 
     /// Plans to delete the entries of a namespace that were last written by an operation up to `not_after`.
@@ -59,24 +59,26 @@ impl Reader {
         limit: usize,
     ) -> Result<Plan, StoreError> {
         let prefix = namespace_prefix(namespace);
-        self.plan(self.tables.by_seq, &prefix, cursor, limit, |_| Condition::NotAfter(not_after))
+        self.plan(self.tables.entries, |key, _| key, &prefix, cursor, limit, || Condition::NotAfter(not_after))
     }
 
-    /// Makes a page from the rows of an index whose keys begin with `prefix`.
+    /// Makes a page from the rows of a table whose keys begin with `prefix`; `index_key_of` finds the entry's index key in
+    /// a row's key and content.
     fn plan(
         &self,
         table: Table,
+        index_key_of: for<'r> fn(&'r [u8], &'r [u8]) -> &'r [u8],
         prefix: &[u8],
         cursor: Option<&Cursor>,
         limit: usize,
-        when: impl Fn(&Key) -> Condition,
+        when: impl Fn() -> Condition,
     ) -> Result<Plan, StoreError> {
         let page = || {
             let txn = self.tables.env.read_txn()?;
             let from = cursor.map_or(Bound::Included(prefix), |cursor| Bound::Excluded(&cursor.0[..]));
             let mut plan = Plan::default();
             for row in table.range(&txn, &(from, Bound::Unbounded))? {
-                let (key, index_key) = row?;
+                let (key, row) = row?;
                 if !key.starts_with(prefix) {
                     break;
                 }
@@ -84,9 +86,10 @@ impl Reader {
                     return Ok(plan);
                 }
                 plan.next = Some(Cursor(key.to_vec()));
+                let index_key = index_key_of(key, row);
                 if let Some(key) = key_in(&self.tables, &txn, index_key)? {
                     let namespace = super::tables::namespace_of(index_key).unwrap_or_default();
-                    plan.commands.push(Command::Delete { namespace, when: when(&key), key });
+                    plan.commands.push(Command::Delete { namespace, when: when(), key });
                 }
             }
             plan.next = None;

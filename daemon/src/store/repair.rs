@@ -135,7 +135,7 @@ fn rebuild(tables: &Tables) -> heed::Result<Corrections> {
     let mut txn = tables.env.write_txn()?;
     let before: BTreeMap<u32, Counts> = tables.all_counts(&txn)?.into_iter().collect();
     let verified = tables.verified_blobs(&txn)?;
-    for table in [tables.by_expiry, tables.by_tag, tables.by_seq, tables.blobs, tables.counters] {
+    for table in [tables.by_expiry, tables.by_tag, tables.blobs, tables.counters] {
         table.clear(&mut txn)?;
     }
     let mut counts: BTreeMap<u32, Counts> = BTreeMap::new();

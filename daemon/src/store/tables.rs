@@ -6,14 +6,13 @@
 //! | `entries` | namespace (u32 BE) ‖ key | record |
 //! | `by_expiry` | namespace ‖ expires (u64 BE) ‖ version (u64 BE) | index key |
 //! | `by_tag` | namespace ‖ tag ‖ 0 ‖ version | index key |
-//! | `by_seq` | namespace ‖ seq (u64 BE) | index key |
 //! | `blobs` | SHA-256 | references u64, length u64, verified u8 |
 //! | `leases` | version ‖ scope ‖ boot ‖ pid ‖ start | namespace u32, key |
 //! | `replies` | client | see `replies` |
 //! | `counters` | namespace, or `u32::MAX` for all blobs | entries u64, bytes u64 |
 //! | `meta` | name | number |
 //!
-//! Rows are little-endian; what LMDB has to sort is big-endian. Rows of expiry, tag and sequence carry numbers that grow, so that new ones
+//! Rows are little-endian; what LMDB has to sort is big-endian. Rows of expiry and tag carry numbers that grow, so that new ones
 //! land on few pages: a page touched at random costs a copy.
 
 use std::collections::BTreeSet;
@@ -29,6 +28,9 @@ use heed::types::Bytes;
 use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
 
 use super::shared::{allocate, open_or_make};
+
+/// How many tables of older layouts are opened to be emptied.
+const OBSOLETE_TABLES: u32 = 1;
 
 /// Stands in the table of counters for all blobs together; no namespace has this number.
 pub(super) const BLOBS_COUNTED: u32 = u32::MAX;
@@ -46,7 +48,6 @@ pub(super) struct Tables {
     pub(super) entries: Table,
     pub(super) by_expiry: Table,
     pub(super) by_tag: Table,
-    pub(super) by_seq: Table,
     pub(super) blobs: Table,
     pub(super) leases: Table,
     pub(super) replies: Table,
@@ -121,7 +122,6 @@ impl Tables {
             entries: table(layout::tables::ENTRIES)?,
             by_expiry: table(layout::tables::BY_EXPIRY)?,
             by_tag: table(layout::tables::BY_TAG)?,
-            by_seq: table(layout::tables::BY_SEQ)?,
             blobs: table(layout::tables::BLOBS)?,
             leases: table(layout::tables::LEASES)?,
             replies: table(layout::tables::REPLIES)?,
@@ -132,12 +132,35 @@ impl Tables {
         };
         // IMPORTANT: before the commit, without which nothing was made.
         match tables.meta(&txn, Meta::Layout)? {
+            Some(1) => {
+                tables.upgrade_from_1(&mut txn)?;
+                txn.commit()?;
+                Ok(tables)
+            }
             Some(found) if found != u64::from(LAYOUT) => Err(TablesError::Layout { found }),
             _ => {
                 txn.commit()?;
                 Ok(tables)
             }
         }
+    }
+
+    /// Layout 1 had a table of entries by their sequence numbers, which cost half of all that was written, and which only
+    /// `clear` read.
+    fn upgrade_from_1(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
+        if let Some(by_seq) = self.env.open_database::<Bytes, Bytes>(txn, Some("by_seq"))? {
+            by_seq.clear(txn)?;
+        }
+        self.set_meta(txn, Meta::Layout, LAYOUT.into())
+    }
+
+    /// Closes the index; waits for others that still have it.
+    pub(super) fn close(self) {
+        let Self { env, _lock_file: lock_file, .. } = self;
+        env.prepare_for_closing().wait();
+        // IMPORTANT: after LMDB has closed. Closing any descriptor of the file drops the locks by which LMDB tells that this
+        // process lives.
+        drop(lock_file);
     }
 
     /// Reads a number about the store; `None` where it was never written.
@@ -204,7 +227,7 @@ fn open_env(folder: &Path) -> heed::Result<Env> {
     let mut refused = None;
     for size in MAP_SIZES {
         let mut options = EnvOpenOptions::new();
-        options.map_size(size).max_readers(READER_SLOTS).max_dbs(layout::tables::COUNT);
+        options.map_size(size).max_readers(READER_SLOTS).max_dbs(layout::tables::COUNT + OBSOLETE_TABLES);
         // SAFETY: the duties of a memory-mapped environment, each kept as follows.
         // - Nobody truncates or overwrites `data.mdb` under the map: it lies in a folder of mode 0700, its owner was
         //   checked, and the store's flock lets in one daemon.
@@ -329,15 +352,6 @@ pub(super) fn tag_key(namespace: u32, tag: &str, version: u64) -> Vec<u8> {
     key
 }
 
-/// Returns a key of `by_seq`.
-#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
-pub(super) fn seq_key(namespace: u32, seq: u64) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..4].copy_from_slice(&namespace.to_be_bytes());
-    key[4..].copy_from_slice(&seq.to_be_bytes());
-    key
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,14 +391,30 @@ mod tests {
     }
 
     #[test]
+    fn an_index_of_layout_1_is_taken_over_without_the_table_it_had_too_many() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::open(folder.path()).unwrap();
+        let mut txn = tables.env.write_txn().unwrap();
+        let by_seq = tables.env.create_database::<Bytes, Bytes>(&mut txn, Some("by_seq")).unwrap();
+        by_seq.put(&mut txn, b"seq", b"key").unwrap();
+        tables.set_meta(&mut txn, Meta::Layout, 1).unwrap();
+        txn.commit().unwrap();
+        tables.close();
+        let tables = Tables::open(folder.path()).unwrap();
+        let txn = tables.env.read_txn().unwrap();
+        assert_eq!(tables.meta(&txn, Meta::Layout).unwrap(), Some(LAYOUT.into()));
+        let by_seq = tables.env.open_database::<Bytes, Bytes>(&txn, Some("by_seq")).unwrap().unwrap();
+        assert!(by_seq.is_empty(&txn).unwrap());
+    }
+
+    #[test]
     fn the_index_keeps_its_numbers_over_a_reopening() {
         let folder = tempfile::tempdir().unwrap();
         let tables = Tables::open(folder.path()).unwrap();
         let mut txn = tables.env.write_txn().unwrap();
         tables.set_meta(&mut txn, Meta::Applied, 7).unwrap();
         txn.commit().unwrap();
-        let Tables { env, .. } = tables;
-        env.prepare_for_closing().wait();
+        tables.close();
         let tables = Tables::open(folder.path()).unwrap();
         let txn = tables.env.read_txn().unwrap();
         assert_eq!(tables.meta(&txn, Meta::Applied).unwrap(), Some(7));

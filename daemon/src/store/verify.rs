@@ -13,7 +13,7 @@ use super::blob::BlobStore;
 use super::error::StoreError;
 use super::plan::Reader;
 use super::rows::{entry_of, key_of};
-use super::tables::{BLOBS_COUNTED, BlobRow, Counts, Table, Tables, expiry_key, namespace_of, seq_key, tag_key};
+use super::tables::{BLOBS_COUNTED, BlobRow, Counts, Table, Tables, expiry_key, namespace_of, tag_key};
 
 /// What was found, before the writer has said what of it the log explains.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ impl Reader {
                 report.suspect(Fault::WrongIndexRow, Some(place), None);
             }
         }
-        for table in [tables.by_expiry, tables.by_tag, tables.by_seq] {
+        for table in [tables.by_expiry, tables.by_tag] {
             verify_derived(tables, &txn, table, report)?;
         }
         for (namespace, counted) in tables.all_counts(&txn)?.into_iter().filter(|(number, _)| *number != BLOBS_COUNTED)
@@ -125,7 +125,7 @@ fn has_its_rows(
 ) -> heed::Result<bool> {
     let index_key = index_key(namespace, key.encoded());
     let leads_here = |row: Option<&[u8]>| row == Some(&index_key[..]);
-    let mut all = leads_here(tables.by_seq.get(txn, &seq_key(namespace, record.seq))?);
+    let mut all = true;
     if let Some(expires) = record.expires {
         all &= leads_here(tables.by_expiry.get(txn, &expiry_key(namespace, expires, record.version))?);
     }
@@ -141,10 +141,8 @@ fn verify_derived(tables: &Tables, txn: &RoTxn<'_>, table: Table, report: &mut R
         let (derived, index_key) = row?;
         let entry = tables.entries.get(txn, index_key)?.and_then(|row| entry_of(index_key, row));
         let is_right = entry.is_some_and(|(namespace, _, record)| {
-            let by_seq = seq_key(namespace, record.seq);
             let by_expiry = record.expires.map(|expires| expiry_key(namespace, expires, record.version));
-            derived == by_seq
-                || by_expiry.is_some_and(|key| derived == key)
+            by_expiry.is_some_and(|key| derived == key)
                 || record.tags.iter().any(|tag| derived == tag_key(namespace, tag, record.version))
         });
         if !is_right {
