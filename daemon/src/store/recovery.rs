@@ -18,10 +18,13 @@ use super::blob::BlobStore;
 use super::error::OpenError;
 use super::folder;
 use super::index::Index;
-use super::replay::{Replay, ReplayError};
+use super::replay::{Replay, ReplayError, SLICE};
 use super::segment::{self, Segment};
 use super::syncer::create_segment;
 use super::tables::{Meta, Tables, TablesError};
+
+/// How many operations a transaction has while a log is applied that a daemon left behind.
+const BACKLOG_SLICE: usize = 65_536;
 
 /// A store that is ready to be written.
 pub(super) struct Recovered {
@@ -38,26 +41,27 @@ pub(super) struct Recovered {
 /// Opens the store in `path`, whose lock the caller holds.
 pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let lmdb = |action| move |source| OpenError::Index { action, path: path.to_owned(), source };
     let live = folder::current(path).map_err(io("find the live generation of"))?;
     let is_new = live.is_none();
     let generation = match live {
         Some(generation) => generation,
         None => folder::create_generation(path).map_err(io("make the folders of"))?,
     };
-    let tables = Arc::new(Tables::open(&generation).map_err(|error| match error {
-        TablesError::Lmdb { source } => lmdb("open")(source),
-        TablesError::LockFile { source } => io("allocate the lock file of")(source),
-        TablesError::Layout { found } => {
-            let found = u32::try_from(found).unwrap_or(u32::MAX);
-            OpenError::Layout { path: path.to_owned(), found, known: LAYOUT }
-        }
-    })?);
+    let mut tables = Arc::new(open_tables(path, &generation)?);
     let store_id = identity(path, &tables, is_new)?;
     let access = open_access(&generation, store_id).map_err(io("open the counters of"))?;
-    let blobs = BlobStore::new(path, Arc::clone(&tables));
-    let mut steps = Steps { path, log: generation.join(LOG), store_id, tables: &tables, blobs: &blobs, made: None };
-    let index = match Index::open(&generation, store_id).map_err(io("open the shared index of"))? {
+    let index = Index::open(&generation, store_id).map_err(io("open the shared index of"))?;
+    let log = generation.join(LOG);
+    let mut blobs = BlobStore::new(path, Arc::clone(&tables));
+    let mut steps = Steps { path, log: log.clone(), store_id, tables: &tables, blobs: &blobs, made: None };
+    if catch_up(&steps, index.is_none())? {
+        drop(blobs);
+        Arc::into_inner(tables).expect("nobody else has it yet").close();
+        tables = Arc::new(open_tables(path, &generation)?);
+        blobs = BlobStore::new(path, Arc::clone(&tables));
+        steps = Steps { path, log, store_id, tables: &tables, blobs: &blobs, made: None };
+    }
+    let index = match index {
         Some(index) => {
             debug!("taking over the shared index of this boot");
             restart(&index.words(), &mut steps).map_err(|error| steps.failed(error))?;
@@ -81,6 +85,27 @@ fn open_access(generation: &Path, store_id: u128) -> io::Result<AccessFile> {
     // Readers that are attached would go on counting in the file before, or must not read this daemon's store themselves.
     Index::end(generation, store_id)?;
     AccessFile::create(generation, store_id)
+}
+
+fn open_tables(path: &Path, generation: &Path) -> Result<Tables, OpenError> {
+    Tables::open(generation).map_err(|error| match error {
+        TablesError::Lmdb { source } => OpenError::Index { action: "open", path: path.to_owned(), source },
+        TablesError::LockFile { source } => {
+            OpenError::Io { action: "allocate the lock file of", path: path.to_owned(), source }
+        }
+        TablesError::Layout { found } => {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            OpenError::Layout { path: path.to_owned(), found, known: LAYOUT }
+        }
+    })
+}
+
+/// Applies what the daemon before has left in the log. In large transactions, in which a page that many operations touch is
+/// written once; nobody waits for them. Tells whether there was so much that LMDB has to be closed to give their memory back.
+fn catch_up(steps: &Steps<'_>, check_blobs: bool) -> Result<bool, OpenError> {
+    let applied = steps.apply(check_blobs);
+    let applied = applied.map_err(|source| steps.failed(RestartError::Step { source }))?;
+    Ok(applied > SLICE as u64)
 }
 
 /// Returns the store's identity; a new store gets one, and the layout's number.
@@ -121,7 +146,6 @@ fn draw_identity(path: &Path, tables: &Tables) -> Result<u128, OpenError> {
 fn begin_anew(generation: &Path, steps: &mut Steps<'_>) -> Result<Index, OpenError> {
     let path = steps.path;
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    steps.apply(true).map_err(|error| steps.failed(RestartError::Step { source: error }))?;
     let numbers = segment::numbers(&steps.log).map_err(io("list the log of"))?;
     let next = steps.next_segment().map_err(|error| steps.failed(RestartError::Step { source: error }))?;
     let number = numbers.last().map_or(0, |last| last + 1).max(next).max(1);
@@ -166,8 +190,8 @@ enum StepError {
 
 impl Steps<'_> {
     /// Applies the segments that are there, as far as they follow one another without a gap.
-    fn apply(&self, check_blobs: bool) -> Result<(), StepError> {
-        let replay = Replay { tables: self.tables, blobs: self.blobs, check_blobs };
+    fn apply(&self, check_blobs: bool) -> Result<u64, StepError> {
+        let replay = Replay { tables: self.tables, blobs: self.blobs, check_blobs, slice: BACKLOG_SLICE };
         let txn = self.tables.env.read_txn()?;
         let first = self.tables.meta(&txn, Meta::FirstSegment)?.unwrap_or(0);
         drop(txn);
@@ -181,7 +205,7 @@ impl Steps<'_> {
         if operations > 0 {
             info!(operations, "applied the log that the daemon before left behind");
         }
-        Ok(())
+        Ok(operations)
     }
 
     fn applied(&self) -> Result<u64, StepError> {
@@ -219,8 +243,9 @@ impl Steps<'_> {
 impl RestartSteps for Steps<'_> {
     type Error = StepError;
 
+    /// [`catch_up`] has done it.
     fn apply_all(&mut self) -> Result<(), StepError> {
-        self.apply(false)
+        Ok(())
     }
 
     fn unlink(&mut self, segment: u64) -> Result<(), StepError> {

@@ -14,9 +14,9 @@ use super::blob::BlobStore;
 use super::segment::{ReadError, Segment};
 use super::tables::Tables;
 
-/// How many operations a transaction has, as far as whole frames allow. LMDB never gives back the page buffers of its largest
-/// transaction: 65,536 operations at once left 227 MB of private memory.
-const SLICE: usize = 2_000;
+/// How many operations a transaction has, as far as whole frames allow, while the store is in use. LMDB gives the page buffers of its
+/// largest transaction back only when it is closed: 65,536 operations at once left 227 MB of private memory.
+pub(super) const SLICE: usize = 2_000;
 
 /// Why a segment was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,8 @@ pub(super) struct Replay<'r> {
     pub(super) blobs: &'r BlobStore,
     /// Whether a power cut may have taken blobs that the log names: after another boot.
     pub(super) check_blobs: bool,
+    /// How many operations a transaction has, as far as whole frames allow.
+    pub(super) slice: usize,
 }
 
 impl Replay<'_> {
@@ -76,7 +78,7 @@ impl Replay<'_> {
                 warn!(segment = number, "the log has a gap; what is behind it is dropped");
                 break;
             }
-            if slice.operations() > 0 && slice.operations() + frame.operations as usize > SLICE {
+            if slice.operations() > 0 && slice.operations() + frame.operations as usize > self.slice {
                 committed(self.commit(slice, number)?);
                 slice = Slice::begin(self.tables)?;
             }

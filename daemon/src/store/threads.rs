@@ -15,7 +15,7 @@ use tracing::error;
 use super::blob::BlobStore;
 use super::command::Command;
 use super::position::Position;
-use super::replay::{Replay, ReplayError};
+use super::replay::{Replay, ReplayError, SLICE};
 use super::segment::Segment;
 use super::tables::Tables;
 
@@ -159,7 +159,7 @@ pub(super) struct ApplyJob {
 /// Starts the thread that applies segments.
 pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
     Helper::start("datacache-apply", outbox.clone(), move |jobs, _| {
-        let replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false };
+        let replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false, slice: SLICE };
         while let Ok(job) = jobs.recv() {
             while let Err(error) = apply(&replay, &job, &outbox) {
                 error!(error = &error as &dyn std::error::Error, "the log can't be applied to the index");
