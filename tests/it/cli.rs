@@ -165,6 +165,8 @@ fn statistics_come_for_people_for_programs_and_for_prometheus() {
     let told = home.run(["stats", "--json"]).json();
     assert_eq!(told["namespaces"][0]["entries"], 1);
     assert_eq!(told["daemon"]["connections"], 1);
+    assert!(told["namespaces"][0]["direct_hits"].is_u64() && told["reads"]["direct_misses"].is_u64(), "{told}");
+    assert!(told["reads"]["fallbacks"].is_object(), "{told}");
     for name in ["index_bytes", "unapplied_operations", "blobs", "blob_bytes", "leases"] {
         assert!(told["store"][name].is_u64(), "{told}");
     }

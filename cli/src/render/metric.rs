@@ -1,6 +1,6 @@
 //! Every counter and size of `stats`, named and explained once; people and Prometheus see the same list.
 
-use datacache_proto::types::{DaemonStats, NamespaceStats, StoreStats};
+use datacache_proto::types::{DaemonStats, Fallback, NamespaceStats, ReadStats, StoreStats};
 
 /// What a number counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +16,7 @@ pub(crate) enum Unit {
 pub(crate) enum Kind {
     /// It goes up and down.
     Gauge,
-    /// It only grows while the daemon runs.
+    /// It only grows, while the daemon runs or longer.
     Counter,
 }
 
@@ -41,7 +41,7 @@ const fn size(name: &'static str, value: u64, help: &'static str) -> Metric {
     Metric { name, help, unit: Unit::Bytes, kind: Kind::Gauge, value }
 }
 
-/// A number of events since the daemon began to run.
+/// A number of events.
 const fn counter(name: &'static str, value: u64, help: &'static str) -> Metric {
     Metric { name, help, unit: Unit::Count, kind: Kind::Counter, value }
 }
@@ -63,6 +63,24 @@ pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
         counter("deletes", deletes, "Entries deleted, evicted by tag or cleared."),
         counter("expired", expired, "Entries removed because their time was over."),
     ]
+}
+
+/// Returns the numbers of reads in all namespaces, but for those by call.
+pub(crate) fn of_reads(stats: &ReadStats) -> Vec<Metric> {
+    let &ReadStats { direct_hits, direct_misses, fallbacks: _ } = stats;
+    vec![
+        counter("direct_hits", direct_hits, "Reads that clients did themselves and that found a live entry."),
+        counter("direct_misses", direct_misses, "Reads that clients did themselves and that found none."),
+    ]
+}
+
+/// Returns the number of reads by call for each reason there is, also for those that never occurred.
+pub(crate) fn of_fallbacks(stats: &ReadStats) -> [(Fallback, Metric); Fallback::ALL.len()] {
+    let help = "Reads by call, by the reason why the client did not read the store itself.";
+    Fallback::ALL.map(|reason| {
+        let count = stats.fallbacks.iter().find(|(told, _)| *told == reason).map_or(0, |(_, count)| *count);
+        (reason, counter("fallbacks", count, help))
+    })
 }
 
 /// Returns the numbers of the store.
@@ -110,6 +128,7 @@ mod tests {
     #[test]
     fn sizes_are_named_after_their_unit() {
         let mut all = of_namespace(&NamespaceStats::default());
+        all.extend(of_reads(&ReadStats::default()));
         all.extend(of_store(&StoreStats::default()));
         all.extend(of_daemon(&DaemonStats::default()));
         for metric in all {

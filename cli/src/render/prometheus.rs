@@ -2,21 +2,35 @@
 
 use std::fmt::Write as _;
 
-use datacache_proto::types::{NamespaceStats, Stats};
+use datacache_proto::types::{Fallback, NamespaceStats, Stats};
 
 use super::metric::{self, Kind, Metric};
 
-/// Returns every number as `datacache_GROUP_NAME`, counters with `_total`; those of namespaces carry the label `namespace`.
+/// Returns every number as `datacache_GROUP_NAME`, counters with `_total`; those of namespaces carry the label `namespace`,
+/// reads by call the label `reason`.
 pub(crate) fn exposition(stats: &Stats) -> String {
     let mut text = String::new();
     namespaces(&mut text, &stats.namespaces);
-    for (group, metrics) in [("store", metric::of_store(&stats.store)), ("daemon", metric::of_daemon(&stats.daemon))] {
-        for metric in metrics {
-            let name = head(&mut text, group, &metric);
-            put(&mut text, format_args!("{name} {}\n", metric.value));
-        }
-    }
+    plain(&mut text, "reads", &metric::of_reads(&stats.reads));
+    fallbacks(&mut text, &metric::of_fallbacks(&stats.reads));
+    plain(&mut text, "store", &metric::of_store(&stats.store));
+    plain(&mut text, "daemon", &metric::of_daemon(&stats.daemon));
     text
+}
+
+fn plain(text: &mut String, group: &str, metrics: &[Metric]) {
+    for metric in metrics {
+        let name = head(text, group, metric);
+        put(text, format_args!("{name} {}\n", metric.value));
+    }
+}
+
+fn fallbacks(text: &mut String, reasons: &[(Fallback, Metric)]) {
+    let Some((_, first)) = reasons.first() else { return };
+    let name = head(text, "reads", first);
+    for (reason, metric) in reasons {
+        put(text, format_args!("{name}{{reason=\"{reason}\"}} {}\n", metric.value));
+    }
 }
 
 /// All samples of a name have to stand together, so the namespaces take turns within each name.
@@ -54,14 +68,15 @@ fn escaped(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datacache_proto::types::DaemonStats;
+    use datacache_proto::types::{DaemonStats, ReadStats};
     use std::collections::BTreeSet;
 
     fn stats() -> Stats {
         let namespace = |name: &str, hits| NamespaceStats { name: name.into(), hits, ..NamespaceStats::default() };
         let daemon = DaemonStats { connections: 2, refused: 1, ..DaemonStats::default() };
         let namespaces = vec![namespace("default", 3), namespace(r#"a"b\c"#, 4)];
-        Stats { namespaces, daemon, ..Stats::default() }
+        let reads = ReadStats { direct_hits: 5, direct_misses: 6, fallbacks: vec![(Fallback::Layout, 7)] };
+        Stats { namespaces, reads, daemon, ..Stats::default() }
     }
 
     #[test]
@@ -74,6 +89,19 @@ datacache_namespace_hits_total{namespace=\"a\\\"b\\\\c\"} 4
         let text = exposition(&stats());
         assert!(text.contains(hits), "{text}");
         assert!(text.contains("# TYPE datacache_daemon_connections gauge\ndatacache_daemon_connections 2\n"), "{text}");
+    }
+
+    #[test]
+    fn reads_are_told_by_who_did_them_and_by_call_for_every_reason() {
+        let text = exposition(&stats());
+        assert!(text.contains("\ndatacache_reads_direct_hits_total 5\n"), "{text}");
+        assert!(text.contains("\ndatacache_reads_direct_misses_total 6\n"), "{text}");
+        for reason in Fallback::ALL {
+            let count = if reason == Fallback::Layout { 7 } else { 0 };
+            let sample = format!("\ndatacache_reads_fallbacks_total{{reason=\"{reason}\"}} {count}\n");
+            assert!(text.contains(&sample), "{text}");
+        }
+        assert!(text.contains("datacache_namespace_direct_hits_total{namespace=\"default\"} 0\n"), "{text}");
     }
 
     #[test]
@@ -95,6 +123,6 @@ datacache_namespace_hits_total{namespace=\"a\\\"b\\\\c\"} 4
     #[test]
     fn a_store_without_namespaces_still_tells_about_itself() {
         let text = exposition(&Stats::default());
-        assert!(text.starts_with("# HELP datacache_store_"), "{text}");
+        assert!(text.starts_with("# HELP datacache_reads_") && text.contains("\n# HELP datacache_store_"), "{text}");
     }
 }

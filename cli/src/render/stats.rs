@@ -1,26 +1,40 @@
 //! Counters and sizes for people.
 
-use datacache_proto::types::Stats;
+use datacache_proto::types::{ReadStats, Stats};
 use indicatif::HumanBytes;
 
 use super::line::one_line;
 use super::metric::{self, Metric, Unit};
 use super::table::aligned;
 
-/// Returns one block for each namespace, one for the store and one for the daemon.
+/// Returns one block for each namespace, and one each for all reads, the store and the daemon.
 pub(crate) fn plain(stats: &Stats) -> String {
     let namespaces = stats.namespaces.iter().map(|namespace| {
         let title = format!("namespace {}", one_line(&namespace.name));
         block(&title, &metric::of_namespace(namespace))
     });
-    let rest = [block("store", &metric::of_store(&stats.store)), block("daemon", &metric::of_daemon(&stats.daemon))];
+    let rest = [
+        reads(&stats.reads),
+        block("store", &metric::of_store(&stats.store)),
+        block("daemon", &metric::of_daemon(&stats.daemon)),
+    ];
     namespaces.chain(rest).collect::<Vec<_>>().join("\n")
 }
 
 fn block(title: &str, metrics: &[Metric]) -> String {
-    let rows: Vec<_> =
-        metrics.iter().map(|metric| [format!("  {}", metric.name.replace('_', " ")), value(metric)]).collect();
-    format!("{title}\n{}", aligned(&rows))
+    format!("{title}\n{}", aligned(&metrics.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// Reasons that never occurred are left out.
+fn reads(stats: &ReadStats) -> String {
+    let occurred = metric::of_fallbacks(stats).into_iter().filter(|(_, metric)| metric.value > 0);
+    let by_call = occurred.map(|(reason, metric)| [format!("  by call ({reason})"), value(&metric)]);
+    let rows: Vec<_> = metric::of_reads(stats).iter().map(row).chain(by_call).collect();
+    format!("reads\n{}", aligned(&rows))
+}
+
+fn row(metric: &Metric) -> [String; 2] {
+    [format!("  {}", metric.name.replace('_', " ")), value(metric)]
 }
 
 fn value(metric: &Metric) -> String {
@@ -33,7 +47,7 @@ fn value(metric: &Metric) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datacache_proto::types::{NamespaceStats, StoreStats};
+    use datacache_proto::types::{Fallback, NamespaceStats, StoreStats};
 
     #[test]
     fn blocks_name_what_they_count() {
@@ -41,10 +55,17 @@ mod tests {
             NamespaceStats { name: "default".into(), entries: 12, bytes: 1536, hits: 3, ..NamespaceStats::default() };
         let store = StoreStats { blobs: 1, blob_bytes: 1 << 20, ..StoreStats::default() };
         let text = plain(&Stats { namespaces: vec![namespace], store, ..Stats::default() });
-        let first = "namespace default\n  entries  12\n  bytes    1.50 KiB\n  hits     3\n";
+        let first = "namespace default\n  entries        12\n  bytes          1.50 KiB\n  hits           3\n";
         assert!(text.starts_with(first), "{text}");
         assert!(text.contains("\n\nstore\n  index bytes           0 B\n"), "{text}");
         assert!(text.contains("\n  blobs                 1\n  blob bytes            1.00 MiB\n"), "{text}");
         assert!(text.contains("\n\ndaemon\n"), "{text}");
+    }
+    #[test]
+    fn reads_by_call_are_told_with_the_reasons_that_occurred() {
+        let reads = ReadStats { direct_hits: 5, direct_misses: 0, fallbacks: vec![(Fallback::Filesystem, 7)] };
+        let text = plain(&Stats { reads, ..Stats::default() });
+        let block = "reads\n  direct hits           5\n  direct misses         0\n  by call (filesystem)  7\n\nstore\n";
+        assert!(text.starts_with(block), "{text}");
     }
 }
