@@ -51,6 +51,7 @@ fn every_row_is_told_with_plausible_figures_and_the_namespace_is_empty_afterward
     let report = report(&home, &[]);
     assert_all_plausible(&report);
     assert_eq!((report["entries"].as_u64(), report["ops"].as_u64()), (Some(300), Some(200)));
+    assert_eq!(report["direct"], true, "nothing stands between this process and the store");
     assert_eq!((report["value_size"].as_u64(), report["processes"].as_u64()), (Some(20), Some(1)));
     assert_nothing_is_left(&home);
 }

@@ -34,7 +34,7 @@ impl<'a> Worker<'a> {
     /// Where there is no daemon for us.
     pub(crate) fn open(options: &Options, plan: Plan, number: u32, meter: Meter<'a>) -> Result<Self, Failure> {
         let options = options.clone().namespace(&plan.namespace);
-        let by_call = DataCache::open(options.clone())?;
+        let by_call = DataCache::open(options.clone().direct(false))?;
         Ok(Self { direct: DataCache::open(options)?, by_call, plan, number, meter })
     }
 
