@@ -41,6 +41,16 @@ impl Direct {
         Err(self.reason)
     }
 
+    pub(crate) fn look_many<T>(
+        &self,
+        _: &Namespace,
+        _: &[Key],
+        _: impl Fn(Option<&Record<'_>>) -> T,
+        _: impl Fn(&T) -> Option<bool>,
+    ) -> Result<Vec<T>, Fallback> {
+        Err(self.reason)
+    }
+
     pub(crate) fn learn(&self, _: u128, _: Option<&Path>) {}
 }
 

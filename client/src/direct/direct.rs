@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::{ArcSwapOption, Guard};
 use datacache_proto::key::Key;
 use datacache_proto::recent::KeyHash;
 use datacache_proto::record::Record;
@@ -14,6 +13,7 @@ use datacache_proto::types::Fallback;
 use super::clock;
 use super::lookup::{Obstacle, Place};
 use super::map::Map;
+use super::slot::{Loan, Slot, let_go_of_the_gone};
 use crate::namespace::Namespace;
 use crate::options::Settings;
 
@@ -21,13 +21,15 @@ use crate::options::Settings;
 const OPENINGS: u32 = 4;
 
 /// The row in which reads of namespaces that are not there are counted.
-const NO_NAMESPACE: u32 = u32::MAX;
+pub(super) const NO_NAMESPACE: u32 = u32::MAX;
+/// The hash of no key: nothing is found in a namespace that is not there, and nothing marked.
+const NO_HASH: KeyHash = KeyHash::from_bits(0);
 
 /// A process's direct way to a store.
 #[derive(Debug)]
 pub(crate) struct Direct {
     is_wanted: bool,
-    map: ArcSwapOption<Map>,
+    slot: Arc<Slot>,
     state: Mutex<State>,
 }
 
@@ -50,7 +52,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Look<T> {
     pub(crate) seen: T,
-    map: Guard<Option<Arc<Map>>>,
+    map: Loan,
     namespace: u32,
     hash: KeyHash,
 }
@@ -62,7 +64,7 @@ impl Direct {
         let named = settings.named.dir.then(|| paths.store.clone());
         let likely = [None, Some(paths.store_link.clone()), Some(paths.store.clone())];
         let state = Mutex::new(State { named, likely, expected: None, obstacle: None, told: None });
-        Self { is_wanted: settings.direct, map: ArcSwapOption::empty(), state }
+        Self { is_wanted: settings.direct, slot: Slot::new(), state }
     }
 
     /// Opens the store, unless it is open.
@@ -84,21 +86,34 @@ impl Direct {
         key: &Key,
         judge: impl Fn(Option<&Record<'_>>) -> T,
     ) -> Result<Look<T>, Fallback> {
+        let ((seen, namespace, hash), map) = self.through(|map| look(map, namespace, key, &judge))?;
+        Ok(Look { seen, map, namespace, hash })
+    }
+
+    /// Looks through the map, and again where that turns out to be of the past.
+    #[inline]
+    pub(super) fn through<T>(&self, look: impl Fn(&Map) -> Result<T, Obstacle>) -> Result<(T, Loan), Fallback> {
         for _ in 0..OPENINGS {
-            let map = self.current()?;
-            match look(&map, namespace, key, &judge) {
-                Ok((seen, namespace, hash)) => return Ok(Look { seen, map, namespace, hash }),
-                Err(Obstacle::Over) => self.leave(&map),
-                Err(Obstacle::Ask(fallback)) => {
-                    if fallback == Fallback::Map {
-                        self.leave(&map);
-                    }
-                    self.state().tell(fallback);
-                    return Err(fallback);
-                }
+            let loan = self.current()?;
+            let Some(map) = &*loan else { continue };
+            match look(map) {
+                Ok(seen) => return Ok((seen, loan)),
+                Err(Obstacle::Over) => self.slot.clear(map.id),
+                Err(Obstacle::Ask(fallback)) => return Err(self.resign(map, fallback)),
             }
         }
         Err(Fallback::Unreadable)
+    }
+
+    /// Notes why the daemon is asked although there is a map.
+    #[cold]
+    fn resign(&self, map: &Map, fallback: Fallback) -> Fallback {
+        if fallback == Fallback::Map {
+            // The store outgrew it; the next one is larger, if the system grants that.
+            self.slot.clear(map.id);
+        }
+        self.state().tell(fallback);
+        fallback
     }
 
     /// Learns from a new connection which store the daemon serves, and where it is as far as can be seen from here.
@@ -107,31 +122,35 @@ impl Direct {
         state.expected = Some(store);
         state.likely[0] = folder.map(Path::to_owned);
         state.obstacle = None;
-        let map = self.map.load();
-        if map.as_ref().is_some_and(|map| map.environment.store != store) {
-            self.map.compare_and_swap(&map, None);
+        if let Some(map) = self.slot.load().as_ref().filter(|map| map.environment.store != store) {
+            self.slot.clear(map.id);
         }
     }
 
     /// Returns the map that is open, or opens one.
     #[inline]
-    fn current(&self) -> Result<Guard<Option<Arc<Map>>>, Fallback> {
-        let map = self.map.load();
-        match &*map {
-            Some(open) if open.is_in_place() => Ok(map),
-            _ => self.reopen(&map),
+    fn current(&self) -> Result<Loan, Fallback> {
+        let loan = self.slot.load();
+        match &*loan {
+            Some(map) if map.is_in_place() => Ok(loan),
+            Some(map) => {
+                self.slot.clear(map.id);
+                // IMPORTANT: given back first. What is on loan stays open, and its place is taken.
+                drop(loan);
+                self.reopen()
+            }
+            None => self.reopen(),
         }
     }
 
-    /// Opens the store in the place of `before`, at most once a second as long as that fails.
+    /// Opens the store, at most once a second as long as that fails.
     #[cold]
-    fn reopen(&self, before: &Guard<Option<Arc<Map>>>) -> Result<Guard<Option<Arc<Map>>>, Fallback> {
+    fn reopen(&self) -> Result<Loan, Fallback> {
         if !self.is_wanted {
             return Err(Fallback::Off);
         }
         let mut state = self.state();
-        self.map.compare_and_swap(before, None);
-        let others = self.map.load();
+        let others = self.slot.load();
         if others.is_some() {
             return Ok(others);
         }
@@ -139,25 +158,15 @@ impl Direct {
         if let Some((fallback, _)) = state.obstacle.filter(|(_, found)| *found == now) {
             return Err(fallback);
         }
-        match state.open() {
-            Ok(map) => {
-                state.obstacle = None;
-                let map = Arc::new(map);
-                self.map.store(Some(Arc::clone(&map)));
-                Ok(Guard::from_inner(Some(map)))
+        let opened = state.open().or_else(|fallback| match fallback {
+            Fallback::Taken => {
+                let_go_of_the_gone();
+                state.open()
             }
-            Err(fallback) => {
-                state.obstacle = Some((fallback, now));
-                state.tell(fallback);
-                Err(fallback)
-            }
-        }
-    }
-
-    /// Gives a map up, unless another one has taken its place.
-    fn leave(&self, map: &Guard<Option<Arc<Map>>>) {
-        let _state = self.state();
-        self.map.compare_and_swap(map, None);
+            _ => Err(fallback),
+        });
+        state.obstacle = opened.as_ref().err().map(|fallback| (*fallback, now));
+        opened.map(|map| self.slot.put(map)).inspect_err(|fallback| state.tell(*fallback))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -191,28 +200,32 @@ impl State {
 /// Looks a key up; returns what was seen, the namespace's number and the key's hash.
 #[inline]
 fn look<T>(
-    map: &Guard<Option<Arc<Map>>>,
+    map: &Map,
     namespace: &Namespace,
     key: &Key,
-    judge: impl Fn(Option<&Record<'_>>) -> T,
+    judge: &impl Fn(Option<&Record<'_>>) -> T,
 ) -> Result<(T, u32, KeyHash), Obstacle> {
-    let map = map.as_ref().ok_or(Obstacle::Over)?;
-    let Some(number) = map.number(namespace)? else {
-        return Ok((judge(None), NO_NAMESPACE, KeyHash::from_bits(0)));
-    };
+    let Some(number) = map.number(namespace)? else { return Ok((judge(None), NO_NAMESPACE, NO_HASH)) };
     let place = Place::of(number, key);
     Ok((map.look(place, judge)?, number, place.hash))
+}
+
+/// Counts a read, and marks what was found as in use.
+#[inline]
+pub(super) fn count(map: &Map, namespace: u32, hash: KeyHash, hit: bool) {
+    let access = map.access.words();
+    access.count(shard(), namespace, hit);
+    if hit {
+        access.mark(hash);
+    }
 }
 
 impl<T> Look<T> {
     /// Counts a read that found a live entry, or none, and marks what was found as in use.
     #[inline]
     pub(crate) fn count(&self, hit: bool) {
-        let Some(map) = &*self.map else { return };
-        let access = map.access.words();
-        access.count(shard(), self.namespace, hit);
-        if hit {
-            access.mark(self.hash);
+        if let Some(map) = &*self.map {
+            count(map, self.namespace, self.hash, hit);
         }
     }
 

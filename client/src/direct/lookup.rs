@@ -9,6 +9,7 @@ use datacache_proto::recent::{Candidate, Found, KeyHash, Location, find};
 use datacache_proto::record::{Record, RecordError, Value};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Fallback;
+use heed::{RoTxn, WithTls};
 
 use super::map::{Map, Trust};
 use super::segments::Buffer;
@@ -47,23 +48,51 @@ impl<'k> Place<'k> {
 impl Map {
     /// Shows `judge` the live entry of a key, `None` where there is none, and returns what it says.
     #[inline]
-    pub(super) fn look<T>(
+    pub(super) fn look<T>(&self, place: Place<'_>, judge: impl Fn(Option<&Record<'_>>) -> T) -> Result<T, Obstacle> {
+        match self.look_in_log(place, &judge)? {
+            Some(seen) => Ok(seen),
+            None => self.look_in_index(&self.begin()?, place, &judge),
+        }
+    }
+
+    /// Does that for many keys, with one transaction.
+    pub(super) fn look_many<T>(
+        &self,
+        places: &[Place<'_>],
+        judge: &impl Fn(Option<&Record<'_>>) -> T,
+    ) -> Result<Vec<T>, Obstacle> {
+        // IMPORTANT: all of them, before the transaction begins.
+        let seen = places.iter().map(|place| self.look_in_log(*place, judge)).collect::<Result<Vec<_>, _>>()?;
+        if seen.iter().all(Option::is_some) {
+            return Ok(seen.into_iter().flatten().collect());
+        }
+        let txn = self.begin()?;
+        let look = |(seen, place): (Option<T>, &Place<'_>)| match seen {
+            Some(seen) => Ok(seen),
+            None => self.look_in_index(&txn, *place, judge),
+        };
+        seen.into_iter().zip(places).map(look).collect()
+    }
+
+    /// Looks where what is not in LMDB yet is found; `None` where that has to be asked, in a transaction that begins later.
+    #[inline]
+    fn look_in_log<T>(
         &self,
         place: Place<'_>,
-        judge: impl FnOnce(Option<&Record<'_>>) -> T,
-    ) -> Result<T, Obstacle> {
-        if self.trust == Trust::All {
-            let mut buffer = Buffer::default();
-            let mut fetch = |at| self.fetch(at, place, &mut buffer);
-            match find(&self.recent.words(), place.hash, &mut fetch) {
-                Found::Absent { .. } => {}
-                Found::Here((Kind::Delete, _)) => return Ok(judge(None)),
-                Found::Here((_, body)) => return show(&buffer.bytes()[body], place.hash, judge),
-                Found::Over => return Err(Obstacle::Over),
-                Found::Unstable | Found::Unreadable { .. } => return Err(Fallback::Unreadable.into()),
-            }
+        judge: &impl Fn(Option<&Record<'_>>) -> T,
+    ) -> Result<Option<T>, Obstacle> {
+        if self.trust == Trust::Closed {
+            return Ok(None);
         }
-        self.look_in_index(place, judge)
+        let mut buffer = Buffer::default();
+        let mut fetch = |at| self.fetch(at, place, &mut buffer);
+        match find(&self.recent.words(), place.hash, &mut fetch) {
+            Found::Absent { .. } => Ok(None),
+            Found::Here((Kind::Delete, _)) => Ok(Some(judge(None))),
+            Found::Here((_, body)) => show(&buffer.bytes()[body], place.hash, judge).map(Some),
+            Found::Over => Err(Obstacle::Over),
+            Found::Unstable | Found::Unreadable { .. } => Err(Fallback::Unreadable.into()),
+        }
     }
 
     /// Reads the operation at `at` and tells whether it is about the key: its kind, and its body in `buffer`.
@@ -76,14 +105,26 @@ impl Map {
         Candidate::Mine((operation.kind, start..start + operation.body.len()))
     }
 
-    fn look_in_index<T>(&self, place: Place<'_>, judge: impl FnOnce(Option<&Record<'_>>) -> T) -> Result<T, Obstacle> {
+    /// Begins to look into LMDB.
+    #[inline]
+    fn begin(&self) -> Result<RoTxn<'_, WithTls>, Obstacle> {
         // IMPORTANT: begun now. One from before the look into the shared index may lack what was applied meanwhile.
         let txn = self.environment.begin()?;
         // IMPORTANT: after it was begun. What a daemon that was opened before then has acknowledged is not in it.
         if self.trust == Trust::Closed && !self.is_still_closed() {
             return Err(Obstacle::Over);
         }
-        match self.environment.entry(&txn, &index_key(place.namespace, place.key))? {
+        Ok(txn)
+    }
+
+    #[inline]
+    fn look_in_index<T>(
+        &self,
+        txn: &RoTxn<'_, WithTls>,
+        place: Place<'_>,
+        judge: &impl Fn(Option<&Record<'_>>) -> T,
+    ) -> Result<T, Obstacle> {
+        match self.environment.entry(txn, &index_key(place.namespace, place.key))? {
             None => Ok(judge(None)),
             Some(row) => show(row, place.hash, judge),
         }
@@ -101,10 +142,11 @@ impl Map {
     #[cold]
     fn look_number_up(&self, namespace: &Namespace) -> Result<Option<u32>, Obstacle> {
         let key = Key::text(namespace.name());
-        let number = self.look(Place::of(DIRECTORY_NAMESPACE, &key), |record| match record?.value {
-            Value::Inline(number) => number.try_into().ok().map(u32::from_le_bytes),
-            Value::Blob { .. } => None,
-        })?;
+        let number =
+            self.look(Place::of(DIRECTORY_NAMESPACE, &key), |record: Option<&Record<'_>>| match record?.value {
+                Value::Inline(number) => number.try_into().ok().map(u32::from_le_bytes),
+                Value::Blob { .. } => None,
+            })?;
         if let Some(number) = number {
             namespace.keep(self.id, number);
         }
@@ -114,7 +156,7 @@ impl Map {
 
 /// Shows a record once its checksum is right, unless its time is over.
 #[inline]
-fn show<T>(bytes: &[u8], hash: KeyHash, judge: impl FnOnce(Option<&Record<'_>>) -> T) -> Result<T, Obstacle> {
+fn show<T>(bytes: &[u8], hash: KeyHash, judge: &impl Fn(Option<&Record<'_>>) -> T) -> Result<T, Obstacle> {
     let record = Record::decode(bytes, hash.to_bits()).map_err(|error| match error {
         RecordError::Format { .. } => Fallback::Layout,
         _ => Fallback::Unreadable,
@@ -122,4 +164,72 @@ fn show<T>(bytes: &[u8], hash: KeyHash, judge: impl FnOnce(Option<&Record<'_>>) 
     // The time is asked for only where it matters.
     let is_live = record.expires.is_none() || !record.is_expired(Timestamp::now());
     Ok(judge(is_live.then_some(&record)))
+}
+
+#[cfg(test)]
+mod tests {
+    use datacache_proto::layout;
+    use datacache_proto::recent::{self, Mark, View};
+
+    use super::super::testing::Store;
+    use super::*;
+
+    fn get(map: &Map, namespace: u32, key: &str) -> Result<Option<Vec<u8>>, Obstacle> {
+        map.look(Place::of(namespace, &Key::from(key)), |record| match record?.value {
+            Value::Inline(bytes) => Some(bytes.to_vec()),
+            Value::Blob { .. } => None,
+        })
+    }
+
+    #[test]
+    fn what_the_log_does_not_have_is_looked_up_in_the_index() {
+        let store = Store::new();
+        store.put(1, "k", b"v");
+        let map = Map::open(store.path()).unwrap();
+        assert_eq!(get(&map, 1, "k"), Ok(Some(b"v".to_vec())));
+        assert_eq!((get(&map, 1, "l"), get(&map, 2, "k")), (Ok(None), Ok(None)));
+    }
+
+    #[test]
+    fn a_damaged_record_is_the_daemons_business() {
+        let store = Store::new();
+        store.put_row(layout::tables::ENTRIES, &index_key(1, Key::from("k").encoded()), &[7; 100]);
+        let map = Map::open(store.path()).unwrap();
+        assert_eq!(get(&map, 1, "k"), Err(Obstacle::Ask(Fallback::Unreadable)));
+    }
+
+    #[test]
+    fn a_namespace_that_is_not_there_is_asked_for_again_and_one_that_is_there_is_not() {
+        let store = Store::new();
+        let map = Map::open(store.path()).unwrap();
+        let [there, missing] = ["n", "missing"].map(Namespace::new);
+        assert_eq!((map.number(&there), there.number(map.id)), (Ok(Some(1)), Some(1)));
+        assert_eq!((map.number(&missing), missing.number(map.id)), (Ok(None), None));
+    }
+
+    #[test]
+    fn a_map_of_a_generation_that_ends_is_of_the_past() {
+        let store = Store::new();
+        let map = Map::open(store.path()).unwrap();
+        store.write_recent(|header| header, Mark::InUse, View::OVER);
+        assert_eq!(get(&map, 1, "k"), Err(Obstacle::Over));
+    }
+
+    #[test]
+    fn a_closed_store_is_read_until_it_is_opened() {
+        let store = Store::new();
+        store.put(1, "k", b"v");
+        let foreign = |header: recent::Header| recent::Header { boot: header.boot ^ 1, ..header };
+        store.write_recent(foreign, Mark::Closed, View::alone(1));
+        let map = Map::open(store.path()).unwrap();
+        assert_eq!(get(&map, 1, "k"), Ok(Some(b"v".to_vec())));
+        store.write_recent(foreign, Mark::InUse, View::alone(1));
+        assert_eq!(get(&map, 1, "k"), Err(Obstacle::Over));
+        store.write_recent(foreign, Mark::Closed, View::alone(1));
+        assert!(get(&map, 1, "k").is_ok());
+        let recent = store.generation().join(layout::RECENT);
+        std::fs::copy(&recent, store.path().join("other")).unwrap();
+        std::fs::rename(store.path().join("other"), recent).unwrap();
+        assert_eq!(get(&map, 1, "k"), Err(Obstacle::Over));
+    }
 }

@@ -111,6 +111,12 @@ impl Map {
         is_there
     }
 
+    /// Has the next look for its place not rely on the one before.
+    #[cfg(test)]
+    pub(super) fn forget_place(&self) {
+        self.seen.store(0, Ordering::Relaxed);
+    }
+
     /// Tells whether a store that was closed still is: the daemon that opens it puts another file in the place of `recent`.
     pub(super) fn is_still_closed(&self) -> bool {
         self.recent.words().mark() == Mark::Closed && self.place.has_recent()
@@ -196,4 +202,168 @@ fn check_recent(recent: &RecentMap, file: &SharedFile, store: u128, generation: 
 
 fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::symlink;
+
+    use datacache_proto::layout;
+
+    use super::super::testing::{STORE, Store};
+    use super::*;
+
+    fn refusal(store: &Store) -> Fallback {
+        Map::open(store.path()).expect_err("it should be refused")
+    }
+
+    /// Returns why a store is refused that `damage` was done to.
+    fn refused(damage: impl FnOnce(&Store)) -> Fallback {
+        let store = Store::new();
+        damage(&store);
+        refusal(&store)
+    }
+
+    fn lengthen(path: &Path, length: u64) {
+        File::options().write(true).open(path).unwrap().set_len(length).unwrap();
+    }
+
+    #[test]
+    fn a_store_in_good_order_is_trusted() {
+        let store = Store::new();
+        let map = Map::open(store.path()).unwrap();
+        assert_eq!((map.trust, map.environment.store), (Trust::All, STORE));
+        assert!(map.is_in_place() && map.id != 0);
+        assert_ne!(map.id, Map::open(store.path()).unwrap().id);
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_ours_is_out_of_reach() {
+        let missing = ["recent", "access", "lock.mdb", "data.mdb"];
+        for name in missing {
+            assert_eq!(refused(|store| fs::remove_file(store.generation().join(name)).unwrap()), Fallback::Unreachable);
+        }
+        assert_eq!(refused(|store| fs::remove_dir_all(store.generation()).unwrap()), Fallback::Unreachable);
+        assert_eq!(refused(|store| fs::remove_file(store.path().join(CURRENT)).unwrap()), Fallback::Unreachable);
+        assert_eq!(Map::open(Path::new("/no/such/store")).unwrap_err(), Fallback::Unreachable);
+    }
+
+    #[test]
+    fn links_in_the_place_of_files_are_not_followed() {
+        let names = ["recent", "access", "lock.mdb", "data.mdb", ""];
+        for name in names {
+            let reason = refused(|store| {
+                let (path, moved) = (store.generation().join(name), store.path().join("moved"));
+                let path = path.to_str().unwrap().trim_end_matches('/').to_owned();
+                fs::rename(&path, &moved).unwrap();
+                symlink(&moved, &path).unwrap();
+            });
+            assert_eq!(reason, Fallback::Unreachable, "{name}");
+        }
+        let elsewhere = refused(|store| {
+            let current = store.path().join(CURRENT);
+            fs::remove_file(&current).unwrap();
+            symlink("gen-1/../gen-1", current).unwrap();
+        });
+        assert_eq!(elsewhere, Fallback::Layout);
+    }
+
+    /// LMDB would lengthen its table of readers itself, and leave a hole in it.
+    #[test]
+    fn files_of_another_length_are_refused_and_left_as_they_are() {
+        let files =
+            [("recent", 4_096), ("recent", recent::FILE_LEN + 8), ("access", 0), ("lock.mdb", 0), ("lock.mdb", 64)];
+        for (name, length) in files {
+            let store = Store::new();
+            let path = store.generation().join(name);
+            lengthen(&path, length);
+            assert_eq!(refusal(&store), Fallback::Layout, "{name} with {length} bytes");
+            assert_eq!(fs::metadata(&path).unwrap().len(), length);
+        }
+        assert_eq!(refused(|store| lengthen(&store.generation().join("data.mdb"), 0)), Fallback::Layout);
+    }
+
+    #[test]
+    fn another_layout_is_refused() {
+        assert_eq!(refused(|store| store.set_meta(layout::meta::LAYOUT, 99)), Fallback::Layout);
+        for name in ["recent", "access"] {
+            let reason = refused(|store| {
+                // The version stands behind the magic, and nothing is read of another one's header.
+                let path = store.generation().join(name);
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[8] = 99;
+                fs::write(&path, bytes).unwrap();
+            });
+            assert_eq!(reason, Fallback::Layout, "{name}");
+        }
+    }
+
+    #[test]
+    fn damaged_headers_are_told_from_foreign_ones() {
+        for name in ["recent", "access"] {
+            let reason = refused(|store| {
+                let path = store.generation().join(name);
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[17] ^= 1;
+                fs::write(&path, bytes).unwrap();
+            });
+            assert_eq!(reason, Fallback::Unreadable, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_of_several_stores_are_the_daemons_business() {
+        assert_eq!(refused(|store| store.set_meta(layout::meta::STORE_ID_LOW, 9)), Fallback::Unrecovered);
+        let foreign = access::Header { store: STORE + 1, pid_namespace: pid_namespace() };
+        assert_eq!(refused(|store| store.write_access(foreign)), Fallback::Unrecovered);
+        let foreign = |header| Header { store: STORE + 1, ..header };
+        assert_eq!(refused(|store| store.write_recent(foreign, Mark::Closed, View::alone(1))), Fallback::Unrecovered);
+    }
+
+    #[test]
+    fn processes_of_another_namespace_and_other_mounts_stay_apart() {
+        for pid_namespace in [0, pid_namespace() + 1] {
+            let header = access::Header { store: STORE, pid_namespace };
+            assert_eq!(refused(|store| store.write_access(header)), Fallback::Unreachable);
+        }
+        let mounted = |header: Header| Header { mount: header.mount + 1, ..header };
+        assert_eq!(refused(|store| store.write_recent(mounted, Mark::Closed, View::alone(1))), Fallback::Unreachable);
+    }
+
+    #[test]
+    fn a_store_of_another_boot_or_place_is_trusted_if_it_was_closed_and_its_log_is_empty() {
+        let changes: [fn(Header) -> Header; 3] = [
+            |header| Header { boot: header.boot ^ 1, ..header },
+            |header| Header { device: header.device ^ 1, ..header },
+            |header| Header { inode: header.inode ^ 1, ..header },
+        ];
+        for change in changes {
+            let store = Store::new();
+            store.write_recent(change, Mark::InUse, View::alone(1));
+            assert_eq!(refusal(&store), Fallback::Unrecovered);
+            store.write_recent(change, Mark::Closed, View::alone(1));
+            assert_eq!(Map::open(store.path()).unwrap().trust, Trust::Closed);
+            File::create(store.generation().join(LOG).join("00000001")).unwrap();
+            assert_eq!(refusal(&store), Fallback::Unrecovered);
+        }
+    }
+
+    #[test]
+    fn a_generation_that_is_over_is_not_opened_again() {
+        assert_eq!(
+            refused(|store| store.write_recent(|header| header, Mark::InUse, View::OVER)),
+            Fallback::Unrecovered
+        );
+    }
+
+    #[test]
+    fn a_store_that_goes_is_missed_within_a_second() {
+        let store = Store::new();
+        let map = Map::open(store.path()).unwrap();
+        fs::rename(store.generation().join(RECENT), store.path().join("away")).unwrap();
+        assert!(!map.look_at_place(clock::seconds()));
+        fs::rename(store.path().join("away"), store.generation().join(RECENT)).unwrap();
+        assert!(map.look_at_place(clock::seconds()));
+    }
 }

@@ -43,9 +43,13 @@ mod clock;
 mod direct;
 mod environment;
 mod lookup;
+mod many;
 mod map;
 mod registry;
 mod segments;
 mod shared;
+mod slot;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use direct::{Direct, Look};

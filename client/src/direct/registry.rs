@@ -98,3 +98,71 @@ fn close(entry: &Entry) {
         entry.environment.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Store;
+    use super::*;
+
+    fn users(share: &Share) -> usize {
+        open().iter().find(|entry| Arc::ptr_eq(&entry.environment, &share.0)).map_or(0, |entry| entry.users)
+    }
+
+    fn is_open(store: &Store) -> bool {
+        heed::env_closing_event(store.generation()).is_some()
+    }
+
+    #[test]
+    fn an_index_is_opened_once_and_closed_with_its_last_user() {
+        let store = Store::new();
+        let one = Share::take(&store.generation()).unwrap();
+        let other = Share::take(&store.path().join("current")).unwrap();
+        assert!(Arc::ptr_eq(&one.0, &other.0));
+        assert_eq!(users(&one), 2);
+        drop(one);
+        assert!(is_open(&store));
+        assert!(other.begin().is_ok());
+        drop(other);
+        assert!(!is_open(&store));
+        assert!(Share::take(&store.generation()).is_ok());
+    }
+
+    #[test]
+    fn an_index_that_others_in_this_process_have_open_is_taken() {
+        let store = Store::new();
+        // SAFETY: the folder is ours and opened once, since we are refused below.
+        #[expect(unsafe_code, reason = "LMDB maps its file")]
+        let others = unsafe { heed::EnvOpenOptions::new().open(store.generation()) }.unwrap();
+        assert_eq!(Share::take(&store.generation()).unwrap_err(), Fallback::Taken);
+        drop(others);
+        assert!(Share::take(&store.generation()).is_ok());
+    }
+
+    #[test]
+    fn another_index_in_the_same_place_is_another_one() {
+        let (store, successor) = (Store::new(), Store::new());
+        let before = Share::take(&store.generation()).unwrap();
+        std::fs::rename(store.generation(), store.path().join("away")).unwrap();
+        std::fs::rename(successor.generation(), store.generation()).unwrap();
+        // The place is still taken, and what was there must not be taken for what is there now.
+        assert_eq!(Share::take(&store.generation()).unwrap_err(), Fallback::Taken);
+        drop(before);
+        assert!(Share::take(&store.generation()).is_ok());
+    }
+
+    #[test]
+    fn users_come_and_go_in_many_threads() {
+        let store = Store::new();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let share = Share::take(&store.generation()).unwrap();
+                        assert!(share.begin().is_ok());
+                    }
+                });
+            }
+        });
+        assert!(!is_open(&store));
+    }
+}

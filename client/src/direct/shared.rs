@@ -89,7 +89,7 @@ impl AccessMap {
 
 /// Looks at a map of `count` words.
 #[inline]
-fn words(map: &MmapRaw, count: usize) -> &[AtomicU64] {
+pub(super) fn words(map: &MmapRaw, count: usize) -> &[AtomicU64] {
     assert!(map.len() == count * 8, "both maps are made with the length that is asked for");
     // SAFETY: the duties of a slice made from the map, each kept as follows.
     // - Valid for `count` words as long as the map lives: it has that length, and so had the file when it was opened. The
