@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use datacache_tests::reads::Way;
 use datacache_tests::{Home, Watched};
 
 use crate::support::client;
@@ -24,6 +25,22 @@ fn a_home_that_goes_takes_its_processes_and_files_along() {
     }
     assert!(!path.exists());
     child.wait().unwrap();
+}
+
+#[test]
+fn every_client_reads_the_way_that_is_tested() {
+    let home = Home::new();
+    let (cache, way) = (home.open(), Way::of_this_run());
+    let mut other = client(&home);
+    other.ask(&["add", "k", "v"]);
+    let before = way.count(&cache.stats().unwrap());
+    assert_eq!(other.ask(&["get", "k"]), "v");
+    assert_eq!(cache.get_as::<String>("k").unwrap().as_deref(), Some("v"));
+    assert_eq!(home.run(["get", "k"]).text(), "v");
+    assert_eq!(home.run(["get", "missing"]).code(), 1);
+    assert_eq!(way.count(&cache.stats().unwrap()), before + 4);
+    way.assert_only_way(&cache);
+    assert_eq!(way.other().count(&cache.stats().unwrap()), 0);
 }
 
 #[test]

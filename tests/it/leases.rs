@@ -167,6 +167,7 @@ fn releasing_is_idempotent_and_a_scope_that_ended_while_no_daemon_ran_is_release
     owner.ask(&["drop-scope"]);
     let cache = home.open();
     assert!(cache.contains("two").unwrap());
+    owner.ask(&["len"]);
     assert_eq!(owner.ask(&["get", "two"]), Value::Null, "the call told the daemon first");
     assert!(!cache.contains("two").unwrap());
 }

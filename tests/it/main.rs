@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too, which clippy can't know")]
 
 mod bad_input;
+mod batches;
 mod bench;
+mod both_ways;
 mod chunks;
 mod cli;
 mod concurrency;
+mod direct;
 mod expiry;
 mod files;
 mod forks;

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use datacache_client::blocking;
+use datacache_tests::reads::Way;
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, Watched, eventually};
 use rustix::process::Signal;
@@ -40,13 +41,16 @@ fn a_client_goes_on_by_itself_after_a_restart() {
 }
 
 #[test]
-fn a_client_starts_a_daemon_again_when_its_own_is_gone() {
+fn a_client_starts_a_daemon_again_when_its_own_is_gone_and_it_needs_one() {
     let home = Home::new();
     let mut other = client(&home);
     other.ask(&["add", "k", "v"]);
     home.run(["stop"]).text();
     assert_eq!(other.ask(&["get", "k"]), "v");
+    assert_eq!(home.daemons().len(), usize::from(Way::of_this_run() == Way::Call));
+    other.ask(&["add", "k", "w"]);
     assert_eq!(home.daemons().len(), 1);
+    assert_eq!(other.ask(&["get", "k"]), "w");
 }
 
 #[test]
@@ -91,13 +95,17 @@ fn nothing_of_a_durable_addition_could_be_lost_with_the_power() {
 }
 
 #[test]
-fn a_daemon_that_hangs_makes_reads_fail_and_changes_unknown_and_all_is_well_when_it_goes_on() {
+fn a_daemon_that_hangs_makes_reads_by_call_fail_and_changes_unknown_and_all_is_well_when_it_goes_on() {
     let home = Home::new();
-    home.start();
-    let cache = blocking::DataCache::open(home.options().call_timeout(Duration::from_millis(300))).unwrap();
+    let direct = home.open();
+    let options = home.options().direct(false).call_timeout(Duration::from_millis(300));
+    let cache = blocking::DataCache::open(options).unwrap();
     cache.set("k", "v").unwrap();
     let daemon = home.daemon();
     daemon.signal(Signal::STOP);
+    if Way::of_this_run() == Way::Direct {
+        assert_eq!(direct.get_as::<String>("k").unwrap().as_deref(), Some("v"), "it does without");
+    }
     let error = cache.get("k").unwrap_err();
     assert!(error.is_unavailable() && !error.is_unknown_outcome(), "{error}");
     let error = cache.set("k", "w").unwrap_err();
@@ -135,7 +143,7 @@ fn a_daemon_that_is_told_to_end_by_signal_ends_with_0_and_gives_up_its_socket() 
         assert!(watched.ends(PATIENCE));
         assert_eq!(daemon.wait().unwrap().code(), Some(0), "{signal:?}");
         assert!(!home.socket().exists());
-        assert_eq!(home.run(["get", "k", "--no-start"]).code(), 3);
+        assert_eq!(home.run(["len", "--no-start"]).code(), 3);
     }
     assert_eq!(home.run(["get", "k"]).text(), "v");
 }
@@ -144,6 +152,8 @@ fn a_daemon_that_is_told_to_end_by_signal_ends_with_0_and_gives_up_its_socket() 
 fn a_hangup_has_the_daemon_read_its_configuration_again_and_a_broken_one_changes_nothing() {
     let home = Home::new();
     let cache = home.open();
+    // A client is told a limit when it connects, and keeps to it.
+    cache.daemon().unwrap();
     let daemon = home.daemon();
     let is_taken = |length| cache.set("k", noise(4, length)).is_ok();
     for (configuration, limit) in [("value_max = 1000\n", 1_000), ("value_max = \"2 KiB\"\n", 2_048)] {

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use datacache_proto::BUILD;
 use datacache_proto::codec::client_transport;
 use datacache_proto::key::Key;
 use datacache_proto::process::Process;
 use datacache_proto::service::CacheClient;
 use datacache_proto::types::{Addition, Body, CallId, Codec, Hello, Introduction};
+use datacache_proto::{BUILD, PROTOCOL};
 use datacache_tests::Home;
 use tarpc::context::Context;
 use tokio::net::UnixStream;
@@ -24,7 +24,7 @@ pub(crate) async fn connect(home: &Home) -> CacheClient {
 /// Connects, and introduces this process.
 pub(crate) async fn introduced(home: &Home) -> CacheClient {
     let client = connect(home).await;
-    client.hello(soon(), hello(1, 1)).await.unwrap().unwrap();
+    client.hello(soon(), hello(PROTOCOL, PROTOCOL)).await.unwrap().unwrap();
     let introduction = Introduction { process: Process::current().unwrap(), scopes: Vec::new() };
     client.introduce(soon(), introduction).await.unwrap().unwrap();
     client

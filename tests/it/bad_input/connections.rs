@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use datacache_client::DataCache;
+use datacache_proto::PROTOCOL;
 use datacache_proto::codec::{MAX_MESSAGE, daemon_transport};
 use datacache_proto::error::WireError;
 use datacache_proto::key::Key;
@@ -97,7 +98,7 @@ async fn a_client_of_another_protocol_is_told_which_one_is_spoken() {
     let client = connect(&unharmed.home).await;
     for (min, max) in [(99, 120), (0, 0)] {
         let refused = client.hello(soon(), hello(min, max)).await.unwrap().unwrap_err();
-        assert!(matches!(refused, WireError::Version { min: 1, max: 1, .. }), "{refused}");
+        assert!(matches!(refused, WireError::Version { min: PROTOCOL, max: PROTOCOL, .. }), "{refused}");
     }
     unharmed.check();
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use datacache_client::blocking;
+use datacache_proto::layout::{LAYOUT, meta};
 use datacache_tests::{Client, Home};
 
 use super::Unharmed;
@@ -96,26 +97,26 @@ fn a_store_of_another_layout_is_refused_and_left_as_it_is() {
     home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
     home.run(["stop"]).text();
     let index = home.store().join("current/data.mdb");
-    set_layout(&index, 1, 99);
+    set_layout(&index, LAYOUT, 99);
     let before = fs::read(&index).unwrap();
     let outcome = home.run(["get", "k"]);
     let line = outcome.error(3);
-    assert!(line.contains("has layout 99, this build knows 1"), "{line}");
+    assert!(line.contains(&format!("has layout 99, this build knows {LAYOUT}")), "{line}");
     let outcome = home.run(["daemon"]);
     assert_eq!(outcome.code(), 4, "{outcome:?}");
     assert!(outcome.told().contains("move the folder away to begin anew"), "{outcome:?}");
     assert!(fs::read(&index).unwrap() == before, "nothing was written");
-    set_layout(&index, 99, 1);
+    set_layout(&index, 99, LAYOUT);
     assert_eq!(home.run(["get", "k"]).text(), "v");
 }
 
 /// Changes the layout in the index's file: its name is followed by eight bytes, least first.
-fn set_layout(index: &Path, from: u8, to: u8) {
+fn set_layout(index: &Path, from: u32, to: u32) {
     let mut bytes = fs::read(index).unwrap();
-    let row = [&b"layout"[..], &[from, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let [row, other] = [from, to].map(|layout| [meta::LAYOUT, &u64::from(layout).to_le_bytes()].concat());
     let rows: Vec<usize> = (0..bytes.len() - row.len()).filter(|at| bytes[*at..].starts_with(&row)).collect();
     assert!(!rows.is_empty());
-    rows.into_iter().for_each(|at| bytes[at + b"layout".len()] = to);
+    rows.into_iter().for_each(|at| bytes[at..at + other.len()].copy_from_slice(&other));
     fs::write(index, bytes).unwrap();
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use datacache_client::{Add, Expire, Json, Metadata, blocking};
+use datacache_tests::reads::Way;
 use datacache_tests::{Home, Outcome};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -93,6 +94,7 @@ pub(super) fn every_face(promise: impl Fn(&dyn Face)) {
     promise(&Asynchronous::open(&home));
     println!("the command");
     promise(&Command(&home));
+    Way::of_this_run().assert_only_way(&blocking);
 }
 
 impl Face for blocking::DataCache {

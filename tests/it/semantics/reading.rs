@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use datacache_client::Expire;
 use datacache_tests::Home;
+use datacache_tests::reads::Way;
 use serde_json::json;
 
 use super::face::{Entry, LONG, every_face};
@@ -110,8 +111,10 @@ fn statistics_count_what_happened_in_each_namespace() {
     cache.get("a").unwrap();
     let stats = home.run(["stats", "--json"]).json();
     let row = stats["namespaces"].as_array().unwrap().iter().find(|row| row["name"] == "counted").unwrap();
+    let [called, direct] = [Way::Call, Way::Direct].map(|way| u64::from(way == Way::of_this_run()));
     let expected = json!({
-        "name": "counted", "entries": 2, "bytes": 8, "hits": 1, "misses": 1, "adds": 3, "deletes": 1, "expired": 0
+        "name": "counted", "entries": 2, "bytes": 8, "hits": called, "misses": called,
+        "direct_hits": direct, "direct_misses": direct, "adds": 3, "deletes": 1, "expired": 0
     });
     assert_eq!(*row, expected);
     assert_eq!(cache.stats().unwrap().daemon.operations, stats["daemon"]["operations"].as_u64().unwrap());
