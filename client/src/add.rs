@@ -5,9 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datacache_proto::error::{StagedFault, WireError};
 use datacache_proto::key::{Key, Tag, check_tags};
-use datacache_proto::service::Chunk;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Added, Addition, Body as WireBody, CallId, Codec, Introduced};
 use tarpc::context::Context;
@@ -19,13 +17,12 @@ use crate::expire::Expire;
 use crate::fault::{Fault, settle};
 use crate::lease::Scope;
 use crate::new_value::NewValue;
-use crate::options::Transfer;
-use crate::prepared::{Body, Prepared};
+use crate::prepared::Prepared;
 use crate::repeat::Call;
 use crate::route::Route;
+use crate::sending::Sending;
 use crate::staging::{Order, Source};
 use crate::tally::Progress;
-use crate::transfer_place::TransferPlace;
 
 /// An entry that is about to be added. Nothing happens before `.await`, or [`run`](Add::run) for a blocking cache.
 ///
@@ -212,82 +209,30 @@ async fn send(cache: &DataCache, addition: Addition, prepared: Prepared) -> Resu
     let transfer = cache.settings().transfer;
     let prepared = Arc::new(prepared);
     let attempt = |connection: Arc<Connection>, context: Context| {
-        let sending = Sending { id, context, connection, prepared: Arc::clone(&prepared), transfer };
-        sending.attempt(addition.clone())
+        let sending = Sending { context, connection, transfer };
+        send_once(sending, id, addition.clone(), Arc::clone(&prepared))
     };
     session.call(call, attempt).await?
 }
 
-/// One attempt at sending a value.
-struct Sending {
+/// One attempt. The inner error is one of ours, which no other attempt would mend.
+async fn send_once(
+    sending: Sending,
     id: CallId,
-    context: Context,
-    connection: Arc<Connection>,
+    addition: Addition,
     prepared: Arc<Prepared>,
-    transfer: Transfer,
-}
-
-impl Sending {
-    /// The inner error is one of ours, which no other attempt would mend.
-    async fn attempt(self, addition: Addition) -> Result<Result<Added, Error>, Fault> {
-        match &self.prepared.body {
-            Body::Memory(bytes) if bytes.len() as u64 <= self.connection.introduced.inline_max => {
-                self.add(addition, WireBody::Inline(bytes.to_vec())).await.map(Ok)
-            }
-            Body::Staged(staged, digest) if self.connection.store().is_some_and(|store| staged.is_in(store)) => {
-                let (name, length) = (staged.name.clone(), self.prepared.length);
-                self.add_staged(addition, WireBody::Staged { name, length, digest: *digest }).await.map(Ok)
-            }
-            _ => self.add_in_chunks(addition).await,
-        }
+) -> Result<Result<Added, Error>, Fault> {
+    let add = |body| sending.connection.client.add(sending.context, id, Addition { body, ..addition });
+    if let Some(body) = sending.at_once(&prepared) {
+        return sending.judge(settle(add(body).await)).map(Ok);
     }
-
-    async fn add(&self, addition: Addition, body: WireBody) -> Result<Added, Fault> {
-        settle(self.connection.client.add(self.context, self.id, Addition { body, ..addition }).await)
-    }
-
-    /// A file that the daemon does not find means that its store is not the folder we see.
-    async fn add_staged(&self, addition: Addition, body: WireBody) -> Result<Added, Fault> {
-        let answer = self.add(addition, body).await;
-        if let Err(Fault::Refused(WireError::Staged { fault: StagedFault::Missing, .. })) = answer
-            && self.transfer == Transfer::Auto
-        {
-            self.connection.store_is_elsewhere();
-            return Err(Fault::Elsewhere);
-        }
-        answer
-    }
-
-    async fn add_in_chunks(&self, addition: Addition) -> Result<Result<Added, Error>, Fault> {
-        let client = &self.connection.client;
-        let length = self.prepared.length;
-        // The daemon bounds how many a connection may have open.
-        let _turn = self.connection.transfers.acquire().await;
-        let upload = settle(client.upload_begin(self.context).await)?;
-        let place = TransferPlace::of(client, upload);
-        let mut offset = 0;
-        while offset < length {
-            let chunk = match self.chunk(offset).await {
-                Ok(chunk) => chunk,
-                Err(error) => return Ok(Err(error)),
-            };
-            let sent = chunk.len() as u64;
-            settle(client.upload(self.context, upload, offset, Chunk(chunk)).await)?;
-            offset += sent;
-        }
-        let added = self.add(addition, WireBody::Uploaded { upload, length }).await?;
-        place.closed();
-        Ok(Ok(added))
-    }
-
-    async fn chunk(&self, offset: u64) -> Result<Vec<u8>, Error> {
-        let most = self.connection.introduced.chunk_max.max(1);
-        let length = usize::try_from((self.prepared.length - offset).min(most)).unwrap_or(usize::MAX);
-        let prepared = Arc::clone(&self.prepared);
-        let read = move || {
-            let fault = |source| Error::System { action: "read a value back to send it", source };
-            prepared.body.piece(offset, length).map_err(fault)
-        };
-        off_thread(read).await
-    }
+    // The daemon bounds how many a connection may have open.
+    let _turn = sending.connection.transfers.acquire().await;
+    let (body, place) = match sending.in_chunks(&prepared).await? {
+        Ok(sent) => sent,
+        Err(error) => return Ok(Err(error)),
+    };
+    let added = settle(add(body).await)?;
+    place.closed();
+    Ok(Ok(added))
 }

@@ -13,18 +13,20 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use datacache_proto::key::Key;
-use datacache_proto::types::{Metadata, Stats, Verification};
+use datacache_proto::types::{Lookup, Metadata, Stats, Verification};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::add::Add;
+use crate::add_many::AddMany;
 use crate::daemon::DaemonInfo;
 use crate::download::Sink;
 use crate::error::Error;
 use crate::expire::Expire;
 use crate::file::{FileGuard, GetFile};
 use crate::fork::{Inherited, PerProcess};
-use crate::found::Found;
+use crate::found::{Found, here};
+use crate::item::Item;
 use crate::list::List;
 use crate::mapped::Mapped;
 use crate::new_value::NewValue;
@@ -88,6 +90,11 @@ impl DataCache {
         Add::value(self.clone(), value.into())
     }
 
+    /// Begins to add many entries, all or none of them; see [`AddMany`].
+    pub fn add_many<I: Into<Item>>(&self, items: impl IntoIterator<Item = I>) -> AddMany<Self> {
+        AddMany::of(self.clone(), items)
+    }
+
     /// Begins to add the content of a file, in constant memory; see [`Add`].
     pub fn add_file(&self, path: impl Into<PathBuf>) -> Add<Self> {
         Add::file(self.clone(), path.into())
@@ -113,6 +120,25 @@ impl DataCache {
     pub fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
         let found = self.find(key.into(), Sink::Memory)?;
         found.map(|found| found.into_value(self.cache.settings().mapped)).transpose()
+    }
+
+    /// Returns the values under keys, in their order; see [`crate::DataCache::get_many`].
+    ///
+    /// # Errors
+    /// Those of [`crate::DataCache::get_many`].
+    pub fn get_many<K: Into<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Value>>, Error> {
+        let keys: Vec<Key> = keys.into_iter().map(Into::into).collect();
+        match self.cache.look_many_directly(&keys)? {
+            Err(fallback) => self.run(self.cache.get_many_by_call(&keys, fallback)),
+            Ok(lookups) => keys.into_iter().zip(lookups).map(|(key, lookup)| self.take(key, lookup)).collect(),
+        }
+    }
+
+    fn take(&self, key: Key, lookup: Lookup) -> Result<Option<Value>, Error> {
+        match lookup {
+            Lookup::Blob { .. } => self.get(key),
+            small => here(small).map(|found| found.into_value(true)).transpose(),
+        }
     }
 
     /// Returns the value under a key as a type; see [`crate::DataCache::get_as`].
@@ -316,6 +342,17 @@ impl Add<DataCache> {
     /// # Errors
     /// [`Error::is_invalid_input`] for what can't be meant, else those of the daemon.
     pub fn run(self) -> Result<Key, Error> {
+        let DataCache { cache, engine } = self.cache;
+        engine.run(self.request.perform(cache))
+    }
+}
+
+impl AddMany<DataCache> {
+    /// Adds the entries; returns their keys, in the order of the items.
+    ///
+    /// # Errors
+    /// [`Error::is_invalid_input`] for what can't be meant, else those of the daemon; then none is added.
+    pub fn run(self) -> Result<Vec<Key>, Error> {
         let DataCache { cache, engine } = self.cache;
         engine.run(self.request.perform(cache))
     }

@@ -11,11 +11,13 @@ use datacache_proto::key::Key;
 use serde::de::DeserializeOwned;
 
 use crate::add::Add;
+use crate::add_many::AddMany;
 use crate::download::Sink;
 use crate::error::Error;
 use crate::file::GetFile;
 use crate::fork::PerProcess;
 use crate::found::Found;
+use crate::item::Item;
 use crate::lease::Scope;
 use crate::list::List;
 use crate::mapped::Mapped;
@@ -114,6 +116,11 @@ impl DataCache {
         Add::value(self.clone(), value.into())
     }
 
+    /// Begins to add many entries, all or none of them; see [`AddMany`].
+    pub fn add_many<I: Into<Item>>(&self, items: impl IntoIterator<Item = I>) -> AddMany {
+        AddMany::of(self.clone(), items)
+    }
+
     /// Begins to add the content of a file, in constant memory; see [`Add`].
     pub fn add_file(&self, path: impl Into<PathBuf>) -> Add {
         Add::file(self.clone(), path.into())
@@ -138,11 +145,7 @@ impl DataCache {
     /// Where the daemon can't be reached, or the value's file is damaged.
     pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
         let Some(found) = self.find(key.into(), Sink::Memory).await? else { return Ok(None) };
-        let mapped = self.settings().mapped;
-        if found.is_slow(mapped) {
-            return off_thread(move || found.into_value(mapped)).await.map(Some);
-        }
-        found.into_value(mapped).map(Some)
+        self.read(found).await.map(Some)
     }
 
     /// Returns the value under a key as a type: `Vec<u8>`, `String`, [`Json`], or [`Value`] for any.

@@ -28,7 +28,7 @@ use crate::options::{Settings, Transfer};
 /// The oldest protocol that this build speaks.
 const PROTOCOL_MIN: u32 = 2;
 /// The most values that are sent or fetched in chunks at once; more wait. It stays below the daemon's limits.
-const TRANSFERS_AT_ONCE: usize = 12;
+pub(crate) const TRANSFERS_AT_ONCE: usize = 12;
 
 /// An introduced connection.
 pub(crate) struct Connection {

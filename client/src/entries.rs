@@ -6,9 +6,10 @@ use std::sync::Arc;
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::Metadata;
+use datacache_proto::types::{BATCH_MAX, Metadata};
 use tarpc::context::Context;
 
+use crate::batch::{BYTES_MAX, check_number};
 use crate::cache::DataCache;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -119,26 +120,22 @@ impl DataCache {
         Ok(self.delete_many([key]).await? > 0)
     }
 
-    /// Deletes entries; returns how many there were. Up to a thousand go in one step, more in several.
+    /// Deletes entries, all in one step; returns how many there were. At most 8,192, and about 4 MiB of keys.
     ///
     /// # Errors
-    /// Where the daemon can't be reached, or a key is none; then nothing is deleted. An error between two steps leaves the
-    /// first one done.
+    /// Where the daemon can't be reached, a key is none, or they are too many ([`Error::is_too_large`]); then nothing is
+    /// deleted.
     pub async fn delete_many<K: Into<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Result<u64, Error> {
         let keys: Vec<Key> = keys.into_iter().map(Into::into).collect();
         keys.iter().try_for_each(Key::check)?;
-        let namespace = self.namespace_name()?;
-        let mut deleted = 0;
-        for keys in slices(keys, |key| key.encoded().len()) {
-            let (namespace, call) = (namespace.clone(), self.session()?.next_call());
-            deleted += self
-                .ask(Call::change("delete"), move |connection, context| {
-                    let (namespace, keys) = (namespace.clone(), keys.clone());
-                    async move { settle(connection.client.delete(context, call, namespace, keys).await) }
-                })
-                .await?;
-        }
-        Ok(deleted)
+        check_number("keys", keys.len(), BATCH_MAX)?;
+        check_number("bytes", keys.iter().map(|key| key.encoded().len() + 4).sum(), BYTES_MAX)?;
+        let (namespace, call) = (self.namespace_name()?, self.session()?.next_call());
+        self.ask(Call::change("delete"), move |connection, context| {
+            let (namespace, keys) = (namespace.clone(), keys.clone());
+            async move { settle(connection.client.delete(context, call, namespace, keys).await) }
+        })
+        .await
     }
 
     /// Deletes the entries that have a tag; returns how many.

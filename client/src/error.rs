@@ -153,6 +153,24 @@ pub enum Error {
     /// The namespace's name is out of bounds.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
+    /// A batch is more than what is done in one step.
+    #[error("{size} {what} are too many for one batch, the limit is {limit}; split it")]
+    BatchTooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// One item of a batch can't be added, and so none is.
+    #[error("item {index} of the batch can't be added")]
+    InBatch {
+        /// Which one, from 0.
+        index: usize,
+        /// Why.
+        source: Box<Self>,
+    },
     /// A value has no JSON text, or a text is not the JSON that was asked for.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -241,10 +259,18 @@ impl Error {
         )
     }
 
+    /// Returns what is wrong with one item of a batch; else the error itself.
+    fn innermost(&self) -> &Self {
+        match self {
+            Self::InBatch { source, .. } => source.innermost(),
+            other => other,
+        }
+    }
+
     /// Tells whether the call was understood and turned down: by the daemon, or by us because of who the daemon is.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        match self {
+        match self.innermost() {
             Self::Refused(error) => *error != WireError::Stopping,
             Self::Foreign { .. } | Self::WrongStore { .. } | Self::ForeignScope { .. } => true,
             _ => false,
@@ -254,8 +280,8 @@ impl Error {
     /// Tells whether the filesystem of the store, or of a file that was to be written, is full.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
-        match self {
-            Self::Refused(error) => *error == WireError::NoSpace,
+        match self.innermost() {
+            Self::Refused(error) => *error.innermost() == WireError::NoSpace,
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
@@ -263,10 +289,16 @@ impl Error {
         }
     }
 
-    /// Tells whether the value is larger than any that is taken.
+    /// Tells whether a value is larger than any that is taken, or a batch than what is done in one step.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
-        matches!(self, Self::Refused(WireError::TooLarge { .. }))
+        match self.innermost() {
+            Self::BatchTooLarge { .. } => true,
+            Self::Refused(error) => {
+                matches!(error.innermost(), WireError::TooLarge { .. } | WireError::BatchTooLarge { .. })
+            }
+            _ => false,
+        }
     }
 
     /// Tells whether a value was read as another type than its own.
@@ -290,16 +322,17 @@ impl Error {
     /// Tells whether the caller gave something that can't be right, whatever daemon and store.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
-        match self {
+        match self.innermost() {
             Self::Key(_) | Self::Tag(_) | Self::Namespace(_) | Self::Config(_) | Self::Paths(_) => true,
-            Self::Json(_) | Self::NotText { .. } => true,
+            Self::Json(_) | Self::NotText { .. } | Self::BatchTooLarge { .. } => true,
             Self::Refused(error) => matches!(
-                error,
+                error.innermost(),
                 WireError::Key(_)
                     | WireError::Tag(_)
                     | WireError::Namespace(_)
                     | WireError::NotText { .. }
                     | WireError::OutOfRange { .. }
+                    | WireError::BatchTooLarge { .. }
             ),
             _ => false,
         }
@@ -358,5 +391,19 @@ mod tests {
         assert!(Error::from(KeyError::Empty).is_invalid_input());
         assert!(Error::from(WireError::Key(KeyError::Empty)).is_invalid_input());
         assert!(!Error::from(WireError::NoSpace).is_invalid_input());
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_of_a_batch_is_told_like_what_is_wrong_with_one_alone() {
+        let ours = Error::InBatch { index: 3, source: Box::new(KeyError::Empty.into()) };
+        assert!(ours.is_invalid_input() && !ours.is_too_large());
+        assert_eq!(ours.to_string(), "item 3 of the batch can't be added");
+        let in_batch = |error| Error::from(WireError::InBatch { index: 3, error: Box::new(error) });
+        let large = in_batch(WireError::TooLarge { size: 2, limit: 1 });
+        assert!(large.is_too_large() && large.is_refused() && !large.is_invalid_input());
+        assert!(in_batch(WireError::NoSpace).is_no_space());
+        let batch = Error::BatchTooLarge { what: "items", size: 9_000, limit: 8_192 };
+        assert!(batch.is_too_large());
+        assert_eq!(batch.to_string(), "9000 items are too many for one batch, the limit is 8192; split it");
     }
 }

@@ -133,7 +133,13 @@ impl DataCache {
     }
 
     /// Opens a value's file in the store, or fetches a copy through the daemon where the folder can't be reached.
-    async fn open_blob(&self, key: &Key, wanted: Wanted, sink: Sink, may_open: bool) -> Result<Option<Found>, Error> {
+    pub(crate) async fn open_blob(
+        &self,
+        key: &Key,
+        wanted: Wanted,
+        sink: Sink,
+        may_open: bool,
+    ) -> Result<Option<Found>, Error> {
         let connection = self.session()?.connect().await?;
         if let Some(store) = connection.store().filter(|_| may_open) {
             let Wanted { codec, version, length, digest } = wanted;
@@ -148,7 +154,7 @@ impl DataCache {
 }
 
 /// Returns what a lookup by call would say of a record.
-fn lookup_of(record: Option<&Record<'_>>) -> Lookup {
+pub(crate) fn lookup_of(record: Option<&Record<'_>>) -> Lookup {
     let Some(record) = record else { return Lookup::Miss };
     let (codec, version) = (record.codec, record.version);
     match record.value {
@@ -158,7 +164,7 @@ fn lookup_of(record: Option<&Record<'_>>) -> Lookup {
 }
 
 /// Returns a value that came along with the lookup.
-fn here(lookup: Lookup) -> Option<Found> {
+pub(crate) fn here(lookup: Lookup) -> Option<Found> {
     match lookup {
         Lookup::Inline { codec, version, value } => Some(Found::Here { codec, version, bytes: value }),
         Lookup::Miss | Lookup::Blob { .. } => None,

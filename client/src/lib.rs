@@ -58,11 +58,14 @@
 //!
 //! # What is only approximate
 //! * [`Stats`] count reads by call since the daemon began to run, and bytes of expired entries until they are removed.
-//! * Deletes of more than a thousand keys, and [`DataCache::evict_many`], are done in steps that others can see.
+//! * [`DataCache::add_many`] and [`DataCache::delete_many`] do all or nothing, also across a crash; others may see the keys of one
+//!   call change one after the other. [`DataCache::evict_many`] is done in steps.
 //! * A [`List`] is a snapshot page by page, not as a whole.
 //! * An entry that has expired is never returned; its room is freed a little later.
 
 mod add;
+mod add_many;
+mod batch;
 mod blob;
 pub mod blocking;
 mod cache;
@@ -84,6 +87,8 @@ mod fault;
 mod file;
 mod fork;
 mod found;
+mod get_many;
+mod item;
 mod lease;
 mod list;
 mod mapped;
@@ -97,6 +102,7 @@ mod reader;
 mod repeat;
 mod route;
 mod scopes;
+mod sending;
 mod session;
 mod spawn;
 mod staged;
@@ -107,12 +113,14 @@ mod transfer_place;
 mod value;
 
 pub use add::Add;
+pub use add_many::AddMany;
 pub use cache::DataCache;
 pub use config::{Config, ConfigError};
 pub use daemon::DaemonInfo;
 pub use error::Error;
 pub use expire::{DEFAULT_LIFETIME, Expire};
 pub use file::{FileGuard, GetFile};
+pub use item::Item;
 pub use lease::Scope;
 pub use list::List;
 pub use mapped::Mapped;
@@ -129,5 +137,5 @@ pub use datacache_proto::paths::{Paths, PathsError};
 pub use datacache_proto::process::Process;
 pub use datacache_proto::time::{Lifetime, LifetimeError, Timestamp};
 pub use datacache_proto::types::{
-    Codec, DaemonStats, Digest, Fault, Finding, Metadata, NamespaceStats, Stats, StoreStats, Verification,
+    Codec, DaemonStats, Digest, Fallback, Fault, Finding, Metadata, NamespaceStats, Stats, StoreStats, Verification,
 };

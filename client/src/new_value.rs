@@ -46,6 +46,11 @@ impl NewValue {
         Self { codec: Codec::Json, bytes: canonical_json(value).map(String::into_bytes) }
     }
 
+    /// Takes the bytes as they are stored of a value of this kind.
+    pub(crate) fn of(codec: Codec, bytes: Vec<u8>) -> Self {
+        Self { codec, bytes: Ok(bytes) }
+    }
+
     /// Takes JSON text that is canonical already.
     pub(crate) fn canonical(text: String) -> Self {
         Self { codec: Codec::Json, bytes: Ok(text.into_bytes()) }

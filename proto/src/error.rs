@@ -133,6 +133,17 @@ pub enum WireError {
     Damaged,
 }
 
+impl WireError {
+    /// Returns what is wrong with the one addition of a batch that is refused; else the error itself.
+    #[must_use]
+    pub fn innermost(&self) -> &Self {
+        match self {
+            Self::InBatch { error, .. } => error.innermost(),
+            other => other,
+        }
+    }
+}
+
 /// What is wrong with a staged file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum StagedFault {

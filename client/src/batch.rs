@@ -1,0 +1,177 @@
+//! Entries that are added together, on their way from items to what can be sent: nothing is staged before all is checked.
+
+use std::sync::Arc;
+
+use datacache_proto::codec::MAX_MESSAGE;
+use datacache_proto::hash::{HashType, hash_bytes};
+use datacache_proto::key::{Key, Tag, check_tags};
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{Addition, BATCH_FILES_MAX, Body, Codec, Introduced};
+
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::item::Item;
+use crate::new_value::NewValue;
+use crate::options::Settings;
+use crate::prepared::Prepared;
+use crate::route::Route;
+use crate::staging::{Order, Source};
+use crate::tally::check_size;
+
+/// The most bytes of additions in one call: a message has a limit, and some of it is the envelope's.
+pub(crate) const BYTES_MAX: usize = MAX_MESSAGE - 4_096;
+/// The most that an addition takes besides what has a length of its own: lengths, numbers, a scope.
+const BESIDES: usize = 48;
+/// The most that the name of a staged file takes, with its length and its SHA-256.
+const FILE: usize = 96;
+/// The longest hash as a key.
+const HASH: usize = 130;
+
+/// What all additions of a batch share.
+pub(crate) struct Common {
+    pub(crate) namespace: String,
+    /// The key of those that have none.
+    pub(crate) key: Option<Key>,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) scope: Option<u64>,
+    pub(crate) durable: bool,
+}
+
+/// An item that was checked.
+pub(crate) struct Draft {
+    /// `None` where it is to be the value's hash.
+    key: Option<Key>,
+    codec: Codec,
+    value: Vec<u8>,
+    expires: Option<Timestamp>,
+    tags: Vec<Tag>,
+}
+
+/// What can be sent: small values in their additions, large ones beside them, with the number of their addition.
+pub(crate) struct Batch {
+    pub(crate) additions: Vec<Addition>,
+    pub(crate) large: Vec<(usize, Arc<Prepared>)>,
+}
+
+/// How drafts are made ready.
+pub(crate) struct Preparation {
+    common: Common,
+    hash_type: HashType,
+    inline_max: u64,
+    value_max: Option<u64>,
+    route: Route,
+}
+
+impl Common {
+    /// Checks an item.
+    ///
+    /// # Errors
+    /// What can't be meant.
+    pub(crate) fn draft(&self, item: Item, expires: Option<Timestamp>) -> Result<Draft, Error> {
+        let key = item.key.or_else(|| self.key.clone());
+        key.as_ref().map_or(Ok(()), Key::check)?;
+        let (codec, value) = (item.value.codec(), item.value.into_bytes()?);
+        Ok(Draft { key, codec, value, expires, tags: self.tags(&item.tags)? })
+    }
+
+    fn tags(&self, own: &[String]) -> Result<Vec<Tag>, Error> {
+        let own = own.iter().map(|tag| Tag::new(tag));
+        Ok(check_tags(self.tags.iter().cloned().map(Ok).chain(own).collect::<Result<_, _>>()?)?)
+    }
+}
+
+impl Preparation {
+    /// Goes by what the daemon at the other end of a connection takes.
+    pub(crate) fn of(common: Common, settings: &Settings, connection: &Connection) -> Self {
+        let Introduced { inline_max, value_max, .. } = connection.introduced;
+        let route = Route::of(connection, settings.transfer);
+        Self { common, hash_type: settings.config.hash_type, inline_max, value_max, route }
+    }
+
+    /// Checks that the values are taken and that all fit one call; returns the sum of their lengths.
+    ///
+    /// # Errors
+    /// Which bound they break.
+    pub(crate) fn check(&self, drafts: &[Draft]) -> Result<u64, Error> {
+        let (mut large, mut bytes, mut length) = (0, 0, 0);
+        for (index, draft) in drafts.iter().enumerate() {
+            check_size(draft.value.len() as u64, self.value_max).map_err(in_batch(index))?;
+            large += usize::from(self.is_large(&draft.value));
+            bytes += self.length_in_call(draft);
+            length += draft.value.len() as u64;
+        }
+        check_number("large values", large, BATCH_FILES_MAX)?;
+        check_number("bytes", bytes, BYTES_MAX)?;
+        Ok(length)
+    }
+
+    fn is_large(&self, value: &[u8]) -> bool {
+        value.len() as u64 > self.inline_max
+    }
+
+    /// At least as much as it takes.
+    fn length_in_call(&self, draft: &Draft) -> usize {
+        let tags: usize = draft.tags.iter().map(|tag| tag.as_str().len() + 2).sum();
+        let key = draft.key.as_ref().map_or(HASH, |key| key.encoded().len());
+        let value = if self.is_large(&draft.value) { FILE } else { draft.value.len() };
+        BESIDES + self.common.namespace.len() + key + tags + value
+    }
+
+    /// Counts the hashes that are keys, and stages the large values.
+    ///
+    /// # Errors
+    /// Where a value can't be staged.
+    pub(crate) fn prepare(&self, drafts: Vec<Draft>) -> Result<Batch, Error> {
+        let mut batch = Batch { additions: Vec::with_capacity(drafts.len()), large: Vec::new() };
+        for (index, draft) in drafts.into_iter().enumerate() {
+            let Draft { key, codec, value, expires, tags } = draft;
+            let (key, body) = if self.is_large(&value) {
+                let prepared = self.stage(NewValue::of(codec, value), key.is_none()).map_err(in_batch(index))?;
+                let hash = prepared.key_hash.as_deref().map(Key::text);
+                batch.large.push((index, Arc::new(prepared)));
+                (key.or(hash).expect("its hash was counted where it has no key"), Vec::new())
+            } else {
+                (key.unwrap_or_else(|| Key::text(&hash_bytes(&value, self.hash_type))), value)
+            };
+            let Common { namespace, scope, durable, .. } = &self.common;
+            let (namespace, scope, durable, body) = (namespace.clone(), *scope, *durable, Body::Inline(body));
+            batch.additions.push(Addition { namespace, key, codec, body, expires, tags, scope, durable });
+        }
+        Ok(batch)
+    }
+
+    fn stage(&self, value: NewValue, needs_key: bool) -> Result<Prepared, Error> {
+        let order = Order {
+            codec: value.codec(),
+            key_hash: needs_key.then_some(self.hash_type),
+            inline_max: self.inline_max,
+            value_max: self.value_max,
+            route: self.route.clone(),
+            progress: None,
+        };
+        Source::Value(value).prepare(order)
+    }
+}
+
+impl Batch {
+    /// Returns the keys, in the order of the items.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.additions.iter().map(|addition| addition.key.clone()).collect()
+    }
+}
+
+/// Checks that there is not too much of something.
+///
+/// # Errors
+/// [`Error::BatchTooLarge`] where there is.
+pub(crate) fn check_number(what: &'static str, size: usize, limit: usize) -> Result<(), Error> {
+    if size > limit {
+        return Err(Error::BatchTooLarge { what, size: size as u64, limit: limit as u64 });
+    }
+    Ok(())
+}
+
+/// Says of an error which item it is about.
+pub(crate) fn in_batch<E: Into<Error>>(index: usize) -> impl FnOnce(E) -> Error {
+    move |error| Error::InBatch { index, source: Box::new(error.into()) }
+}
