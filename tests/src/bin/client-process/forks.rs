@@ -211,7 +211,7 @@ impl<'c> Parent<'c> {
         ensure(cache.get_as::<String>(&*key)?.as_deref() == Some("mine"), "the child's own value")?;
         let own = vec![number.to_le_bytes()[0]; 70_000];
         cache.set(&*key, &own)?;
-        let values = crate::many::get_many(cache, ["small", &key, "missing"])?;
+        let values = cache.get_many(["small", &key, "missing"])?;
         let values: Vec<_> = values.iter().map(Option::as_deref).collect();
         ensure(values == [Some(&b"value"[..]), Some(&own), None], "what was read in one call")?;
         ensure(cache.delete(&*key)? && !cache.contains(&*key)?, "what was deleted")?;

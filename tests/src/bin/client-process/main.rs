@@ -5,7 +5,6 @@
 mod asynchronous;
 mod forks;
 mod load;
-mod many;
 mod reader;
 mod rotator;
 mod writer;
@@ -55,6 +54,7 @@ impl Client {
             ["open"] => json!(self.cache()?.daemon()?.process.pid),
             ["add", key, text] => json!(self.cache()?.add(*text).key(*key).run()?.to_string()),
             ["add-many", prefix, from, to] => self.add_many(prefix, from.parse()?..to.parse()?)?,
+            ["add-batches", prefix, batches, size] => self.add_batches(prefix, batches.parse()?, size.parse()?)?,
             ["add-file", path, tag] => json!(self.cache()?.add_file(*path).tag(*tag).run()?.to_string()),
             ["add-zeros", length] => json!(self.add_zeros(length.parse()?)?),
             ["bind", key, text] => self.bind(key, text)?,
@@ -118,6 +118,17 @@ impl Client {
             acknowledged += 1;
         }
         Ok(json!(acknowledged))
+    }
+
+    /// Adds batches of entries, each with a large one, until there are enough; returns how many were acknowledged.
+    fn add_batches(&mut self, prefix: &str, batches: u32, size: u32) -> Answer {
+        let cache = self.cache()?;
+        for batch in 0..batches {
+            let small = (0..size).map(|number| (format!("{prefix}{batch}/{number}"), format!("value {number}")));
+            let large = (format!("{prefix}{batch}/large"), format!("{prefix}{batch} ").repeat(5_000));
+            cache.add_many(small.chain([large])).run()?;
+        }
+        Ok(json!(batches))
     }
 
     /// Streams a value that never exists as a whole in this process.

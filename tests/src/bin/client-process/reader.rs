@@ -82,7 +82,7 @@ impl<'l> Reader<'l> {
     fn get_many(&mut self) -> Result<(), Box<dyn Error>> {
         let keys: Vec<u64> = (0..8).map(|_| self.random.u64(0..Ledger::KEYS)).collect();
         keys.iter().for_each(|key| self.begin(*key));
-        let values = crate::many::get_many(&self.mapping, keys.iter().copied().map(name))?;
+        let values = self.mapping.get_many(keys.iter().copied().map(name))?;
         if values.len() != keys.len() {
             return Err(format!("{} values for {} keys", values.len(), keys.len()).into());
         }

@@ -88,11 +88,11 @@ impl<'l> Writer<'l> {
         }
         versions.iter().for_each(|version| self.ledger.begin(version.key, version.number));
         let values = versions.iter().map(|version| (name(version.key), version.value().unwrap_or_default()));
-        crate::many::add_many(&self.cache, values)?;
+        self.cache.add_many(values).run()?;
         versions.iter().for_each(|version| self.ledger.finish(version.key, version.number));
         self.writes += versions.len() as u64;
         self.batches += 1;
-        let values = crate::many::get_many(&self.cache, versions.iter().map(|version| name(version.key)))?;
+        let values = self.cache.get_many(versions.iter().map(|version| name(version.key)))?;
         versions.into_iter().zip(values).try_for_each(|(version, value)| look(version, value.as_ref()))
     }
 
