@@ -137,7 +137,7 @@ fn incoming(value: &NewValue) -> Option<&Incoming> {
 }
 
 /// Makes the command of an addition, bound to nothing yet.
-pub(crate) fn put(addition: &Addition, value: NewValue) -> Put {
+fn put(addition: &Addition, value: NewValue) -> Put {
     Put {
         namespace: addition.namespace.clone(),
         key: addition.key.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use datacache_proto::error::WireError;
 use datacache_proto::types::{Added, Addition, BATCH_FILES_MAX, BATCH_MAX, Body, CallId, Digest};
 
-use crate::addition::{LOOKS, check, done_before, put};
+use crate::addition::{LOOKS, check, done_before};
 use crate::connection::Connection;
 use crate::daemon::{Daemon, blocking};
 use crate::refusal::used_before;
@@ -30,12 +30,13 @@ pub(crate) async fn add_many(
         return added(call, &outcomes);
     }
     let values = receive(connection, &mut additions).await?;
-    let mut puts: Vec<Put> = additions.iter().zip(values).map(|(addition, value)| put(addition, value)).collect();
+    let (scopes, numbers) = (scopes_of(&additions), numbers_of(&additions));
     let durable = additions.iter().any(|addition| addition.durable);
+    let mut puts: Vec<Put> = additions.into_iter().zip(values).map(|(addition, value)| put(addition, value)).collect();
     for _ in 0..LOOKS {
         // IMPORTANT: nothing is waited for between this and the writer's queue, see `addition::add`.
-        for (index, (put, addition)) in puts.iter_mut().zip(&additions).enumerate() {
-            put.holder = connection.holder(addition.scope).map_err(in_batch(index))?;
+        for (index, scope) in &scopes {
+            puts[*index].holder = connection.holder(Some(*scope)).map_err(in_batch(*index))?;
         }
         let kept = puts.iter().any(|put| matches!(put.value, NewValue::Blob(_))).then(|| puts.clone());
         let commands = puts.into_iter().map(|put| Command::Put(Box::new(put))).collect();
@@ -43,7 +44,7 @@ pub(crate) async fn add_many(
             (Err(WriteError::Store(StoreError::BlobChanged)), Some(kept)) => puts = look_again(daemon, kept).await?,
             (outcomes, _) => {
                 let added = added(call, &outcomes?)?;
-                count(daemon, &additions);
+                numbers.iter().for_each(|(namespace, number)| daemon.count(namespace, |events| events.adds += number));
                 return Ok(added);
             }
         }
@@ -143,12 +144,26 @@ fn added(call: CallId, outcomes: &[Outcome]) -> Result<Vec<Added>, WireError> {
     all.filter(|all| !all.is_empty()).ok_or_else(|| used_before(call))
 }
 
-fn count(daemon: &Daemon, additions: &[Addition]) {
-    let mut numbers = BTreeMap::<&str, u64>::new();
+/// Returns the additions that are to be bound, each with its scope.
+fn scopes_of(additions: &[Addition]) -> Vec<(usize, u64)> {
+    let scope = |(index, addition): (_, &Addition)| addition.scope.map(|scope| (index, scope));
+    additions.iter().enumerate().filter_map(scope).collect()
+}
+
+/// Returns how many additions there are for each namespace.
+fn numbers_of(additions: &[Addition]) -> BTreeMap<String, u64> {
+    let mut numbers = BTreeMap::new();
     for addition in additions {
-        *numbers.entry(&addition.namespace).or_default() += 1;
+        match numbers.get_mut(&addition.namespace) {
+            Some(number) => *number += 1,
+            None => drop(numbers.insert(addition.namespace.clone(), 1)),
+        }
     }
-    for (namespace, number) in numbers {
-        daemon.count(namespace, |events| events.adds += number);
-    }
+    numbers
+}
+
+/// Makes the command of an addition, bound to nothing yet.
+fn put(addition: Addition, value: NewValue) -> Put {
+    let Addition { namespace, key, codec, expires, tags, .. } = addition;
+    Put { namespace, key, codec, value, expires, tags, holder: None }
 }
