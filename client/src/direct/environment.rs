@@ -14,6 +14,7 @@ use heed::{Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, WithTls};
 use rustix::io::Errno;
 
 use super::clock;
+use super::descriptor::close_on_exec;
 
 type Table = Database<Bytes, Bytes>;
 
@@ -43,6 +44,9 @@ impl Environment {
         let file = env.try_clone_inner_file().and_then(|file| Ok(file.metadata()?)).map_err(|error| reason(&error))?;
         if (file.dev(), file.ino()) != identity {
             return Err(Fallback::Unreachable);
+        }
+        if let Err(error) = close_on_exec(identity) {
+            tracing::debug!(%error, "programs that are started from here inherit a descriptor of the index");
         }
         let (entries, store) = tables(&env)?;
         let (is_closed, cleared) = (AtomicBool::new(false), AtomicU64::new(0));

@@ -39,6 +39,7 @@
 //! daemon runs can't say so. What can't be opened is tried again with each new connection, and else once a second.
 
 mod clock;
+mod descriptor;
 #[expect(clippy::module_inception, reason = "the noun of the file is that of the module")]
 mod direct;
 mod environment;
