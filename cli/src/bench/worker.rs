@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// When an entry goes whose run was killed before it could clear up.
 const LIFETIME: Expire = Expire::After(Duration::from_secs(3_600));
 /// The most values that are added by one call, and about how many bytes.
-const BATCH: u64 = 1_000;
+const BATCH: usize = 1_000;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// One of the processes of a run, and its way to the cache.
@@ -130,13 +130,11 @@ pub(crate) fn fill(
     keys: impl Iterator<Item = String>,
     meter: Meter<'_>,
 ) -> Result<(), Failure> {
-    let batch = usize::try_from(BATCH).expect("it is small").min(BATCH_BYTES / plan.value_size.max(1)).max(1);
+    let batch = BATCH.min(BATCH_BYTES / plan.value_size.max(1)).max(1);
     let mut entries = keys.zip(0..).map(|(key, number)| (key, plan.value(number))).peekable();
     while entries.peek().is_some() {
         meter.go_on()?;
-        for (key, value) in entries.by_ref().take(batch) {
-            cache.add(value).key(key).expire(LIFETIME).run()?;
-        }
+        cache.add_many(entries.by_ref().take(batch)).expire(LIFETIME).run()?;
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! `bench`: what the operations of the cache take, beside what the machine takes for the least they could be made of.
 
-use datacache_client::blocking::DataCache;
-
 use crate::bench::floor::Copy;
 use crate::bench::ground::Ground;
 use crate::bench::meter::{Meter, clock};
@@ -87,7 +85,7 @@ impl<'a> Run<'a> {
             ops: args.ops,
         };
         let filling = context.progress("adding the entries", Extent::Time);
-        fill_with(ground.cache(), &plan, meter)?;
+        fill(ground.cache(), &plan, (0..plan.entries).map(Plan::key), meter)?;
         drop(filling);
         let team = Team::gather(args.processes, &plan, &context.options(), &context.global, meter)?;
         Ok(Self { context, meter, plan, processes: args.processes, team, ground })
@@ -136,8 +134,4 @@ impl<'a> Run<'a> {
         drop(self.team);
         self.ground.clear()
     }
-}
-
-fn fill_with(cache: &DataCache, plan: &Plan, meter: Meter<'_>) -> Result<(), Failure> {
-    fill(cache, plan, (0..plan.entries).map(Plan::key), meter)
 }
