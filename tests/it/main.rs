@@ -17,6 +17,7 @@ mod harness;
 mod hashes;
 mod idle;
 mod leases;
+mod peers;
 mod persistence;
 mod real_input;
 mod round_trip;
