@@ -11,7 +11,8 @@ pub(crate) fn print(outcome: &Outcome) {
     let heads: Vec<_> = columns.iter().map(|column| format!("{column:>0$}", width(column))).collect();
     println!("  {:names$}{}", "", heads.concat());
     for measurement in &outcome.measurements {
-        println!("  {:names$}{}", measurement.who, cells(outcome, &measurement.who, &columns).concat());
+        let line = format!("  {:names$}{}", measurement.who, cells(outcome, &measurement.who, &columns).concat());
+        println!("{}", line.trim_end());
     }
     for goal in &outcome.goals {
         println!("  {}: {} ({})", goal.verdict(), goal.text, goal.found.as_deref().unwrap_or("something is missing"));
