@@ -2,6 +2,7 @@
 //! anything of each other. What becomes of leases is in `leases`.
 
 use datacache_tests::Home;
+use datacache_tests::reads::Way;
 use serde_json::Value;
 
 use crate::support::client;
@@ -20,6 +21,7 @@ fn children_of_a_busy_process_use_the_cache_and_end_in_every_way_and_nobody_is_d
     // A segment of the log may be open at one moment and not at another.
     let [before, after] = ["before", "after"].map(|name| done[name].as_array().unwrap().len());
     assert!(after <= before + 3, "descriptors are left open: {done}");
+    Way::of_this_run().assert_only_way(&home.open());
     let findings = home.run(["verify", "--json"]).json()["findings"].take();
     assert_eq!(findings, Value::Array(Vec::new()));
     assert!(home.run(["ls"]).text().lines().all(|key| !key.starts_with("of a child")), "a child's deletion is missing");
@@ -32,6 +34,8 @@ fn more_children_than_there_are_places_for_readers_read_one_after_the_other() {
     let mut parent = client(&home);
     let forks = READERS + 100;
     assert_eq!(parent.ask(&["fork-often", &forks.to_string()]), forks);
-    let stats = home.open().stats().unwrap();
+    let cache = home.open();
+    Way::of_this_run().assert_only_way(&cache);
+    let stats = cache.stats().unwrap();
     assert!(stats.store.readers <= u64::from(READERS), "{stats:?}");
 }
