@@ -139,7 +139,8 @@ impl Run {
         }
     }
 
-    /// Several commands at once; now and then one that can't be done, and then none of them is.
+    /// Several commands at once; now and then one that can't be done, and then none of them is. Repeated, it is answered and not
+    /// done.
     fn batch(&mut self) {
         let count = self.rng.usize(1..6);
         let puts: Vec<_> = (0..count).map(|_| self.new_put()).collect();
@@ -155,8 +156,14 @@ impl Run {
             huge.value = NewValue::Inline(vec![0; 9 << 20]);
             commands.push(Command::Put(Box::new(huge)));
         }
-        let outcomes = self.subject.write(commands, self.now);
+        self.calls += 1;
+        let call = Some(CallId { client: 77, number: self.calls });
+        let outcomes = self.subject.write_batch(Batch { commands, call }, self.now);
         assert_eq!(outcomes.is_err(), fails, "step {}: {outcomes:?}", self.step);
+        if let Ok(outcomes) = &outcomes {
+            let again = self.subject.write_batch(Batch { commands: Vec::new(), call }, self.now).unwrap();
+            assert_eq!(again, *outcomes, "step {}: the repeated batch", self.step);
+        }
         for (outcome, ((space, key), (entry, scope))) in
             outcomes.unwrap_or_default().iter().zip(places.iter().zip(entries))
         {
