@@ -1,6 +1,6 @@
 //! What a key holds at a version: all of it follows from the two numbers.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use datacache_client::{HashType, Hasher};
 
@@ -15,6 +15,10 @@ const SMALL: RangeInclusive<usize> = HEAD..=1_024;
 const MIDDLE: RangeInclusive<usize> = HEAD..=40 * 1_024;
 /// A file of its own.
 const LARGE: usize = 200 * 1_024;
+/// The same, for keys whose values come and go so often that readers find many a file gone when they come to open it.
+const HOT: RangeInclusive<usize> = 33 * 1_024..=40 * 1_024;
+/// Every so many keys there is a hot one.
+const HOT_EVERY: u64 = 16;
 
 /// A version of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,7 @@ impl Version {
             (0, _) | (_, 0..8) => State::Absent,
             (_, 8..10) => State::Empty,
             (_, 10..13) => State::Value(LARGE),
+            _ if self.key.is_multiple_of(HOT_EVERY) => State::Value(random.usize(HOT)),
             (_, 13..35) => State::Value(random.usize(MIDDLE)),
             _ => State::Value(random.usize(SMALL)),
         }
@@ -75,6 +80,13 @@ impl Version {
         let (version, length) = (Self { key: word(0)?, number: word(WORD)? }, word(2 * WORD)?);
         let is_whole = bytes.len() as u64 == length && State::Value(bytes.len()) == version.state();
         (is_whole && bytes[3 * WORD..HEAD] == digest(bytes)).then_some(version)
+    }
+
+    /// Draws a key, and a hot one half of the time.
+    #[must_use]
+    pub fn draw_key(random: &mut fastrand::Rng, keys: Range<u64>) -> u64 {
+        let key = random.u64(keys);
+        if random.bool() { key - key % HOT_EVERY } else { key }
     }
 
     fn random(self) -> fastrand::Rng {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use datacache_client::blocking::DataCache;
 use datacache_client::{Options, Value};
-use datacache_tests::churn::{Ledger, Seen, Watcher, Wrong};
+use datacache_tests::churn::{Ledger, Seen, Version, Watcher, Wrong};
 use serde_json::{Value as Json, json};
 
 /// How many values are kept, to be looked at again later: nothing may have changed under them.
@@ -62,7 +62,7 @@ impl<'l> Reader<'l> {
     }
 
     fn step(&mut self) -> Result<(), Box<dyn Error>> {
-        let key = self.random.u64(0..Ledger::KEYS);
+        let key = Version::draw_key(&mut self.random, 0..Ledger::KEYS);
         match self.random.u8(0..100) {
             0..50 => self.get(key, false),
             50..80 => self.get(key, true),
@@ -80,7 +80,7 @@ impl<'l> Reader<'l> {
     }
 
     fn get_many(&mut self) -> Result<(), Box<dyn Error>> {
-        let keys: Vec<u64> = (0..8).map(|_| self.random.u64(0..Ledger::KEYS)).collect();
+        let keys: Vec<u64> = (0..8).map(|_| Version::draw_key(&mut self.random, 0..Ledger::KEYS)).collect();
         keys.iter().for_each(|key| self.begin(*key));
         let values = self.mapping.get_many(keys.iter().copied().map(name))?;
         if values.len() != keys.len() {

@@ -51,7 +51,7 @@ impl<'l> Writer<'l> {
     }
 
     fn step(&mut self) -> Result<(), Box<dyn Error>> {
-        let key = self.random.u64(self.keys.clone());
+        let key = Version::draw_key(&mut self.random, self.keys.clone());
         match self.random.u8(0..100) {
             0..10 => self.batch(),
             10..20 => self.touch(key),
@@ -80,7 +80,7 @@ impl<'l> Writer<'l> {
     fn batch(&mut self) -> Result<(), Box<dyn Error>> {
         let mut versions: Vec<Version> = Vec::new();
         for _ in 0..BATCH {
-            let key = self.random.u64(self.keys.clone());
+            let key = Version::draw_key(&mut self.random, self.keys.clone());
             let version = self.next(key);
             if version.state() != State::Absent && !versions.contains(&version) {
                 versions.push(version);
