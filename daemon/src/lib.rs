@@ -60,7 +60,6 @@ mod notify;
 mod open_store;
 mod peer;
 mod queue;
-mod readable;
 mod refusal;
 mod run;
 mod scopes;
