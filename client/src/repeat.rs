@@ -7,10 +7,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datacache_proto::codec::until;
 use datacache_proto::error::WireError;
 use tarpc::context::Context;
 
-use crate::connection::{Connection, until};
+use crate::connection::Connection;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::pause::Pause;
@@ -99,7 +100,7 @@ impl Session {
         loop {
             let connection = self.connection(course.effort()).await.map_err(|error| course.unreached(error))?;
             let answer = attempt(Arc::clone(&connection), until(course.deadline));
-            // The deadline in the context only counts from when the call is written to the socket.
+            // The deadline in the context is for the daemon.
             let fault = match tokio::time::timeout_at(course.deadline.into(), answer).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(fault)) => fault,
@@ -144,10 +145,12 @@ impl Course {
 
     /// Decides whether another attempt is made.
     fn go_on(&mut self, fault: Fault, connection: &Connection) -> Result<(), Error> {
-        self.was_reached = true;
+        self.was_reached |= fault != Fault::Unsent;
         let verb = self.call.verb;
         match fault {
-            Fault::Refused(WireError::Stopping) | Fault::Throttled | Fault::Elsewhere => self.check_time(),
+            Fault::Refused(WireError::Stopping) | Fault::Unsent | Fault::Throttled | Fault::Elsewhere => {
+                self.check_time()
+            }
             Fault::Refused(error) => Err(error.into()),
             Fault::Lost => {
                 self.losses += 1;

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::task::{Context, Poll, ready};
 
@@ -66,10 +66,18 @@ impl Wire {
         })
     }
 
-    /// Returns the socket's descriptors, for a forked child that has to close them behind this.
-    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        let room = self.room.as_ref().map(AsRawFd::as_raw_fd);
-        [self.socket.as_fd().as_raw_fd()].into_iter().chain(room)
+    /// Returns the descriptor of a duplicate of the socket, where there is one at the moment.
+    pub fn duplicate(&self) -> Option<RawFd> {
+        self.room.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Tells whether the other end has hung up and left nothing to read. Asks the system, without waiting.
+    pub fn is_hung_up(&self) -> bool {
+        let peeked = rustix::net::recv(&self.socket, &mut [0_u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        match peeked {
+            Ok((read, _)) => read == 0,
+            Err(error) => error != Errno::AGAIN && error != Errno::INTR,
+        }
     }
 
     /// Reads some of what has come.
@@ -317,7 +325,7 @@ mod tests {
         })
         .unwrap();
         assert!(is_pending(|cx| wire.poll_flush(cx)));
-        assert_eq!(wire.descriptors().count(), 2);
+        assert!(wire.duplicate().is_some());
         let reading = std::thread::spawn(move || {
             let mut read = vec![0; 3_000_004];
             theirs.read_exact(&mut read).unwrap();
@@ -325,7 +333,18 @@ mod tests {
         });
         poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
         assert!(reading.join().unwrap().0 == frame(&bytes));
-        assert_eq!((wire.descriptors().count(), wire.output.capacity()), (1, 0));
+        assert_eq!((wire.duplicate(), wire.output.capacity()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_is_told_once_nothing_is_left_to_read() {
+        let (mut wire, mut theirs) = pair();
+        assert!(!wire.is_hung_up());
+        theirs.write_all(&frame(b"last")).unwrap();
+        drop(theirs);
+        assert!(!wire.is_hung_up());
+        assert_eq!(next(&mut wire).await.unwrap(), b"last");
+        assert!(wire.is_hung_up());
     }
 
     #[tokio::test]
