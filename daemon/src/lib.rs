@@ -44,6 +44,7 @@ mod alarm;
 mod bulk;
 pub mod config;
 mod connection;
+mod conversation;
 mod daemon;
 mod deadlines;
 mod gauge;
