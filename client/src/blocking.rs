@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::iter::FusedIterator;
 use std::mem;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 
@@ -387,6 +388,8 @@ impl Engine {
     /// Runs a call to its end.
     fn run<T: Send>(&self, future: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
         let motor = self.0.get(Motor::new)?;
+        // A call's future is some kilobytes, and would be moved at each step from here to where it is polled.
+        let future = pin!(future);
         if Handle::try_current().is_err() {
             return motor.run(future);
         }

@@ -4,6 +4,7 @@
 //! A call that changes something carries one id through all its attempts, so that the daemon does it once.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,7 @@ impl Session {
         let mut course = Course::begin(call, limit, self.settings.start);
         loop {
             let connection = self.connection(course.effort()).await.map_err(|error| course.unreached(error))?;
-            let answer = attempt(Arc::clone(&connection), until(course.deadline));
+            let answer = pin!(attempt(Arc::clone(&connection), until(course.deadline)));
             // The deadline in the context is for the daemon.
             let fault = match tokio::time::timeout_at(course.deadline.into(), answer).await {
                 Ok(Ok(answer)) => return Ok(answer),

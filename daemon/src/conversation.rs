@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -11,8 +10,6 @@ use std::time::{Duration, Instant};
 use datacache_proto::codec::{put_answer, take_message};
 use datacache_proto::service::{CacheRequest, CacheResponse};
 use datacache_proto::wire::Wire;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use tarpc::{ClientMessage, Request, ServerError};
 use tokio::time::{Sleep, sleep};
 
@@ -36,8 +33,9 @@ pub(crate) struct Conversation<B, F> {
     wire: Wire,
     /// Begins a call.
     begin: B,
-    /// Calls under way. They run on this task: a call costs no task of its own, and all of them end with it.
-    calls: FuturesUnordered<Call<F>>,
+    /// Calls under way. They run on this task: a call costs no task of its own, and all of them end with it. Each is polled
+    /// when any of them gets on, which is less than to keep account of which did: they are few, and mostly done together.
+    calls: Vec<Call<F>>,
     /// The most calls at a time; more are not taken off the socket, which fills, and then the client waits.
     limit: usize,
     /// Those whose answers are still to be written.
@@ -60,7 +58,7 @@ where
 {
     /// Makes one that does up to `limit` calls at a time, as `begin` has them done.
     pub(crate) fn new(wire: Wire, limit: usize, begin: B) -> Self {
-        Self { wire, begin, calls: FuturesUnordered::new(), limit, answered: Vec::new(), sweep: None }
+        Self { wire, begin, calls: Vec::new(), limit, answered: Vec::new(), sweep: None }
     }
 
     /// Goes on until the client hangs up. Whatever is under way then is given up at once.
@@ -78,8 +76,9 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.sweep(cx);
         for _ in 0..ROUNDS {
-            let has_all = self.poll_messages(cx)?;
+            // In this order: a call that is begun need not be polled again in the same turn.
             self.poll_calls(cx)?;
+            let has_all = self.poll_messages(cx)?;
             let is_held_up = !has_all || self.is_backed_up();
             ready!(self.wire.poll_flush(cx))?;
             self.answered.clear();
@@ -136,10 +135,17 @@ where
 
     /// Goes on with the calls under way.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut next = 0;
         while !self.is_backed_up()
-            && let Poll::Ready(Some((id, done))) = self.calls.poll_next_unpin(cx)
+            && let Some(call) = self.calls.get_mut(next)
         {
-            self.answer(id, done)?;
+            match call.work.as_mut().poll(cx) {
+                Poll::Pending => next += 1,
+                Poll::Ready(done) => {
+                    let id = self.calls.swap_remove(next).id;
+                    self.answer(id, done)?;
+                }
+            }
         }
         Ok(())
     }
@@ -163,8 +169,7 @@ where
 
     /// Gives calls up; what was handed to the writer by then and is in the log is done.
     fn give_up(&mut self, is_meant: impl Fn(&Call<F>) -> bool) {
-        // Rare and few: the others are polled once for nothing.
-        self.calls = mem::take(&mut self.calls).into_iter().filter(|call| !is_meant(call)).collect();
+        self.calls.retain(|call| !is_meant(call));
     }
 
     fn sweep(&mut self, cx: &mut Context<'_>) {
@@ -182,15 +187,6 @@ where
         if sweep.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
-    }
-}
-
-impl<F: Future<Output = Done>> Future for Call<F> {
-    type Output = (u64, Done);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let done = ready!(self.work.as_mut().poll(cx));
-        Poll::Ready((self.id, done))
     }
 }
 

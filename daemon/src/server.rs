@@ -54,13 +54,11 @@ pub(crate) async fn serve(daemon: &Rc<Daemon>, socket: &StdListener) -> std::io:
     }
 }
 
-/// Answers the calls that are under way, if they don't take too long, then closes all connections.
+/// Has the calls answered that are under way, if they don't take too long. The connections end with the daemon's tasks.
 pub(crate) async fn drain(daemon: &Daemon) {
     if timeout(DRAIN, daemon.calls.none()).await.is_err() {
         tracing::warn!(calls = daemon.calls.count(), "calls are given up: they take too long");
     }
-    daemon.lifecycle.advance(Stage::Closing);
-    daemon.connections.none().await;
 }
 
 /// Begins a conversation, if it may be one.
@@ -90,10 +88,7 @@ fn welcome(daemon: &Rc<Daemon>, stream: UnixStream, id: u64, being_told: &Gauge)
 async fn attend(daemon: Rc<Daemon>, stream: UnixStream, id: u64, opened_by: Option<i32>, counted: Counter) {
     let connection = Rc::new(Connection::new(Rc::clone(&daemon), id, opened_by));
     match stream.into_std().and_then(Wire::new) {
-        Ok(wire) => {
-            let conversation = std::pin::pin!(connection.converse(wire));
-            select(conversation, std::pin::pin!(daemon.lifecycle.reached(Stage::Closing))).await;
-        }
+        Ok(wire) => connection.converse(wire).await,
         Err(error) => tracing::warn!(%error, "a connection can't be waited for"),
     }
     drop(counted);
