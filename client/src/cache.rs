@@ -36,7 +36,7 @@ const LOOKS: u32 = 16;
 
 /// A user's cache, for asynchronous programs; [`blocking::DataCache`](crate::blocking::DataCache) is for all others.
 ///
-/// Clones are cheap and share one connection, which is a task of the runtime that it was made in: calls from another runtime
+/// Clones are cheap and share one connection, which the runtime tends to that it was made in: calls from another runtime
 /// need that one to run. When it is gone, and in a forked child, a clone connects anew by itself.
 ///
 /// # Examples

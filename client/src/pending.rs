@@ -19,6 +19,8 @@ struct Call<T> {
     id: u64,
     /// Where its message ends, counted in bytes from the beginning of the connection.
     end: u64,
+    /// The number of the method that it calls.
+    method: Option<u32>,
     waker: Option<Waker>,
     outcome: Option<T>,
 }
@@ -34,16 +36,21 @@ impl<T> Pending<T> {
         self.last + 1
     }
 
-    /// Notes the next call, whose message ends at `end`; `waker` is told of its outcome.
-    pub(crate) fn begin(&mut self, end: u64, waker: Waker) {
+    /// Notes the next call, whose message ends at `end` and calls `method`; `waker` is told of its outcome.
+    pub(crate) fn begin(&mut self, end: u64, method: Option<u32>, waker: Waker) {
         self.last += 1;
         self.open += 1;
-        self.calls.push_back(Call { id: self.last, end, waker: Some(waker), outcome: None });
+        self.calls.push_back(Call { id: self.last, end, method, waker: Some(waker), outcome: None });
     }
 
     /// Returns how many calls have no outcome.
     pub(crate) fn open(&self) -> usize {
         self.open
+    }
+
+    /// Returns the method of a call that waits for its answer.
+    pub(crate) fn method(&self, id: u64) -> Option<u32> {
+        self.position(id).and_then(|at| self.calls[at].method)
     }
 
     /// Notes the outcome of a call; returns who is to be woken. A call that was given up has none.
@@ -115,7 +122,7 @@ mod tests {
 
     fn with_calls(count: u64) -> Pending<&'static str> {
         let mut pending = Pending::new();
-        (1..=count).for_each(|id| pending.begin(id * 10, Waker::noop().clone()));
+        (1..=count).for_each(|id| pending.begin(id * 10, Some(3), Waker::noop().clone()));
         pending
     }
 

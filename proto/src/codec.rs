@@ -59,6 +59,20 @@ pub fn put_request<Req: Serialize>(out: &mut Vec<u8>, id: u64, deadline: Instant
     append(out, &Envelope::Request { id, deadline_ms, message: request })
 }
 
+/// Returns the number of the method that the bytes of a request call; `None` for other bytes.
+pub fn method_of_request(bytes: &[u8]) -> Option<u32> {
+    let ((kind, _, _, method), _) = postcard::take_from_bytes::<(u8, u64, u64, u32)>(bytes).ok()?;
+    (kind == 0).then_some(method)
+}
+
+/// Returns the number of the method that the bytes of an answer answer; `None` where the call was turned away.
+///
+/// tarpc's generated client relies on its being the one that was called, and panics where it is not.
+pub fn method_of_answer(bytes: &[u8]) -> Option<u32> {
+    let ((_, kind, method), _) = postcard::take_from_bytes::<(u64, u8, u32)>(bytes).ok()?;
+    (kind == 0).then_some(method)
+}
+
 /// Appends word to `out` that a call is not waited for any more.
 ///
 /// # Errors
@@ -257,6 +271,18 @@ mod tests {
         assert_eq!(bytes, [5, 0, 0, 0, 2, 1, b'b']);
         let throttled = ServerError::new(io::ErrorKind::WouldBlock, String::new());
         assert_eq!(sent(|out| put_answer::<CacheResponse>(out, 5, &Err(throttled))), [5, 1, 0]);
+    }
+
+    #[test]
+    fn a_request_and_its_answer_name_the_same_method() {
+        let request = CacheRequest::Close { handle: 300 };
+        let called = method_of_request(&sent(|out| put_request(out, 1_000, Instant::now(), &request)));
+        let answered = |answer| method_of_answer(&sent(|out| put_answer::<CacheResponse>(out, 1_000, &answer)));
+        assert!(called.is_some());
+        assert_eq!(answered(Ok(CacheResponse::Close(Ok(())))), called);
+        assert_ne!(answered(Ok(CacheResponse::Stop(Ok(())))), called);
+        assert_eq!(answered(Err(ServerError::new(io::ErrorKind::WouldBlock, String::new()))), None);
+        assert_eq!(method_of_request(&sent(|out| put_cancel(out, 9))), None);
     }
 
     #[test]
