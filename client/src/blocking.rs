@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::iter::FusedIterator;
 use std::mem;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -442,6 +443,8 @@ impl Engine {
     /// Runs a call to its end.
     fn run<T: Send>(&self, future: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
         let motor = self.motor()?;
+        // A call's future is some kilobytes, and would be moved at each step from here to where it is polled.
+        let future = pin!(future);
         if Handle::try_current().is_err() {
             return motor.run(future);
         }

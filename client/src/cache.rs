@@ -31,7 +31,7 @@ use crate::value::{FromValue, Json, Value};
 
 /// A user's cache, for asynchronous programs; [`blocking::DataCache`](crate::blocking::DataCache) is for all others.
 ///
-/// Clones are cheap and share one connection, which is a task of the runtime that it was made in: calls from another runtime
+/// Clones are cheap and share one connection, which the runtime tends to that it was made in: calls from another runtime
 /// need that one to run. When it is gone, and in a forked child, a clone connects anew by itself.
 ///
 /// # Examples

@@ -8,20 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use datacache_proto::codec::client_transport;
+use datacache_proto::codec::until;
 use datacache_proto::error::WireError;
 use datacache_proto::layout::STAGING;
 use datacache_proto::process::Process;
-use datacache_proto::service::CacheClient;
 use datacache_proto::types::{Hello, Introduced, Introduction, Welcome};
 use datacache_proto::{BUILD, PROTOCOL};
-use tarpc::client::NewClient;
-use tarpc::context::Context;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use crate::descriptors::Descriptors;
 use crate::error::Error;
+use crate::exchange::{Client, Exchange, by};
 use crate::fault::{Fault, settle};
 use crate::options::{Settings, Transfer};
 
@@ -32,7 +30,8 @@ pub(crate) const TRANSFERS_AT_ONCE: usize = 12;
 
 /// An introduced connection.
 pub(crate) struct Connection {
-    pub(crate) client: CacheClient,
+    pub(crate) client: Client,
+    exchange: Exchange,
     pub(crate) socket: PathBuf,
     pub(crate) welcome: Welcome,
     pub(crate) introduced: Introduced,
@@ -88,9 +87,11 @@ impl Connection {
     ) -> Result<Result<Self, Fault>, Error> {
         let system = |action| move |source| Error::System { action, source };
         let process = Process::current().map_err(system("tell which process this is"))?;
+        let stream = stream.into_std().map_err(system("take a connection"))?;
         let descriptors = Descriptors::of(&stream).map_err(io::Error::from);
-        let descriptors = descriptors.map_err(system("get a descriptor for the connection"))?;
-        let client = spawn(stream);
+        let descriptors = descriptors.map_err(system("look at the connection"))?;
+        let exchange = Exchange::new(stream).map_err(system("wait for the connection"))?;
+        let client = Client::from(exchange.clone());
         let introduction = Introduction { process, scopes };
         let (welcome, introduced) = match agree(&client, introduction, deadline).await {
             Ok(agreed) => agreed,
@@ -100,7 +101,7 @@ impl Connection {
         check_store(settings, socket, store.as_deref())?;
         let is_elsewhere = AtomicBool::new(false);
         let (socket, transfers) = (socket.to_owned(), Semaphore::new(TRANSFERS_AT_ONCE));
-        Ok(Ok(Self { client, socket, welcome, introduced, transfers, descriptors, store, is_elsewhere }))
+        Ok(Ok(Self { client, exchange, socket, welcome, introduced, transfers, descriptors, store, is_elsewhere }))
     }
 
     /// Returns the store's folder where this process can reach it.
@@ -119,14 +120,19 @@ impl Connection {
         self.is_elsewhere.store(true, Ordering::Relaxed);
     }
 
-    /// Tells whether the daemon has hung up.
+    /// Tells whether the daemon has hung up, as far as is known without a call of the system.
     pub(crate) fn is_over(&self) -> bool {
-        self.descriptors.is_hung_up()
+        self.exchange.is_over()
+    }
+
+    /// Looks whether the daemon has hung up.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.exchange.is_hung_up()
     }
 
     /// Leaves the connection to the parent, see [`crate::fork`].
     pub(crate) fn abandon(&self) {
-        self.descriptors.close_in_child();
+        self.descriptors.close_in_child(&self.exchange);
     }
 }
 
@@ -150,37 +156,15 @@ fn own_uid() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
-/// Puts the connection on a task of its own; it ends when the daemon hangs up or the client is dropped.
-fn spawn(stream: UnixStream) -> CacheClient {
-    let NewClient { client, dispatch } = CacheClient::new(tarpc::client::Config::default(), client_transport(stream));
-    tokio::spawn(async move {
-        if let Err(error) = dispatch.await {
-            tracing::debug!(%error, "the connection to the daemon broke off");
-        }
-    });
-    client
-}
-
-async fn agree(
-    client: &CacheClient,
-    introduction: Introduction,
-    deadline: Instant,
-) -> Result<(Welcome, Introduced), Fault> {
+async fn agree(client: &Client, introduction: Introduction, deadline: Instant) -> Result<(Welcome, Introduced), Fault> {
     let hello = Hello { protocol_min: PROTOCOL_MIN, protocol_max: PROTOCOL, build: BUILD.to_owned() };
-    let welcome = settle(client.hello(until(deadline), hello).await)?;
+    let welcome = settle(by(deadline, client.hello(until(deadline), hello)).await)?;
     if !(PROTOCOL_MIN..=PROTOCOL).contains(&welcome.protocol) {
         let Welcome { protocol, build } = welcome;
         return Err(Fault::Refused(WireError::Version { min: protocol, max: protocol, build }));
     }
-    let introduced = settle(client.introduce(until(deadline), introduction).await)?;
+    let introduced = settle(by(deadline, client.introduce(until(deadline), introduction)).await)?;
     Ok((welcome, introduced))
-}
-
-/// Returns the context of a call that has to be answered by `deadline`.
-pub(crate) fn until(deadline: Instant) -> Context {
-    let mut context = tarpc::context::current();
-    context.deadline = deadline;
-    context
 }
 
 /// Finds the store's folder as this process sees it: where the daemon says, else behind the link beside the socket.

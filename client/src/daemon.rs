@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use datacache_proto::codec::until;
 use datacache_proto::error::WireError;
 use datacache_proto::process::Process;
 use datacache_proto::types::{Stats, Verification};
 
 use crate::cache::DataCache;
-use crate::connection::until;
 use crate::error::Error;
+use crate::exchange::by;
 use crate::fault::{Fault, settle};
 use crate::repeat::Call;
 use crate::start::Effort;
@@ -39,7 +40,9 @@ impl DataCache {
     /// # Errors
     /// Where none can be reached.
     pub async fn daemon(&self) -> Result<DaemonInfo, Error> {
-        let connection = self.session()?.connect().await?;
+        let session = self.session()?;
+        session.look();
+        let connection = session.connect().await?;
         Ok(DaemonInfo {
             build: connection.welcome.build.clone(),
             protocol: connection.welcome.protocol,
@@ -78,6 +81,7 @@ impl DataCache {
     /// Where the daemon that runs can't be asked.
     pub async fn stop_daemon(&self) -> Result<(), Error> {
         let session = self.session()?;
+        session.look();
         let connection = match session.connection(Effort::Once).await {
             Ok(connection) => connection,
             Err(Error::NoDaemon { .. }) => return Ok(()),
@@ -85,10 +89,11 @@ impl DataCache {
         };
         // It is not repeated: that could stop the next daemon.
         let waited = session.settings.call_timeout;
-        let answer = settle(connection.client.stop(until(Instant::now() + waited)).await);
+        let deadline = Instant::now() + waited;
+        let answer = settle(by(deadline, connection.client.stop(until(deadline))).await);
         session.lose(&connection);
         match answer {
-            Ok(()) | Err(Fault::Lost | Fault::Refused(WireError::Stopping)) => Ok(()),
+            Ok(()) | Err(Fault::Lost | Fault::Unsent | Fault::Refused(WireError::Stopping)) => Ok(()),
             Err(Fault::Refused(error)) => Err(error.into()),
             Err(_) => Err(Error::Late { verb: "stop", waited }),
         }

@@ -1,17 +1,16 @@
-//! The descriptors of a connection: looked at to see whether the daemon is still there, and closed in a forked child.
+//! The descriptors of a connection, which a forked child has to close behind the back of their owner.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::Stat;
-use rustix::net::RecvFlags;
-use tokio::net::UnixStream;
 
-/// A connected socket, by its two descriptors in this process: the stream's, which the task of the connection owns, and a
-/// duplicate of ours.
+use crate::exchange::Exchange;
+
+/// A connected socket, by its descriptor in this process, which the connection's exchange owns.
 #[derive(Debug)]
 pub(crate) struct Descriptors {
-    own: OwnedFd,
     stream: RawFd,
     /// The socket's device and inode.
     identity: (u64, u64),
@@ -19,35 +18,27 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Notes the descriptors of `stream`.
+    /// Notes the descriptor of `stream`.
     pub(crate) fn of(stream: &UnixStream) -> rustix::io::Result<Self> {
-        let own = rustix::io::fcntl_dupfd_cloexec(stream, 3)?;
-        let identity = identity(&rustix::fs::fstat(&own)?);
-        Ok(Self { own, stream: stream.as_raw_fd(), identity, is_closed: AtomicBool::new(false) })
+        let identity = identity(&rustix::fs::fstat(stream)?);
+        Ok(Self { stream: stream.as_raw_fd(), identity, is_closed: AtomicBool::new(false) })
     }
 
-    /// Tells whether the other end has hung up and left nothing to read.
-    pub(crate) fn is_hung_up(&self) -> bool {
-        let peeked = rustix::net::recv(&self.own, &mut [0_u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        match peeked {
-            Ok((read, _)) => read == 0,
-            Err(errno) => errno != rustix::io::Errno::AGAIN && errno != rustix::io::Errno::INTR,
-        }
-    }
-
-    /// Closes both in a forked child, where their owners are never dropped.
+    /// Closes it, and a duplicate that the exchange may have, in a forked child, where their owners are never dropped.
     ///
     /// Without it the child would keep the connection open when the parent ends. Shutting the socket down, or taking it
     /// out of the epoll set as dropping the stream does, would break the parent's connection.
-    pub(crate) fn close_in_child(&self) {
+    pub(crate) fn close_in_child(&self, exchange: &Exchange) {
         if self.is_closed.swap(true, Ordering::Relaxed) {
             return;
         }
-        for descriptor in [self.own.as_raw_fd(), self.stream] {
+        let close = |descriptor| {
             if is_still(descriptor, self.identity) {
                 close(descriptor);
             }
-        }
+        };
+        exchange.duplicate().into_iter().for_each(close);
+        close(self.stream);
     }
 }
 
@@ -62,8 +53,8 @@ fn is_still(descriptor: RawFd, expected: (u64, u64)) -> bool {
 
 #[expect(unsafe_code, reason = "the owner of the descriptor lives in a runtime that stopped at the fork")]
 fn close(descriptor: RawFd) {
-    // SAFETY: (1) it is open and ours, `is_still` compared the socket it stands for just before; (2) its Rust owner (the tokio
-    // stream, or `own`) is leaked in this process, see `fork`, so that nobody uses or closes it after us.
+    // SAFETY: (1) it is open and ours, `is_still` compared the socket it stands for just before; (2) its Rust owner, in the
+    // wire of the exchange, is leaked in this process, see `fork`, so that nobody uses or closes it after us.
     unsafe { rustix::io::close(descriptor) };
 }
 
@@ -75,26 +66,9 @@ fn identity(stat: &Stat) -> (u64, u64) {
 mod tests {
     use super::*;
 
-    fn pair() -> (UnixStream, UnixStream) {
-        UnixStream::pair().unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_peer_that_hung_up_is_noticed_without_a_call() {
-        let (ours, theirs) = pair();
-        let descriptors = Descriptors::of(&ours).unwrap();
-        assert!(!descriptors.is_hung_up());
-        theirs.writable().await.unwrap();
-        theirs.try_write(b"answer").unwrap();
-        drop(theirs);
-        assert!(!descriptors.is_hung_up(), "an answer is still to be read");
-        ours.readable().await.unwrap();
-        ours.try_read(&mut [0; 16]).unwrap();
-        assert!(descriptors.is_hung_up());
-    }
-
-    #[tokio::test]
-    async fn a_number_that_was_used_again_is_not_closed() {
+    #[test]
+    fn a_number_that_was_used_again_is_not_closed() {
+        let pair = || UnixStream::pair().unwrap();
         let (ours, _theirs) = pair();
         let descriptors = Descriptors::of(&ours).unwrap();
         assert!(is_still(ours.as_raw_fd(), descriptors.identity));

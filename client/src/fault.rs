@@ -1,6 +1,5 @@
 //! How one attempt at a call failed: what decides whether it is repeated.
 
-use std::error::Error as StdError;
 use std::io;
 
 use datacache_proto::error::WireError;
@@ -14,6 +13,8 @@ pub(crate) enum Fault {
     Refused(WireError),
     /// The connection ended; the daemon may have got the call or not.
     Lost,
+    /// The connection ended before the call was sent.
+    Unsent,
     /// No answer came before the deadline.
     Late,
     /// Too many calls of this connection are under way.
@@ -29,7 +30,7 @@ pub(crate) enum Fault {
 impl Fault {
     /// Tells whether the connection is of no further use.
     pub(crate) fn ends_connection(&self) -> bool {
-        matches!(self, Self::Refused(WireError::Stopping) | Self::Lost | Self::Garbled)
+        matches!(self, Self::Refused(WireError::Stopping) | Self::Lost | Self::Unsent | Self::Garbled)
     }
 }
 
@@ -39,31 +40,12 @@ pub(crate) fn settle<T>(answer: Result<Result<T, WireError>, RpcError>) -> Resul
         Ok(answer) => answer.map_err(Fault::Refused),
         Err(RpcError::Shutdown) => Err(Fault::Lost),
         Err(RpcError::DeadlineExceeded) => Err(Fault::Late),
-        Err(RpcError::Channel(error)) => Err(of_channel(&error)),
+        Err(RpcError::Channel(ChannelError::Read(_))) => Err(Fault::Garbled),
+        Err(RpcError::Channel(_)) => Err(Fault::Unsent),
         Err(RpcError::Server(error)) => Err(of_daemon(&error)),
         // The request itself can't be sent, and could not be the next time.
         Err(RpcError::Send(_)) => Err(Fault::Aborted),
     }
-}
-
-/// Bytes that are no message of ours are told apart from a connection that ended.
-fn of_channel(error: &ChannelError<dyn StdError + Send + Sync + 'static>) -> Fault {
-    let ChannelError::Read(cause) = error else {
-        return Fault::Lost;
-    };
-    match cause.downcast_ref::<io::Error>().map(innermost_kind) {
-        Some(io::ErrorKind::InvalidData) => Fault::Garbled,
-        _ => Fault::Lost,
-    }
-}
-
-/// The transport wraps errors of the codec into errors of the kind `Other`.
-fn innermost_kind(error: &io::Error) -> io::ErrorKind {
-    let mut innermost = error;
-    while let Some(inner) = innermost.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        innermost = inner;
-    }
-    innermost.kind()
 }
 
 fn of_daemon(error: &ServerError) -> Fault {
@@ -73,18 +55,6 @@ fn of_daemon(error: &ServerError) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-
-    fn read_error(kind: io::ErrorKind) -> Result<Result<(), WireError>, RpcError> {
-        let wrapped = io::Error::other(io::Error::new(kind, "the codec's words"));
-        Err(RpcError::Channel(ChannelError::Read(Arc::new(wrapped))))
-    }
-
-    #[test]
-    fn a_broken_connection_is_told_from_one_to_something_else() {
-        assert_eq!(settle(read_error(io::ErrorKind::ConnectionReset)), Err(Fault::Lost));
-        assert_eq!(settle(read_error(io::ErrorKind::InvalidData)), Err(Fault::Garbled));
-    }
 
     #[test]
     fn a_refusal_leaves_the_connection_in_use_unless_the_daemon_is_stopping() {

@@ -4,13 +4,15 @@
 //! A call that changes something carries one id through all its attempts, so that the daemon does it once.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datacache_proto::codec::until;
 use datacache_proto::error::WireError;
 use tarpc::context::Context;
 
-use crate::connection::{Connection, until};
+use crate::connection::Connection;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::pause::Pause;
@@ -98,8 +100,8 @@ impl Session {
         let mut course = Course::begin(call, limit, self.settings.start);
         loop {
             let connection = self.connection(course.effort()).await.map_err(|error| course.unreached(error))?;
-            let answer = attempt(Arc::clone(&connection), until(course.deadline));
-            // The deadline in the context only counts from when the call is written to the socket.
+            let answer = pin!(attempt(Arc::clone(&connection), until(course.deadline)));
+            // The deadline in the context is for the daemon.
             let fault = match tokio::time::timeout_at(course.deadline.into(), answer).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(fault)) => fault,
@@ -144,10 +146,12 @@ impl Course {
 
     /// Decides whether another attempt is made.
     fn go_on(&mut self, fault: Fault, connection: &Connection) -> Result<(), Error> {
-        self.was_reached = true;
+        self.was_reached |= fault != Fault::Unsent;
         let verb = self.call.verb;
         match fault {
-            Fault::Refused(WireError::Stopping) | Fault::Throttled | Fault::Elsewhere => self.check_time(),
+            Fault::Refused(WireError::Stopping) | Fault::Unsent | Fault::Throttled | Fault::Elsewhere => {
+                self.check_time()
+            }
             Fault::Refused(error) => Err(error.into()),
             Fault::Lost => {
                 self.losses += 1;

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::connection::{Connection, until};
+use datacache_proto::codec::until;
+
+use crate::connection::Connection;
 use crate::error::Error;
+use crate::exchange::by;
 use crate::fault::{Fault, settle};
 use crate::random::random;
 use crate::repeat::Call;
@@ -93,7 +96,7 @@ impl Session {
         for scope in ended {
             let mut release = Release::begin(&self.scopes, scope);
             let deadline = Instant::now() + self.settings.call_timeout;
-            let answer = connection.client.release(until(deadline), self.next_call(), scope).await;
+            let answer = by(deadline, connection.client.release(until(deadline), self.next_call(), scope)).await;
             match settle(answer) {
                 Ok(_) | Err(Fault::Refused(_)) => release.is_confirmed = true,
                 Err(fault) => {

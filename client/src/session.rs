@@ -89,13 +89,30 @@ impl Session {
         }
     }
 
+    /// Looks whether the daemon has hung up, for what goes by the connection and makes no call, or none that is repeated.
+    pub(crate) fn look(&self) {
+        if let Some(connection) = self.current().filter(|connection| connection.is_hung_up()) {
+            self.lose(&connection);
+        }
+    }
+
+    /// Returns the connection if it is not known to be over.
+    ///
+    /// Whether the daemon has hung up since is not looked at, which would cost every call a call of the system: the call
+    /// finds out itself. A socket whose other end is closed takes nothing, so that the call is known not to have been sent,
+    /// and is made again with another connection as if this one had never been there. If the daemon hangs up later than that,
+    /// a look beforehand would have been of no use either; then the call is repeated with its id.
     fn live(&self) -> Option<Arc<Connection>> {
-        let connection = self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let connection = self.current()?;
         if !connection.is_over() {
             return Some(connection);
         }
         self.lose(&connection);
         None
+    }
+
+    fn current(&self) -> Option<Arc<Connection>> {
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn put(&self, connection: Option<Arc<Connection>>) {

@@ -1,21 +1,27 @@
 //! A place among the transfers that the daemon holds open for a connection; it has room for a few only.
 
-use datacache_proto::service::CacheClient;
+use std::time::{Duration, Instant};
+
+use datacache_proto::codec::until;
 use tokio::runtime::Handle;
 
+use crate::exchange::{Client, by};
 use crate::fault::settle;
+
+/// How long the daemon has to close what was given up.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// An upload or an open value. Given up half-way, by an error, a deadline or a caller who waits no longer, the daemon is
 /// told in the background.
 pub(crate) struct TransferPlace {
-    client: CacheClient,
+    client: Client,
     number: u64,
     is_closed: bool,
 }
 
 impl TransferPlace {
     /// Takes charge of the transfer `number`.
-    pub(crate) fn of(client: &CacheClient, number: u64) -> Self {
+    pub(crate) fn of(client: &Client, number: u64) -> Self {
         Self { client: client.clone(), number, is_closed: false }
     }
 
@@ -34,7 +40,8 @@ impl Drop for TransferPlace {
         let Ok(runtime) = Handle::try_current() else { return };
         let (client, number) = (self.client.clone(), self.number);
         drop(runtime.spawn(async move {
-            if let Err(fault) = settle(client.close(tarpc::context::current(), number).await) {
+            let deadline = Instant::now() + CLOSING;
+            if let Err(fault) = settle(by(deadline, client.close(until(deadline), number)).await) {
                 tracing::debug!(number, ?fault, "a transfer that was given up is not closed");
             }
         }));

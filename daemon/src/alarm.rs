@@ -8,7 +8,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use crate::readable::Readable;
+use datacache_proto::readable::Readable;
 
 /// Beyond this the kernel's clock ends; nobody waits so long.
 const LATEST_SECOND: u64 = 1 << 40;

@@ -7,10 +7,8 @@ use tokio::sync::watch;
 pub(crate) enum Stage {
     /// Calls are taken.
     Serving,
-    /// Calls that came before are answered, new ones are sent away.
+    /// Calls that came before are answered, new ones are sent away; then all connections are closed.
     Draining,
-    /// Connections are closed, whatever is under way on them.
-    Closing,
 }
 
 /// The stage, for all who have to know.
@@ -52,10 +50,10 @@ mod tests {
     async fn a_stage_is_never_gone_back_to() {
         let lifecycle = Lifecycle::new();
         assert!(lifecycle.is_serving());
-        lifecycle.advance(Stage::Closing);
         lifecycle.advance(Stage::Draining);
+        lifecycle.advance(Stage::Serving);
         assert!(!lifecycle.is_serving());
+        lifecycle.reached(Stage::Serving).await;
         lifecycle.reached(Stage::Draining).await;
-        lifecycle.reached(Stage::Closing).await;
     }
 }

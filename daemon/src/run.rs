@@ -123,7 +123,6 @@ async fn serve(
 /// Answers what is under way, then closes the store.
 async fn finish(daemon: &Daemon, ended: Result<(), RunError>, writing: JoinHandle<()>) -> Result<(), RunError> {
     if matches!(ended, Err(RunError::StoreGone { .. } | RunError::WriterEnded)) {
-        daemon.lifecycle.advance(Stage::Closing);
         daemon.tasks.end().await;
         if matches!(ended, Err(RunError::StoreGone { .. })) {
             daemon.writer.read(Store::part_with_readers).ok();

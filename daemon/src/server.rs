@@ -1,16 +1,17 @@
 //! Taking connections: whose they may be, how many, and what becomes of them when the daemon ends.
 
+use std::future::poll_fn;
+use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::rc::Rc;
 use std::time::Duration;
 
-use datacache_proto::codec::daemon_transport;
+use datacache_proto::codec::{put_answer, take_message};
 use datacache_proto::error::{Resource, WireError};
 use datacache_proto::service::{CacheRequest, CacheResponse};
+use datacache_proto::wire::Wire;
 use futures::future::{Either, select};
-use futures::{SinkExt, StreamExt};
-use tarpc::Response;
-use tarpc::server::BaseChannel;
+use tarpc::ClientMessage;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
@@ -53,13 +54,11 @@ pub(crate) async fn serve(daemon: &Rc<Daemon>, socket: &StdListener) -> std::io:
     }
 }
 
-/// Answers the calls that are under way, if they don't take too long, then closes all connections.
+/// Has the calls answered that are under way, if they don't take too long. The connections end with the daemon's tasks.
 pub(crate) async fn drain(daemon: &Daemon) {
     if timeout(DRAIN, daemon.calls.none()).await.is_err() {
         tracing::warn!(calls = daemon.calls.count(), "calls are given up: they take too long");
     }
-    daemon.lifecycle.advance(Stage::Closing);
-    daemon.connections.none().await;
 }
 
 /// Begins a conversation, if it may be one.
@@ -88,8 +87,10 @@ fn welcome(daemon: &Rc<Daemon>, stream: UnixStream, id: u64, being_told: &Gauge)
 /// Talks with a client until either side is done.
 async fn attend(daemon: Rc<Daemon>, stream: UnixStream, id: u64, opened_by: Option<i32>, counted: Counter) {
     let connection = Rc::new(Connection::new(Rc::clone(&daemon), id, opened_by));
-    let conversation = std::pin::pin!(connection.converse(stream));
-    select(conversation, std::pin::pin!(daemon.lifecycle.reached(Stage::Closing))).await;
+    match stream.into_std().and_then(Wire::new) {
+        Ok(wire) => connection.converse(wire).await,
+        Err(error) => tracing::warn!(%error, "a connection can't be waited for"),
+    }
     drop(counted);
 }
 
@@ -105,15 +106,26 @@ fn checked_peer(stream: &UnixStream) -> Result<Option<i32>, String> {
 
 /// Answers a client's first call with the reason why there is no room for it, and hangs up.
 async fn turn_away(stream: UnixStream, limit: usize, counted: Counter) {
-    let mut channel = Box::pin(BaseChannel::with_defaults(daemon_transport::<CacheRequest, CacheResponse>(stream)));
-    let told = async {
-        let Some(Ok(call)) = channel.next().await else { return };
-        if let CacheRequest::Hello { .. } = call.request.message {
-            let busy = WireError::Busy { what: Resource::Connections, limit: limit as u64 };
-            let message = Ok(CacheResponse::Hello(Err(busy)));
-            channel.send(Response { request_id: call.request.id, message }).await.ok();
+    if let Ok(Err(error)) = timeout(TOLD_WITHIN, tell_busy(stream, limit)).await {
+        tracing::debug!(%error, "a client is not told why it is turned away");
+    }
+    drop(counted);
+}
+
+async fn tell_busy(stream: UnixStream, limit: usize) -> io::Result<()> {
+    let mut wire = Wire::new(stream.into_std()?)?;
+    let message = loop {
+        match wire.take(take_message)? {
+            Some(message) => break message,
+            None => poll_fn(|cx| wire.poll_read(cx)).await?,
         }
     };
-    timeout(TOLD_WITHIN, told).await.ok();
-    drop(counted);
+    if let ClientMessage::Request(call) = message
+        && let CacheRequest::Hello { .. } = call.message
+    {
+        let busy = WireError::Busy { what: Resource::Connections, limit: limit as u64 };
+        wire.put(|out| put_answer(out, call.id, &Ok(CacheResponse::Hello(Err(busy)))))?;
+        poll_fn(|cx| wire.poll_flush(cx)).await?;
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use datacache_proto::layout::LOCK;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
-use crate::readable::Readable;
+use datacache_proto::readable::Readable;
 
 /// A look-out for the end of a store's folder: its lock's file stands for the whole.
 #[derive(Debug)]

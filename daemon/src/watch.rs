@@ -6,7 +6,7 @@ use std::time::Duration;
 use datacache_proto::process::Process;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::readable::Readable;
+use datacache_proto::readable::Readable;
 
 /// How often a process is looked at where the kernel hands out no descriptor for it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -1,12 +1,12 @@
 //! What two processes of datacache must agree on: the calls they make and the bytes they share.
 //!
-//! This crate is the ground that client and daemon stand on. It does no I/O beyond looking at who and where the
-//! process is, and knows neither LMDB nor a runtime.
+//! This crate is the ground that client and daemon stand on. It does no I/O of its own accord: it looks at who and where the
+//! process is, and moves frames through a socket when it is told to. It does not know LMDB.
 //!
 //! | module | what it settles |
 //! | --- | --- |
 //! | [`service`], [`types`], [`error`] | the calls, what they carry, and how they fail |
-//! | [`codec`] | how calls travel over the socket |
+//! | [`codec`], [`wire`], [`readable`] | how calls travel over the socket |
 //! | [`key`], [`time`], [`hash`], [`json`], [`utf8`] | keys and tags, moments and durations, the default key, canonical JSON, text |
 //! | [`record`] | an entry as it is stored |
 //! | [`log`] | the framing of the log |
@@ -32,12 +32,14 @@ pub mod layout;
 pub mod log;
 pub mod paths;
 pub mod process;
+pub mod readable;
 pub mod recent;
 pub mod record;
 pub mod service;
 pub mod time;
 pub mod types;
 pub mod utf8;
+pub mod wire;
 
 /// The protocol that this build speaks.
 pub const PROTOCOL: u32 = 2;

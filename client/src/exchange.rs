@@ -1,0 +1,545 @@
+//! The calls of one connection and their answers: our place of tarpc's dispatcher. Typed calls are above it, in tarpc's generated
+//! client; what is done about a lost connection is decided in [`crate::repeat`].
+//!
+//! No task belongs to a connection. The runtime's reactor, which is the one place where everybody who waits comes by, calls
+//! [`Shared::tend`] when the socket has something: it reads, hands out the answers and wakes who waits for them. That
+//! costs no switch of tasks, and unlike a task that reads for the others it can't be held up by one of them: a caller may
+//! poll a call once and then look away for as long as it likes.
+//!
+//! A call that is the only one under way is written at once. While others are under way it waits for the end of the
+//! runtime's turn, so that calls of one turn share a write.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::time::Instant;
+
+use datacache_proto::codec::{method_of_answer, method_of_request, put_cancel, put_request, take_answer};
+use datacache_proto::service::{CacheClient, CacheRequest, CacheResponse};
+use datacache_proto::wire::Wire;
+use tarpc::ChannelError;
+use tarpc::client::RpcError;
+use tarpc::client::stub::Stub;
+use tarpc::context::Context;
+
+use crate::pending::Pending;
+
+/// With so many bytes to be written, the end of the turn is not waited for.
+const ENOUGH: usize = 64 << 10;
+
+/// The typed calls over an exchange.
+pub(crate) type Client = CacheClient<Exchange>;
+
+type Answer = Result<CacheResponse, RpcError>;
+
+/// A connection as a place to make calls at; clones share it. It ends for all of them, once and for ever.
+///
+/// It does not watch deadlines: see [`by`].
+#[derive(Clone)]
+pub(crate) struct Exchange(Arc<Shared>);
+
+struct Shared {
+    desk: Mutex<Desk>,
+    is_over: AtomicBool,
+    /// Calls [`Shared::tend`].
+    tender: Waker,
+    /// The process that may write to the socket.
+    pid: u32,
+}
+
+/// The socket, and what goes on over it.
+struct Desk {
+    wire: Wire,
+    calls: Pending<Answer>,
+    /// Why there are no more calls.
+    end: Option<End>,
+    /// Whether the end of the turn is waited for with what is to be written.
+    is_deferred: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The daemon hung up, or the socket broke.
+    Lost,
+    /// What came was no answer.
+    Garbled,
+}
+
+/// Who tends to the connection; it may be gone by then.
+struct Tender(Weak<Shared>);
+
+impl Exchange {
+    /// Takes a connected socket; must be called on a runtime, whose reactor then tends to it.
+    ///
+    /// # Errors
+    /// Where the runtime can't wait for the socket.
+    pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
+        let desk = Desk { wire: Wire::new(stream)?, calls: Pending::new(), end: None, is_deferred: false };
+        let shared = Arc::new_cyclic(|shared| Shared {
+            desk: Mutex::new(desk),
+            is_over: AtomicBool::new(false),
+            tender: Waker::from(Arc::new(Tender(Weak::clone(shared)))),
+            pid: std::process::id(),
+        });
+        shared.tend();
+        Ok(Self(shared))
+    }
+
+    /// Tells whether it has ended, as far as is known: while no runtime runs, nobody notices.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether the daemon has hung up.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.is_over() || self.0.lock().wire.is_hung_up()
+    }
+
+    /// Returns the descriptor of a duplicate of the socket, if there is one; not where another thread was at work when
+    /// this process was forked.
+    pub(crate) fn duplicate(&self) -> Option<RawFd> {
+        match self.0.desk.try_lock() {
+            Ok(desk) => desk.wire.duplicate(),
+            Err(TryLockError::Poisoned(desk)) => desk.get_ref().wire.duplicate(),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl Stub for Exchange {
+    type Req = CacheRequest;
+    type Resp = CacheResponse;
+
+    async fn call(&self, context: Context, request: CacheRequest) -> Answer {
+        let mut call = Call { exchange: &self.0, id: None };
+        poll_fn(|cx| match call.id {
+            Some(id) => call.poll(id, cx),
+            None => {
+                call.id = Some(self.0.begin(context.deadline, &request, cx)?);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+/// A call under way; dropped before it is answered, the daemon is told that nobody waits any more.
+struct Call<'e> {
+    exchange: &'e Shared,
+    id: Option<u64>,
+}
+
+impl Call<'_> {
+    fn poll(&mut self, id: u64, cx: &mut TaskContext<'_>) -> Poll<Answer> {
+        let answer = self.exchange.lock().calls.poll(id, cx);
+        if answer.is_ready() {
+            self.id = None;
+        }
+        answer
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        // A forked child drops what it inherited in silence: the connection is its parent's.
+        if let Some(id) = self.id.filter(|_| self.exchange.pid == std::process::id()) {
+            self.exchange.give_up(id);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a call; returns its number.
+    fn begin(&self, deadline: Instant, request: &CacheRequest, cx: &mut TaskContext<'_>) -> Result<u64, RpcError> {
+        let mut desk = self.lock();
+        if desk.end.is_some() {
+            return Err(unsent());
+        }
+        let id = desk.calls.next();
+        let mut method = None;
+        let put = desk.wire.put(|out| {
+            let begin = out.len();
+            put_request(out, id, deadline, request)?;
+            method = method_of_request(&out[begin..]);
+            Ok(())
+        });
+        put.map_err(|error| RpcError::Send(Box::new(error)))?;
+        let end = desk.wire.written() + desk.wire.unwritten() as u64;
+        desk.calls.begin(end, method, cx.waker().clone());
+        self.send(desk);
+        Ok(id)
+    }
+
+    fn give_up(&self, id: u64) {
+        let mut desk = self.lock();
+        if desk.calls.give_up(id) && desk.end.is_none() && desk.wire.put(|out| put_cancel(out, id)).is_ok() {
+            self.send(desk);
+        }
+    }
+
+    /// Writes now, or with everything else of this turn.
+    fn send(&self, mut desk: MutexGuard<'_, Desk>) {
+        if desk.calls.open() <= 1 || desk.wire.unwritten() > ENOUGH {
+            let woken = desk.flush(&self.tender);
+            self.finish(desk, woken);
+        } else if !desk.is_deferred {
+            desk.is_deferred = true;
+            // IMPORTANT: not under the lock. Where there is no turn to wait for, the tender is woken at once.
+            drop(desk);
+            let turn = pin!(tokio::task::yield_now());
+            let _pending = turn.poll(&mut TaskContext::from_waker(&self.tender));
+        }
+    }
+
+    /// Reads and writes what can be read and written, and sees to it that this is called when there is more.
+    fn tend(&self) {
+        let mut desk = self.lock();
+        let woken = desk.tend(&self.tender);
+        self.finish(desk, woken);
+    }
+
+    /// Wakes who is to be woken, when nobody is in their way.
+    fn finish(&self, desk: MutexGuard<'_, Desk>, woken: Vec<Waker>) {
+        if desk.end.is_some() {
+            self.is_over.store(true, Ordering::Relaxed);
+        }
+        drop(desk);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Tender {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.tend();
+        }
+    }
+}
+
+impl Desk {
+    /// Reads and writes; returns who is to be woken.
+    fn tend(&mut self, tender: &Waker) -> Vec<Waker> {
+        self.is_deferred = false;
+        let mut woken = Vec::new();
+        if self.end.is_none() {
+            self.read(tender, &mut woken);
+        }
+        if self.end.is_none() && self.wire.unwritten() > 0 {
+            woken.extend(self.flush(tender));
+        }
+        woken
+    }
+
+    /// Writes; returns who is to be woken, which is nobody unless the connection has ended.
+    fn flush(&mut self, tender: &Waker) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        if let Poll::Ready(Err(error)) = unbounded(tender, |cx| self.wire.poll_flush(cx)) {
+            // What was answered before the daemon hung up is still to be read.
+            self.read(tender, &mut woken);
+            self.finish(End::Lost, &error, &mut woken);
+        }
+        woken
+    }
+
+    /// Hands out all answers that are there.
+    fn read(&mut self, tender: &Waker, woken: &mut Vec<Waker>) {
+        while let Poll::Ready(read) = unbounded(tender, |cx| self.wire.poll_read(cx)) {
+            let handed_out = read.and_then(|()| self.hand_out(woken));
+            if let Err(error) = handed_out {
+                let garbled = error.kind() == io::ErrorKind::InvalidData;
+                return self.finish(if garbled { End::Garbled } else { End::Lost }, &error, woken);
+            }
+        }
+    }
+
+    fn hand_out(&mut self, woken: &mut Vec<Waker>) -> io::Result<()> {
+        while let Some((answer, method)) =
+            self.wire.take(|bytes| Ok((take_answer::<CacheResponse>(bytes)?, method_of_answer(bytes))))?
+        {
+            let called = self.calls.method(answer.request_id);
+            if called.zip(method).is_some_and(|(called, answered)| called != answered) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "an answer to another call than was made"));
+            }
+            woken.extend(self.calls.settle(answer.request_id, answer.message.map_err(RpcError::Server)));
+        }
+        Ok(())
+    }
+
+    /// Ends the exchange, if it has not ended before, and all calls with it.
+    fn finish(&mut self, end: End, error: &io::Error, woken: &mut Vec<Waker>) {
+        if self.end.is_some() {
+            return;
+        }
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            tracing::debug!(%error, "the connection to the daemon broke off");
+        }
+        self.end = Some(end);
+        let written = self.wire.written();
+        // A call whose message is not out as a whole can't have been understood.
+        let outcome = |message_end| if message_end > written { unsent() } else { end.outcome() };
+        woken.extend(self.calls.settle_all(|message_end| Err(outcome(message_end))));
+    }
+}
+
+impl End {
+    fn outcome(self) -> RpcError {
+        match self {
+            Self::Lost => RpcError::Shutdown,
+            Self::Garbled => {
+                RpcError::Channel(ChannelError::Read(Arc::new(io::Error::from(io::ErrorKind::InvalidData))))
+            }
+        }
+    }
+}
+
+/// The daemon has not got the call, and won't get it.
+fn unsent() -> RpcError {
+    RpcError::Channel(ChannelError::Write(Arc::new(io::Error::from(io::ErrorKind::BrokenPipe))))
+}
+
+/// Polls regardless of how much the current task has done: the tender has no later turn of its own, and would be woken from
+/// within, with the lock held.
+fn unbounded<T>(waker: &Waker, poll: impl FnMut(&mut TaskContext<'_>) -> Poll<T>) -> Poll<T> {
+    pin!(tokio::task::coop::unconstrained(poll_fn(poll))).poll(&mut TaskContext::from_waker(waker))
+}
+
+/// Waits for an answer until `deadline`.
+///
+/// # Errors
+/// [`RpcError::DeadlineExceeded`], and those of the answer.
+pub(crate) async fn by<T>(deadline: Instant, answer: impl Future<Output = Result<T, RpcError>>) -> Result<T, RpcError> {
+    tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or(Err(RpcError::DeadlineExceeded))
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("is_over", &self.is_over()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::codec::{MAX_MESSAGE, put_answer, take_message, until};
+    use datacache_proto::service::Chunk;
+    use std::io::Write;
+    use std::time::Duration;
+    use tarpc::{ClientMessage, Request};
+
+    /// The other end.
+    struct Daemon(Wire);
+
+    impl Daemon {
+        async fn hear(&mut self) -> ClientMessage<CacheRequest> {
+            loop {
+                if let Some(message) = self.0.take(take_message).unwrap() {
+                    return message;
+                }
+                poll_fn(|cx| self.0.poll_read(cx)).await.unwrap();
+            }
+        }
+
+        async fn hear_call(&mut self) -> u64 {
+            match self.hear().await {
+                ClientMessage::Request(Request { id, .. }) => id,
+                other => panic!("{other:?} is no call"),
+            }
+        }
+
+        async fn answer(&mut self, id: u64, answer: CacheResponse) {
+            self.0.put(|out| put_answer(out, id, &Ok(answer))).unwrap();
+            poll_fn(|cx| self.0.poll_flush(cx)).await.unwrap();
+        }
+    }
+
+    fn connected() -> (Exchange, Daemon) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Exchange::new(ours).unwrap(), Daemon(Wire::new(theirs).unwrap()))
+    }
+
+    fn soon() -> Context {
+        until(Instant::now() + Duration::from_secs(60))
+    }
+
+    fn len(exchange: &Exchange) -> impl Future<Output = Result<u64, RpcError>> + use<> {
+        let client = Client::from(exchange.clone());
+        async move { Ok(client.len(soon(), "n".into()).await?.unwrap()) }
+    }
+
+    fn answer(length: u64) -> CacheResponse {
+        CacheResponse::Len(Ok(length))
+    }
+
+    #[tokio::test]
+    async fn each_call_gets_its_own_answer() {
+        let (exchange, mut daemon) = connected();
+        let calls = futures::future::try_join_all((0..100).map(|_| len(&exchange)));
+        let answering = async {
+            let mut ids = Vec::new();
+            for _ in 0..100 {
+                ids.push(daemon.hear_call().await);
+            }
+            for id in ids.into_iter().rev() {
+                daemon.answer(id, answer(id)).await;
+            }
+        };
+        let (answers, ()) = futures::join!(calls, answering);
+        assert_eq!(answers.unwrap(), (1..=100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn calls_of_one_turn_share_a_write_and_one_alone_does_not_wait_for_it() {
+        let (exchange, _daemon) = connected();
+        let unwritten = || exchange.0.lock().wire.unwritten();
+        let mut first = pin!(len(&exchange));
+        assert!(futures::poll!(&mut first).is_pending());
+        assert_eq!(unwritten(), 0);
+        let mut others = pin!(futures::future::join_all((0..10).map(|_| len(&exchange))));
+        assert!(futures::poll!(&mut others).is_pending());
+        assert!(unwritten() > 0);
+        tokio::task::yield_now().await;
+        assert_eq!(unwritten(), 0);
+    }
+
+    /// Whoever reads for others must not be able to hold them up.
+    #[tokio::test]
+    async fn a_call_that_is_not_polled_any_more_holds_up_nobody() {
+        let (exchange, mut daemon) = connected();
+        let mut left = pin!(len(&exchange));
+        assert!(futures::poll!(&mut left).is_pending());
+        let answering = async {
+            for _ in 0..2 {
+                let id = daemon.hear_call().await;
+                daemon.answer(id, answer(id)).await;
+            }
+        };
+        let (other, ()) = futures::join!(len(&exchange), answering);
+        assert_eq!(other.unwrap(), 2);
+        assert_eq!(left.await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_daemon_is_told_of_a_call_that_is_given_up() {
+        let (exchange, mut daemon) = connected();
+        {
+            let mut given_up = pin!(len(&exchange));
+            assert!(futures::poll!(&mut given_up).is_pending());
+        }
+        let id = daemon.hear_call().await;
+        assert!(matches!(daemon.hear().await, ClientMessage::Cancel { request_id, .. } if request_id == id));
+        // An answer that was on its way all the same is nobody's.
+        daemon.answer(id, answer(1)).await;
+        let (other, ()) = futures::join!(len(&exchange), async {
+            let id = daemon.hear_call().await;
+            daemon.answer(id, answer(7)).await;
+        });
+        assert_eq!(other.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_sent_is_lost_with_the_connection_and_a_later_one_is_known_not_to_be_sent() {
+        let (exchange, mut daemon) = connected();
+        let (lost, ()) = futures::join!(len(&exchange), async {
+            daemon.hear_call().await;
+            drop(daemon);
+        });
+        assert!(matches!(lost, Err(RpcError::Shutdown)));
+        assert!(exchange.is_over());
+        assert!(matches!(len(&exchange).await, Err(RpcError::Channel(ChannelError::Write(_)))));
+    }
+
+    #[test]
+    fn a_hang_up_that_no_reactor_saw_leaves_no_doubt_about_the_next_call() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let exchange = runtime.block_on(async { Exchange::new(ours) }).unwrap();
+        assert!(!exchange.is_hung_up());
+        drop(theirs);
+        assert!(!exchange.is_over() && exchange.is_hung_up());
+        let unsent = runtime.block_on(len(&exchange));
+        assert!(matches!(unsent, Err(RpcError::Channel(ChannelError::Write(_)))), "{unsent:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_ends_the_exchange() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let exchange = Exchange::new(ours).unwrap();
+        theirs.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let garbled = len(&exchange).await;
+        assert!(matches!(garbled, Err(RpcError::Channel(ChannelError::Read(_)))), "{garbled:?}");
+    }
+
+    /// tarpc's generated client panics where it gets another answer than it asked for.
+    #[tokio::test]
+    async fn an_answer_to_another_call_is_none() {
+        let (exchange, mut daemon) = connected();
+        let (garbled, ()) = futures::join!(len(&exchange), async {
+            let id = daemon.hear_call().await;
+            daemon.answer(id, CacheResponse::Stop(Ok(()))).await;
+        });
+        assert!(matches!(garbled, Err(RpcError::Channel(ChannelError::Read(_)))), "{garbled:?}");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_too_long_is_refused_and_the_next_one_is_made() {
+        let (exchange, mut daemon) = connected();
+        let client = Client::from(exchange.clone());
+        let refused = client.upload(soon(), 1, 0, Chunk(vec![0; MAX_MESSAGE])).await;
+        assert!(matches!(refused, Err(RpcError::Send(_))), "{refused:?}");
+        let (answered, ()) = futures::join!(len(&exchange), async {
+            let id = daemon.hear_call().await;
+            daemon.answer(id, answer(3)).await;
+        });
+        assert_eq!(answered.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn long_calls_go_through_a_socket_that_takes_a_piece_at_a_time() {
+        let (exchange, mut daemon) = connected();
+        let client = Client::from(exchange.clone());
+        let uploads = (0..8).map(|upload| client.upload(soon(), upload, 0, Chunk(vec![1; 1 << 20])));
+        let answering = async {
+            for _ in 0..8 {
+                let id = daemon.hear_call().await;
+                daemon.answer(id, CacheResponse::Upload(Ok(()))).await;
+            }
+        };
+        let (answers, ()) = futures::join!(futures::future::join_all(uploads), answering);
+        assert!(answers.into_iter().all(|answer| answer.unwrap().is_ok()));
+        assert_eq!(exchange.duplicate(), None);
+    }
+
+    #[test]
+    fn the_end_of_the_runtime_ends_the_exchange() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let exchange = runtime().block_on(async { Exchange::new(ours) }).unwrap();
+        assert!(exchange.is_over());
+        let unsent = runtime().block_on(len(&exchange));
+        assert!(matches!(unsent, Err(RpcError::Channel(ChannelError::Write(_)))), "{unsent:?}");
+    }
+
+    #[test]
+    fn an_exchange_that_nobody_has_any_more_hangs_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let exchange = runtime.block_on(async { Exchange::new(ours) }).unwrap();
+        drop(exchange);
+        let read = std::io::Read::read(&mut &theirs, &mut [0]);
+        assert_eq!(read.unwrap(), 0);
+    }
+}

@@ -1,0 +1,361 @@
+//! One end of a connection: frames in and frames out, through two buffers that are kept.
+//!
+//! A frame is a length (u32, little-endian) and so many bytes. What is in them is [`crate::codec`]'s business. Nothing is
+//! waited for here, and nothing is read or written that nobody asked for.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::task::{Context, Poll, ready};
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+
+use crate::codec::MAX_MESSAGE;
+use crate::readable::Readable;
+
+/// The bytes of a frame's length.
+const HEAD: usize = 4;
+/// How much is read at a time at least, in bytes.
+const PIECE: usize = 16 << 10;
+/// A buffer that grew beyond this many bytes is given back when it is empty.
+const KEPT: usize = 64 << 10;
+
+/// A connected socket and what is on its way through it.
+#[derive(Debug)]
+pub struct Wire {
+    socket: Readable,
+    /// The runtime that waits for the socket.
+    runtime: Handle,
+    /// What was read; everything before `taken` is done with.
+    input: Vec<u8>,
+    taken: usize,
+    /// Whether the socket had nothing more when it was last read: then it is waited for first.
+    is_drained: bool,
+    /// What is to be written; everything before `written` is.
+    output: Vec<u8>,
+    written: usize,
+    /// The bytes written in all.
+    total: u64,
+    /// A duplicate of the socket to wait for room with; there while the socket is full.
+    room: Option<UnixStream>,
+}
+
+impl Wire {
+    /// Takes a connected socket. Must be called on a runtime with I/O, which then waits for the socket.
+    ///
+    /// # Errors
+    /// Where the system can't wait for it.
+    pub fn new(stream: StdStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self {
+            socket: Readable::new(stream.into())?,
+            runtime: Handle::current(),
+            input: Vec::new(),
+            taken: 0,
+            is_drained: true,
+            output: Vec::new(),
+            written: 0,
+            total: 0,
+            room: None,
+        })
+    }
+
+    /// Returns the descriptor of a duplicate of the socket, where there is one at the moment.
+    pub fn duplicate(&self) -> Option<RawFd> {
+        self.room.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Tells whether the other end has hung up and left nothing to read. Asks the system, without waiting.
+    pub fn is_hung_up(&self) -> bool {
+        let peeked = rustix::net::recv(&self.socket, &mut [0_u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        match peeked {
+            Ok((read, _)) => read == 0,
+            Err(error) => error != Errno::AGAIN && error != Errno::INTR,
+        }
+    }
+
+    /// Reads some of what has come.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] when the other end has hung up, and those of the socket.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.is_drained {
+                ready!(self.socket.poll_ready(cx))?.clear_ready();
+                self.is_drained = false;
+            }
+            self.make_room();
+            let asked = self.input.capacity() - self.input.len();
+            match rustix::net::recv(&self.socket, spare_capacity(&mut self.input), RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok((read, _)) => {
+                    self.is_drained = read < asked;
+                    return Poll::Ready(Ok(()));
+                }
+                Err(Errno::AGAIN) => self.is_drained = true,
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Waits for the other end to hang up, whatever it has sent before; for whoever does not read at the moment.
+    pub fn poll_hung_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut readiness = ready!(self.socket.poll_ready(cx))?;
+            if readiness.ready().is_read_closed() {
+                return Poll::Ready(Ok(()));
+            }
+            // There is something to read, which `poll_read` must not wait for.
+            readiness.clear_ready();
+            self.is_drained = false;
+        }
+    }
+
+    /// Shows the next frame to `decode`; `None` where it is not there as a whole.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] where it is too long, and those of `decode`.
+    pub fn take<T>(&mut self, decode: impl FnOnce(&[u8]) -> io::Result<T>) -> io::Result<Option<T>> {
+        let Some(length) = self.next_length() else { return Ok(None) };
+        if length > MAX_MESSAGE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {length} bytes")));
+        }
+        let begin = self.taken + HEAD;
+        let Some(frame) = self.input.get(begin..begin + length) else { return Ok(None) };
+        let decoded = decode(frame)?;
+        self.taken = begin + length;
+        if self.taken == self.input.len() {
+            self.taken = 0;
+            empty(&mut self.input);
+        }
+        Ok(Some(decoded))
+    }
+
+    /// Adds a frame to what is to be written: what `encode` appends. Where that fails, nothing is added.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] where it is too long, and those of `encode`.
+    pub fn put(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+        let begin = self.output.len();
+        self.output.extend([0; HEAD]);
+        let encoded = encode(&mut self.output).and_then(|()| {
+            let length = self.output.len() - begin - HEAD;
+            let fits = u32::try_from(length).ok().filter(|_| length <= MAX_MESSAGE);
+            let too_long = || io::Error::new(io::ErrorKind::InvalidInput, format!("a message of {length} bytes"));
+            self.output[begin..begin + HEAD].copy_from_slice(&fits.ok_or_else(too_long)?.to_le_bytes());
+            Ok(())
+        });
+        if encoded.is_err() {
+            self.output.truncate(begin);
+        }
+        encoded
+    }
+
+    /// Returns how many bytes are to be written.
+    pub fn unwritten(&self) -> usize {
+        self.output.len() - self.written
+    }
+
+    /// Returns how many bytes were written since the connection began.
+    pub fn written(&self) -> u64 {
+        self.total
+    }
+
+    /// Writes what is to be written, as much at a time as the socket takes.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unwritten() > 0 {
+            let rest = &self.output[self.written..];
+            let send = || Ok(rustix::net::send(&self.socket, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?);
+            let sent: io::Result<usize> = match &self.room {
+                None => send(),
+                Some(room) => {
+                    ready!(room.poll_write_ready(cx))?;
+                    room.try_io(Interest::WRITABLE, send)
+                }
+            };
+            match sent {
+                Ok(sent) => {
+                    self.written += sent;
+                    self.total += sent as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_for_room()?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        self.written = 0;
+        empty(&mut self.output);
+        // Not kept: it would wake this process whenever the other end reads.
+        self.room = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn wait_for_room(&mut self) -> io::Result<()> {
+        if self.room.is_none() {
+            let duplicate: OwnedFd = rustix::io::fcntl_dupfd_cloexec(&self.socket, 3)?;
+            let _entered = self.runtime.enter();
+            self.room = Some(UnixStream::from_std(duplicate.into())?);
+        }
+        Ok(())
+    }
+
+    /// Returns the length of the next frame, as soon as that is there.
+    fn next_length(&self) -> Option<usize> {
+        let head = self.input.get(self.taken..)?.first_chunk::<HEAD>()?;
+        Some(usize::try_from(u32::from_le_bytes(*head)).unwrap_or(usize::MAX))
+    }
+
+    /// Makes room for the rest of a frame that has begun, and for a piece at least.
+    fn make_room(&mut self) {
+        let begun = self.input.len() - self.taken;
+        let missing = self.next_length().map_or(0, |length| (HEAD + length.min(MAX_MESSAGE)).saturating_sub(begun));
+        let wanted = missing.max(PIECE);
+        if self.input.capacity() - self.input.len() < wanted {
+            self.input.drain(..mem::take(&mut self.taken));
+            self.input.reserve(wanted);
+        }
+    }
+}
+
+fn empty(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::io::{Read as _, Write as _};
+
+    fn pair() -> (Wire, StdStream) {
+        let (ours, theirs) = StdStream::pair().unwrap();
+        (Wire::new(ours).unwrap(), theirs)
+    }
+
+    fn frame(bytes: &[u8]) -> Vec<u8> {
+        [&u32::try_from(bytes.len()).unwrap().to_le_bytes()[..], bytes].concat()
+    }
+
+    fn taken(wire: &mut Wire) -> io::Result<Option<Vec<u8>>> {
+        wire.take(|frame| Ok(frame.to_vec()))
+    }
+
+    async fn next(wire: &mut Wire) -> io::Result<Vec<u8>> {
+        loop {
+            if let Some(frame) = taken(wire)? {
+                return Ok(frame);
+            }
+            poll_fn(|cx| wire.poll_read(cx)).await?;
+        }
+    }
+
+    fn is_pending<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> bool {
+        poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn frames_arrive_whole_however_they_are_cut() {
+        let frames = [&b"one"[..], b"", &[7; 300_000], b"four"];
+        let stream: Vec<u8> = frames.iter().flat_map(|bytes| frame(bytes)).collect();
+        for cut in [1, 3, 5_000, 100_000] {
+            let (mut wire, mut theirs) = pair();
+            let pieces = stream.clone();
+            let writing = std::thread::spawn(move || {
+                pieces.chunks(cut).for_each(|piece| theirs.write_all(piece).unwrap());
+                theirs
+            });
+            for bytes in frames {
+                assert!(next(&mut wire).await.unwrap() == bytes, "cut every {cut} bytes");
+            }
+            assert!(is_pending(|cx| wire.poll_read(cx)));
+            drop(writing.join().unwrap());
+            assert_eq!(next(&mut wire).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_above_the_limit_is_refused_before_it_is_there() {
+        let (mut wire, mut theirs) = pair();
+        theirs.write_all(&u32::try_from(MAX_MESSAGE + 1).unwrap().to_le_bytes()).unwrap();
+        assert_eq!(next(&mut wire).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_can_not_be_made_leaves_the_others_alone() {
+        let (mut wire, mut theirs) = pair();
+        let put = |wire: &mut Wire, bytes: &[u8]| {
+            wire.put(|out| {
+                out.extend(bytes);
+                Ok(())
+            })
+        };
+        put(&mut wire, b"first").unwrap();
+        assert_eq!(put(&mut wire, &vec![0; MAX_MESSAGE + 1]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        wire.put(|_| Err(io::ErrorKind::Other.into())).unwrap_err();
+        put(&mut wire, b"last").unwrap();
+        poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
+        let expected = [frame(b"first"), frame(b"last")].concat();
+        assert_eq!((wire.unwritten(), wire.written()), (0, expected.len() as u64));
+        drop(wire);
+        let mut written = Vec::new();
+        theirs.read_to_end(&mut written).unwrap();
+        assert_eq!(written, expected);
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_at_once_is_written_when_there_is_room() {
+        let (mut wire, mut theirs) = pair();
+        let bytes = vec![5; 3_000_000];
+        wire.put(|out| {
+            out.extend(&bytes);
+            Ok(())
+        })
+        .unwrap();
+        assert!(is_pending(|cx| wire.poll_flush(cx)));
+        assert!(wire.duplicate().is_some());
+        let reading = std::thread::spawn(move || {
+            let mut read = vec![0; 3_000_004];
+            theirs.read_exact(&mut read).unwrap();
+            (read, theirs)
+        });
+        poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
+        assert!(reading.join().unwrap().0 == frame(&bytes));
+        assert_eq!((wire.duplicate(), wire.output.capacity()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_is_told_once_nothing_is_left_to_read() {
+        let (mut wire, mut theirs) = pair();
+        assert!(!wire.is_hung_up());
+        theirs.write_all(&frame(b"last")).unwrap();
+        drop(theirs);
+        assert!(!wire.is_hung_up());
+        assert_eq!(next(&mut wire).await.unwrap(), b"last");
+        assert!(wire.is_hung_up());
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_is_seen_past_what_was_not_read() {
+        let (mut wire, mut theirs) = pair();
+        theirs.write_all(&frame(b"unread")).unwrap();
+        wire.socket.ready().await.unwrap().retain_ready();
+        assert!(is_pending(|cx| wire.poll_hung_up(cx)));
+        assert_eq!(next(&mut wire).await.unwrap(), b"unread", "it must not be waited for any more");
+        theirs.write_all(&frame(b"unread")).unwrap();
+        drop(theirs);
+        poll_fn(|cx| wire.poll_hung_up(cx)).await.unwrap();
+    }
+}
