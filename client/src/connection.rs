@@ -97,6 +97,7 @@ impl Connection {
             Ok(agreed) => agreed,
             Err(fault) => return Ok(Err(fault)),
         };
+        tracing::debug!(?socket, build = welcome.build, daemon = introduced.daemon.pid, "connected to the daemon");
         let store = visible_store(settings, &introduced);
         check_store(settings, socket, store.as_deref())?;
         let is_elsewhere = AtomicBool::new(false);

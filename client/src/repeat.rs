@@ -110,6 +110,7 @@ impl Session {
             if fault.ends_connection() {
                 self.lose(&connection);
             }
+            tracing::debug!(verb = call.verb, ?fault, "an attempt at a call failed");
             course.go_on(fault, &connection)?;
             course.pause.wait(course.deadline).await;
         }
