@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use datacache_proto::key::Key;
-use datacache_proto::types::{Lookup, Metadata, Stats, Verification};
+use datacache_proto::types::{Fallback, Lookup, Metadata, Stats, Verification};
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -119,8 +119,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::get`].
     pub fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
-        let found = self.find(key.into(), Sink::Memory)?;
-        found.map(|found| found.into_value(self.cache.settings().mapped)).transpose()
+        self.get_value(key.into())
     }
 
     /// Returns the values under keys, in their order; see [`crate::DataCache::get_many`].
@@ -318,12 +317,26 @@ impl DataCache {
         self.run(self.cache.stop_daemon())
     }
 
+    fn get_value(&self, key: Key) -> Result<Option<Value>, Error> {
+        match self.find(key, Sink::Memory)? {
+            Some(found) => found.into_value(self.cache.settings().mapped).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Finds a value: directly, which needs no runtime, else by call.
+    #[inline(always)]
     fn find(&self, key: Key, sink: Sink) -> Result<Option<Found>, Error> {
         match self.cache.find_directly(&key)? {
             Ok(found) => Ok(found),
-            Err(fallback) => self.run(self.cache.find_by_call(key, sink, fallback)),
+            Err(fallback) => self.find_by_call(key, sink, fallback),
         }
+    }
+
+    /// Apart, because it takes much of the stack.
+    #[cold]
+    fn find_by_call(&self, key: Key, sink: Sink, fallback: Fallback) -> Result<Option<Found>, Error> {
+        self.run(self.cache.find_by_call(key, sink, fallback))
     }
 
     fn run<T: Send>(&self, future: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {

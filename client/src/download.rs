@@ -18,6 +18,7 @@ use crate::found::Found;
 use crate::prepared::spool;
 use crate::repeat::Call;
 use crate::transfer_place::TransferPlace;
+use crate::value::{Bytes, Value};
 
 /// Where a fetched value is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,14 @@ pub(crate) struct Wanted {
     pub(crate) version: u64,
     pub(crate) length: u64,
     pub(crate) digest: Digest,
+}
+
+impl Wanted {
+    /// Takes the file that was opened for it.
+    pub(crate) fn found_in(self, file: File) -> Blob {
+        let Self { codec, version, length, digest } = self;
+        Blob { codec, version, length, digest, file }
+    }
 }
 
 /// What has been fetched so far.
@@ -68,7 +77,7 @@ impl DataCache {
 fn found(opened: &Opened, version: u64, fetched: Fetched) -> Found {
     let Opened { codec, length, digest, .. } = *opened;
     match fetched {
-        Fetched::Memory(bytes) => Found::Here { codec, version, bytes },
+        Fetched::Memory(bytes) => Found::Here(Value::new(codec, version, Bytes::Owned(bytes))),
         Fetched::File(file) => Found::Blob(Blob { codec, version, length, digest, file }),
     }
 }

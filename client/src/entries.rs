@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use datacache_proto::key::{Key, Tag};
-use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{BATCH_MAX, Metadata};
 use tarpc::context::Context;
@@ -37,7 +36,9 @@ impl DataCache {
 
     /// Tells the same from the store itself.
     pub(crate) fn contains_directly(&self, key: &Key) -> Directly<bool> {
-        Ok(self.look(key, |record| record.is_some())?.map(|look| look.seen))
+        let mut is_there = false;
+        let look = self.look(key, |record| is_there = record.is_some())?;
+        Ok(look.map(|_| is_there))
     }
 
     pub(crate) async fn contains_by_call(&self, key: Key) -> Result<bool, Error> {
@@ -84,8 +85,9 @@ impl DataCache {
 
     /// Returns the same from the store itself.
     pub(crate) fn stat_directly(&self, key: &Key) -> Directly<Option<Metadata>> {
-        let metadata = |record: Option<&Record<'_>>| record.map(|record| record.metadata(key.clone()));
-        Ok(self.look(key, metadata)?.map(|look| look.seen))
+        let mut metadata = None;
+        let look = self.look(key, |record| metadata = record.map(|record| record.metadata(key.clone())))?;
+        Ok(look.map(|_| metadata))
     }
 
     pub(crate) async fn stat_by_call(&self, key: Key) -> Result<Option<Metadata>, Error> {

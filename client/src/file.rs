@@ -124,7 +124,7 @@ impl Target {
         let mut file = self.create(destination.as_deref())?;
         let path = file.path().to_owned();
         match found {
-            Found::Here { bytes, .. } => file.write_all(bytes).during("write", &path)?,
+            Found::Here(value) => file.write_all(value).during("write", &path)?,
             Found::Blob(blob) => copy(blob, file.as_file(), &mut self.progress).map_err(|error| match error {
                 CopyError::Source(source) => Error::System { action: "read the value's file", source },
                 CopyError::Target(source) => Error::Io { action: "write", path, source },
@@ -239,6 +239,7 @@ impl Drop for FileGuard {
 mod tests {
     use super::*;
     use crate::blob::{Blob, sha256};
+    use crate::value::{Bytes, Value};
     use datacache_proto::types::Codec;
     use std::ffi::OsString;
 
@@ -247,7 +248,7 @@ mod tests {
     }
 
     fn small() -> Found {
-        Found::Here { codec: Codec::Text, version: 1, bytes: "é".into() }
+        Found::Here(Value::new(Codec::Text, 1, Bytes::Owned("é".into())))
     }
 
     fn large(content: &[u8]) -> Found {

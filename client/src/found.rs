@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datacache_proto::key::Key;
 use datacache_proto::record::{self, Record};
-use datacache_proto::types::{Codec, Fallback, Lookup};
+use datacache_proto::types::{Fallback, Lookup};
 
 use crate::blob::{self, Blob, Opening};
 use crate::cache::DataCache;
@@ -25,8 +25,15 @@ const LOOKS: u32 = 16;
 
 /// A value that was found: small and here, or a file.
 pub(crate) enum Found {
-    Here { codec: Codec, version: u64, bytes: Vec<u8> },
+    Here(Value),
     Blob(Blob),
+}
+
+/// What a direct look saw.
+enum Seen {
+    Nothing,
+    Here(Value),
+    Blob(Wanted),
 }
 
 /// What came of a direct look; within, why the daemon has to be asked.
@@ -39,9 +46,10 @@ impl Found {
     }
 
     /// Takes the value: in memory, or as a map of its file where that is wanted.
+    #[inline]
     pub(crate) fn into_value(self, mapped: bool) -> Result<Value, Error> {
         match self {
-            Self::Here { codec, version, bytes } => Ok(Value::new(codec, version, Bytes::Owned(bytes))),
+            Self::Here(value) => Ok(value),
             Self::Blob(blob) if mapped => blob.map(),
             Self::Blob(blob) => blob.read(),
         }
@@ -50,7 +58,7 @@ impl Found {
     /// Takes a reader of the value.
     pub(crate) fn into_reader(self) -> ValueReader {
         match self {
-            Self::Here { codec, version, bytes } => ValueReader::of_memory(codec, version, bytes),
+            Self::Here(value) => ValueReader::of_memory(value),
             Self::Blob(blob) => ValueReader::of_blob(blob),
         }
     }
@@ -58,8 +66,8 @@ impl Found {
     /// Takes the value along with its open file.
     pub(crate) fn into_mapped(self) -> Result<Mapped, Error> {
         match self {
+            Self::Here(value) => Ok(Mapped::new(value, None)),
             Self::Blob(blob) => Ok(Mapped::new(blob.map()?, Some(blob.file))),
-            here => Ok(Mapped::new(here.into_value(true)?, None)),
         }
     }
 }
@@ -76,34 +84,40 @@ impl DataCache {
 
     /// Finds a value in the store itself, and opens it. A large one may be replaced and its file unlinked between the two; then
     /// it is looked up again, until the lookup itself says that it is not there.
+    #[inline(always)]
     pub(crate) fn find_directly(&self, key: &Key) -> Directly<Option<Found>> {
         for _ in 0..LOOKS {
-            let look = match self.look(key, lookup_of)? {
+            let mut seen = Seen::Nothing;
+            let look = match self.look(key, |record| seen = Seen::of(record))? {
                 Ok(look) => look,
                 Err(fallback) => return Ok(Err(fallback)),
             };
-            let Lookup::Blob { codec, version, length, digest } = look.seen else {
-                look.count(look.seen != Lookup::Miss);
-                return Ok(Ok(here(look.seen)));
+            let found = match seen {
+                Seen::Nothing => None,
+                Seen::Here(value) => Some(Found::Here(value)),
+                Seen::Blob(wanted) => match self.open_directly(&look, wanted)? {
+                    Ok(Opening::Open(file)) => Some(Found::Blob(wanted.found_in(file))),
+                    Ok(Opening::Gone) => continue,
+                    Ok(Opening::Closed) => return Ok(Err(Fallback::Unreachable)),
+                    Err(fallback) => return Ok(Err(fallback)),
+                },
             };
-            let Some(store) = look.store().filter(|_| self.settings().transfer != Transfer::Chunks) else {
-                return Ok(Err(Fallback::Off));
-            };
-            match blob::open(store, &digest, length)? {
-                Opening::Open(file) => {
-                    look.count(true);
-                    return Ok(Ok(Some(Found::Blob(Blob { codec, version, length, digest, file }))));
-                }
-                Opening::Gone => {}
-                Opening::Closed => return Ok(Err(Fallback::Unreachable)),
-            }
+            look.count(found.is_some());
+            return Ok(Ok(found));
         }
         Ok(Err(Fallback::Unreadable))
     }
 
-    /// Looks a key up in the store itself; what is found is not counted yet.
+    fn open_directly(&self, look: &Look, wanted: Wanted) -> Directly<Opening> {
+        match look.store().filter(|_| self.settings().transfer != Transfer::Chunks) {
+            Some(store) => blob::open(store, &wanted.digest, wanted.length).map(Ok),
+            None => Ok(Err(Fallback::Off)),
+        }
+    }
+
+    /// Looks a key up in the store itself, and shows `judge` its live entry; that is not counted yet.
     #[inline]
-    pub(crate) fn look<T>(&self, key: &Key, judge: impl Fn(Option<&Record<'_>>) -> T) -> Directly<Look<T>> {
+    pub(crate) fn look(&self, key: &Key, judge: impl FnMut(Option<&Record<'_>>)) -> Directly<Look> {
         key.check()?;
         self.selected().check()?;
         Ok(self.session()?.direct.look(self.selected(), key, judge))
@@ -142,14 +156,25 @@ impl DataCache {
     ) -> Result<Option<Found>, Error> {
         let connection = self.session()?.connect().await?;
         if let Some(store) = connection.store().filter(|_| may_open) {
-            let Wanted { codec, version, length, digest } = wanted;
-            match blob::open(store, &digest, length)? {
-                Opening::Open(file) => return Ok(Some(Found::Blob(Blob { codec, version, length, digest, file }))),
+            match blob::open(store, &wanted.digest, wanted.length)? {
+                Opening::Open(file) => return Ok(Some(Found::Blob(wanted.found_in(file)))),
                 Opening::Gone => return Ok(None),
                 Opening::Closed => connection.store_is_elsewhere(),
             }
         }
         self.download(key, wanted, sink).await
+    }
+}
+
+impl Seen {
+    #[inline]
+    fn of(record: Option<&Record<'_>>) -> Self {
+        let Some(record) = record else { return Self::Nothing };
+        let (codec, version) = (record.codec, record.version);
+        match record.value {
+            record::Value::Inline(bytes) => Self::Here(Value::new(codec, version, Bytes::Owned(bytes.to_vec()))),
+            record::Value::Blob { length, digest } => Self::Blob(Wanted { codec, version, length, digest }),
+        }
     }
 }
 
@@ -166,7 +191,7 @@ pub(crate) fn lookup_of(record: Option<&Record<'_>>) -> Lookup {
 /// Returns a value that came along with the lookup.
 pub(crate) fn here(lookup: Lookup) -> Option<Found> {
     match lookup {
-        Lookup::Inline { codec, version, value } => Some(Found::Here { codec, version, bytes: value }),
+        Lookup::Inline { codec, version, value } => Some(Found::Here(Value::new(codec, version, Bytes::Owned(value)))),
         Lookup::Miss | Lookup::Blob { .. } => None,
     }
 }

@@ -9,6 +9,8 @@ use datacache_proto::key::{NamespaceError, check_namespace};
 #[derive(Debug)]
 pub(crate) struct Namespace {
     name: Box<str>,
+    /// Whether it can be one; looked at before each call.
+    is_sound: Result<(), NamespaceError>,
     /// The number in the lower half, and in the upper half which map it was found through; 0 before it was found. A number never
     /// changes within a store, but another store has others.
     #[cfg(feature = "direct")]
@@ -16,10 +18,11 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// Takes a name; whether it can be one is not checked.
+    /// Takes a name; whether it can be one is said by [`Namespace::check`].
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.into(),
+            is_sound: check_namespace(name),
             #[cfg(feature = "direct")]
             number: AtomicU64::new(0),
         }
@@ -34,7 +37,7 @@ impl Namespace {
     /// # Errors
     /// Where it can't be one.
     pub(crate) fn check(&self) -> Result<(), NamespaceError> {
-        check_namespace(&self.name)
+        self.is_sound.clone()
     }
 }
 

@@ -8,6 +8,7 @@ use datacache_proto::types::{Codec, Digest};
 use sha2::{Digest as _, Sha256};
 
 use crate::blob::{Blob, damaged};
+use crate::value::Value;
 
 /// Reads a value of any size in constant memory.
 ///
@@ -26,8 +27,9 @@ enum Source {
 }
 
 impl ValueReader {
-    pub(crate) fn of_memory(codec: Codec, version: u64, bytes: Vec<u8>) -> Self {
-        Self { codec, version, length: bytes.len() as u64, source: Source::Memory(Cursor::new(bytes)) }
+    pub(crate) fn of_memory(value: Value) -> Self {
+        let (codec, version, length) = (value.codec(), value.version(), value.len() as u64);
+        Self { codec, version, length, source: Source::Memory(Cursor::new(value.into_vec())) }
     }
 
     /// Reads from the file's own position, which is its beginning.

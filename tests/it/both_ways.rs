@@ -3,8 +3,9 @@
 
 use std::process::{Command, Output};
 
+use datacache_client::DIRECT_VARIABLE;
 use datacache_tests::program;
-use datacache_tests::reads::{DIRECT_VARIABLE, Way};
+use datacache_tests::reads::Way;
 
 /// What is not run again, and why.
 const LEFT_OUT: [&str; 6] = [

@@ -6,12 +6,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use datacache_client::{Options, blocking};
+use datacache_client::{DIRECT_VARIABLE, Options, blocking};
 use tempfile::TempDir;
 
 use crate::process::{self, Watched};
 use crate::program::program;
-use crate::reads::{DIRECT_VARIABLE, Way};
+use crate::reads::Way;
 use crate::run::{Outcome, Run};
 use crate::wait::PATIENCE;
 

@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use datacache_client::Stats;
 use datacache_client::blocking::DataCache;
-
-/// Has the clients of a process read by call; the client itself knows it.
-pub const DIRECT_VARIABLE: &str = "DATACACHE_DIRECT";
+use datacache_client::{DIRECT_VARIABLE, Stats};
 
 /// A way to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +19,7 @@ impl Way {
     #[must_use]
     pub fn of_this_run() -> Self {
         match std::env::var(DIRECT_VARIABLE).as_deref() {
-            Ok("0") => Self::Call,
+            Ok("0" | "off" | "no" | "false") => Self::Call,
             _ => Self::Direct,
         }
     }

@@ -18,10 +18,7 @@ pub(crate) struct Direct {
 
 /// What can't be.
 #[derive(Debug)]
-pub(crate) struct Look<T> {
-    pub(crate) seen: T,
-    never: Infallible,
-}
+pub(crate) struct Look(Infallible);
 
 impl Direct {
     pub(crate) fn new(settings: &Settings) -> Self {
@@ -32,12 +29,7 @@ impl Direct {
         Err(self.reason)
     }
 
-    pub(crate) fn look<T>(
-        &self,
-        _: &Namespace,
-        _: &Key,
-        _: impl Fn(Option<&Record<'_>>) -> T,
-    ) -> Result<Look<T>, Fallback> {
+    pub(crate) fn look(&self, _: &Namespace, _: &Key, _: impl FnMut(Option<&Record<'_>>)) -> Result<Look, Fallback> {
         Err(self.reason)
     }
 
@@ -54,12 +46,12 @@ impl Direct {
     pub(crate) fn learn(&self, _: u128, _: Option<&Path>) {}
 }
 
-impl<T> Look<T> {
+impl Look {
     pub(crate) fn count(&self, _: bool) {
-        match self.never {}
+        match self.0 {}
     }
 
     pub(crate) fn store(&self) -> Option<&Path> {
-        match self.never {}
+        match self.0 {}
     }
 }

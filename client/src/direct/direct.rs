@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use datacache_proto::access::FREQUENCY_MAX;
 use datacache_proto::key::Key;
 use datacache_proto::recent::KeyHash;
 use datacache_proto::record::Record;
@@ -48,13 +49,14 @@ struct State {
     told: Option<Fallback>,
 }
 
-/// What one look at a key saw, and the map it looked through.
+/// A look at a key that was taken: what it looked through, and at.
 #[derive(Debug)]
-pub(crate) struct Look<T> {
-    pub(crate) seen: T,
+pub(crate) struct Look {
     map: Loan,
     namespace: u32,
     hash: KeyHash,
+    /// How often the key was read lately.
+    frequency: u8,
 }
 
 impl Direct {
@@ -75,24 +77,24 @@ impl Direct {
         self.current().map(drop)
     }
 
-    /// Shows `judge` the live entry of a key, `None` where there is none, and returns what it says.
+    /// Shows `judge` the live entry of a key, `None` where there is none. What it was shown last is what counts.
     ///
     /// # Errors
     /// Why the daemon has to be asked.
     #[inline]
-    pub(crate) fn look<T>(
+    pub(crate) fn look(
         &self,
         namespace: &Namespace,
         key: &Key,
-        judge: impl Fn(Option<&Record<'_>>) -> T,
-    ) -> Result<Look<T>, Fallback> {
-        let ((seen, namespace, hash), map) = self.through(|map| look(map, namespace, key, &judge))?;
-        Ok(Look { seen, map, namespace, hash })
+        mut judge: impl FnMut(Option<&Record<'_>>),
+    ) -> Result<Look, Fallback> {
+        let ((namespace, hash, frequency), map) = self.through(|map| look(map, namespace, key, &mut judge))?;
+        Ok(Look { map, namespace, hash, frequency })
     }
 
     /// Looks through the map, and again where that turns out to be of the past.
     #[inline]
-    pub(super) fn through<T>(&self, look: impl Fn(&Map) -> Result<T, Obstacle>) -> Result<(T, Loan), Fallback> {
+    pub(super) fn through<T>(&self, mut look: impl FnMut(&Map) -> Result<T, Obstacle>) -> Result<(T, Loan), Fallback> {
         for _ in 0..OPENINGS {
             let loan = self.current()?;
             let Some(map) = &*loan else { continue };
@@ -197,17 +199,23 @@ impl State {
     }
 }
 
-/// Looks a key up; returns what was seen, the namespace's number and the key's hash.
+/// Looks a key up; returns the namespace's number, the key's hash, and how often it was read lately.
 #[inline]
-fn look<T>(
+fn look(
     map: &Map,
     namespace: &Namespace,
     key: &Key,
-    judge: &impl Fn(Option<&Record<'_>>) -> T,
-) -> Result<(T, u32, KeyHash), Obstacle> {
-    let Some(number) = map.number(namespace)? else { return Ok((judge(None), NO_NAMESPACE, NO_HASH)) };
+    mut judge: impl FnMut(Option<&Record<'_>>),
+) -> Result<(u32, KeyHash, u8), Obstacle> {
+    let Some(number) = map.number(namespace)? else {
+        judge(None);
+        return Ok((NO_NAMESPACE, NO_HASH, FREQUENCY_MAX));
+    };
     let place = Place::of(number, key);
-    Ok((map.look(place, judge)?, number, place.hash))
+    // Loaded here, so that the processor waits for it and for the index at the same time.
+    let frequency = map.access.words().frequency(place.hash);
+    map.look(place, judge)?;
+    Ok((number, place.hash, frequency))
 }
 
 /// Counts a read, and marks what was found as in use.
@@ -220,12 +228,15 @@ pub(super) fn count(map: &Map, namespace: u32, hash: KeyHash, hit: bool) {
     }
 }
 
-impl<T> Look<T> {
+impl Look {
     /// Counts a read that found a live entry, or none, and marks what was found as in use.
     #[inline]
     pub(crate) fn count(&self, hit: bool) {
-        if let Some(map) = &*self.map {
-            count(map, self.namespace, self.hash, hit);
+        let Some(map) = &*self.map else { return };
+        let access = map.access.words();
+        access.count(shard(), self.namespace, hit);
+        if hit && self.frequency < FREQUENCY_MAX {
+            access.mark(self.hash);
         }
     }
 

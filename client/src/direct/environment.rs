@@ -53,19 +53,25 @@ impl Environment {
         Ok(Self { env: ManuallyDrop::new(env), is_closed, entries, store, cleared })
     }
 
-    /// Begins a transaction: it sees what was committed when it began.
+    /// Has `look` look through a transaction that begins now: it sees what was committed until then.
     ///
     /// # Errors
-    /// [`Fallback::Readers`] where all slots are taken by the living, [`Fallback::Map`] where the file outgrew the map.
+    /// Those of `look`; [`Fallback::Readers`] where all slots are taken by the living, [`Fallback::Map`] where the file outgrew
+    /// the map.
     #[inline]
-    pub(super) fn begin(&self) -> Result<RoTxn<'_, WithTls>, Fallback> {
-        match self.env.read_txn() {
-            Err(heed::Error::Mdb(MdbError::ReadersFull)) => self.begin_among_the_dead(),
-            outcome => outcome.map_err(|error| reason(&error)),
+    pub(super) fn read<T, E: From<Fallback>>(
+        &self,
+        look: impl FnOnce(&RoTxn<'_, WithTls>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // By reference: moving it out of a result and into the next takes as long as beginning it.
+        match &self.env.read_txn() {
+            Ok(txn) => look(txn),
+            Err(heed::Error::Mdb(MdbError::ReadersFull)) => look(&self.begin_among_the_dead()?),
+            Err(error) => Err(reason(error).into()),
         }
     }
 
-    /// Tries once more without the slots of processes that died, which are looked for once a second.
+    /// Begins a transaction without the slots of processes that died, which are looked for once a second.
     #[cold]
     fn begin_among_the_dead(&self) -> Result<RoTxn<'_, WithTls>, Fallback> {
         let now = clock::seconds();

@@ -7,10 +7,10 @@ use datacache_proto::layout::{DIRECTORY_NAMESPACE, index_key};
 use datacache_proto::log::{Kind, OPERATION_HEAD};
 use datacache_proto::recent::{Candidate, Found, KeyHash, Location, find};
 use datacache_proto::record::{Record, RecordError, Value};
-use datacache_proto::time::Timestamp;
 use datacache_proto::types::Fallback;
 use heed::{RoTxn, WithTls};
 
+use super::clock;
 use super::map::{Map, Trust};
 use super::segments::Buffer;
 use crate::namespace::Namespace;
@@ -46,50 +46,51 @@ impl<'k> Place<'k> {
 }
 
 impl Map {
-    /// Shows `judge` the live entry of a key, `None` where there is none, and returns what it says.
+    /// Shows `judge` the live entry of a key, `None` where there is none.
     #[inline]
-    pub(super) fn look<T>(&self, place: Place<'_>, judge: impl Fn(Option<&Record<'_>>) -> T) -> Result<T, Obstacle> {
-        match self.look_in_log(place, &judge)? {
-            Some(seen) => Ok(seen),
-            None => self.look_in_index(&self.begin()?, place, &judge),
+    pub(super) fn look(&self, place: Place<'_>, mut judge: impl FnMut(Option<&Record<'_>>)) -> Result<(), Obstacle> {
+        if self.look_in_log(place, &mut judge)? {
+            return Ok(());
         }
+        self.read(|txn| self.look_in_index(txn, place, judge))
     }
 
-    /// Does that for many keys, with one transaction.
+    /// Does that for many keys, with one transaction; returns what `judge` says of each.
     pub(super) fn look_many<T>(
         &self,
         places: &[Place<'_>],
-        judge: &impl Fn(Option<&Record<'_>>) -> T,
+        judge: impl Fn(Option<&Record<'_>>) -> T,
     ) -> Result<Vec<T>, Obstacle> {
+        let mut seen: Vec<Option<T>> = places.iter().map(|_| None).collect();
         // IMPORTANT: all of them, before the transaction begins.
-        let seen = places.iter().map(|place| self.look_in_log(*place, judge)).collect::<Result<Vec<_>, _>>()?;
-        if seen.iter().all(Option::is_some) {
-            return Ok(seen.into_iter().flatten().collect());
+        for (place, seen) in places.iter().zip(&mut seen) {
+            self.look_in_log(*place, |record| *seen = Some(judge(record)))?;
         }
-        let txn = self.begin()?;
-        let look = |(seen, place): (Option<T>, &Place<'_>)| match seen {
-            Some(seen) => Ok(seen),
-            None => self.look_in_index(&txn, *place, judge),
-        };
-        seen.into_iter().zip(places).map(look).collect()
+        if seen.iter().any(Option::is_none) {
+            let mut absent = places.iter().zip(&mut seen).filter(|(_, seen)| seen.is_none());
+            self.read(|txn| {
+                absent
+                    .try_for_each(|(place, seen)| self.look_in_index(txn, *place, |record| *seen = Some(judge(record))))
+            })?;
+        }
+        Ok(seen.into_iter().flatten().collect())
     }
 
-    /// Looks where what is not in LMDB yet is found; `None` where that has to be asked, in a transaction that begins later.
+    /// Looks where what is not in LMDB yet is found; `false` where that has to be asked, in a transaction that begins later.
     #[inline]
-    fn look_in_log<T>(
-        &self,
-        place: Place<'_>,
-        judge: &impl Fn(Option<&Record<'_>>) -> T,
-    ) -> Result<Option<T>, Obstacle> {
+    fn look_in_log(&self, place: Place<'_>, mut judge: impl FnMut(Option<&Record<'_>>)) -> Result<bool, Obstacle> {
         if self.trust == Trust::Closed {
-            return Ok(None);
+            return Ok(false);
         }
         let mut buffer = Buffer::default();
         let mut fetch = |at| self.fetch(at, place, &mut buffer);
         match find(&self.recent.words(), place.hash, &mut fetch) {
-            Found::Absent { .. } => Ok(None),
-            Found::Here((Kind::Delete, _)) => Ok(Some(judge(None))),
-            Found::Here((_, body)) => show(&buffer.bytes()[body], place.hash, judge).map(Some),
+            Found::Absent { .. } => Ok(false),
+            Found::Here((Kind::Delete, _)) => {
+                judge(None);
+                Ok(true)
+            }
+            Found::Here((_, body)) => show(&buffer.bytes()[body], place.hash, judge).map(|()| true),
             Found::Over => Err(Obstacle::Over),
             Found::Unstable | Found::Unreadable { .. } => Err(Fallback::Unreadable.into()),
         }
@@ -105,28 +106,32 @@ impl Map {
         Candidate::Mine((operation.kind, start..start + operation.body.len()))
     }
 
-    /// Begins to look into LMDB.
+    /// Has `look` look into LMDB.
     #[inline]
-    fn begin(&self) -> Result<RoTxn<'_, WithTls>, Obstacle> {
+    fn read<T>(&self, look: impl FnOnce(&RoTxn<'_, WithTls>) -> Result<T, Obstacle>) -> Result<T, Obstacle> {
         // IMPORTANT: begun now. One from before the look into the shared index may lack what was applied meanwhile.
-        let txn = self.environment.begin()?;
-        // IMPORTANT: after it was begun. What a daemon that was opened before then has acknowledged is not in it.
-        if self.trust == Trust::Closed && !self.is_still_closed() {
-            return Err(Obstacle::Over);
-        }
-        Ok(txn)
+        self.environment.read(|txn| {
+            // IMPORTANT: after it was begun. What a daemon that was opened before then has acknowledged is not in it.
+            if self.trust == Trust::Closed && !self.is_still_closed() {
+                return Err(Obstacle::Over);
+            }
+            look(txn)
+        })
     }
 
     #[inline]
-    fn look_in_index<T>(
+    fn look_in_index(
         &self,
         txn: &RoTxn<'_, WithTls>,
         place: Place<'_>,
-        judge: &impl Fn(Option<&Record<'_>>) -> T,
-    ) -> Result<T, Obstacle> {
+        mut judge: impl FnMut(Option<&Record<'_>>),
+    ) -> Result<(), Obstacle> {
         match self.environment.entry(txn, &index_key(place.namespace, place.key))? {
-            None => Ok(judge(None)),
             Some(row) => show(row, place.hash, judge),
+            None => {
+                judge(None);
+                Ok(())
+            }
         }
     }
 
@@ -142,11 +147,13 @@ impl Map {
     #[cold]
     fn look_number_up(&self, namespace: &Namespace) -> Result<Option<u32>, Obstacle> {
         let key = Key::text(namespace.name());
-        let number =
-            self.look(Place::of(DIRECTORY_NAMESPACE, &key), |record: Option<&Record<'_>>| match record?.value {
+        let mut number = None;
+        self.look(Place::of(DIRECTORY_NAMESPACE, &key), |record| {
+            number = record.and_then(|record| match record.value {
                 Value::Inline(number) => number.try_into().ok().map(u32::from_le_bytes),
                 Value::Blob { .. } => None,
-            })?;
+            });
+        })?;
         if let Some(number) = number {
             namespace.keep(self.id, number);
         }
@@ -156,14 +163,16 @@ impl Map {
 
 /// Shows a record once its checksum is right, unless its time is over.
 #[inline]
-fn show<T>(bytes: &[u8], hash: KeyHash, judge: &impl Fn(Option<&Record<'_>>) -> T) -> Result<T, Obstacle> {
-    let record = Record::decode(bytes, hash.to_bits()).map_err(|error| match error {
-        RecordError::Format { .. } => Fallback::Layout,
-        _ => Fallback::Unreadable,
-    })?;
-    // The time is asked for only where it matters.
-    let is_live = record.expires.is_none() || !record.is_expired(Timestamp::now());
-    Ok(judge(is_live.then_some(&record)))
+fn show(bytes: &[u8], hash: KeyHash, mut judge: impl FnMut(Option<&Record<'_>>)) -> Result<(), Obstacle> {
+    match &Record::decode(bytes, hash.to_bits()) {
+        Ok(record) => {
+            let is_over = record.expires.is_some_and(clock::has_come);
+            judge((!is_over).then_some(record));
+            Ok(())
+        }
+        Err(RecordError::Format { .. }) => Err(Fallback::Layout.into()),
+        Err(_) => Err(Fallback::Unreadable.into()),
+    }
 }
 
 #[cfg(test)]
@@ -175,10 +184,14 @@ mod tests {
     use super::*;
 
     fn get(map: &Map, namespace: u32, key: &str) -> Result<Option<Vec<u8>>, Obstacle> {
-        map.look(Place::of(namespace, &Key::from(key)), |record| match record?.value {
-            Value::Inline(bytes) => Some(bytes.to_vec()),
-            Value::Blob { .. } => None,
-        })
+        let mut seen = None;
+        map.look(Place::of(namespace, &Key::from(key)), |record| {
+            seen = record.map(|record| match record.value {
+                Value::Inline(bytes) => bytes.to_vec(),
+                Value::Blob { .. } => panic!("no file was put there"),
+            });
+        })?;
+        Ok(seen)
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::recent::KeyHash;
 /// As much as a cell holds.
 const FULL: u64 = (1 << BITS_A_CELL) - 1;
 
+/// The highest [frequency](Access::frequency): a key that has it is not marked any more.
+pub const FREQUENCY_MAX: u8 = FULL as u8;
+
 impl<'a> Access<'a> {
     /// Marks the key as read once more, up to three times. A key that is marked in full costs a load.
     ///
@@ -23,7 +26,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Returns how often the key was marked, from 0 to 3: or more seldom, and another that shares its cell the other times.
+    /// Returns how often the key was marked, from 0 to [`FREQUENCY_MAX`]: or more seldom, and another that shares its cell the other times.
     #[inline]
     pub fn frequency(self, hash: KeyHash) -> u8 {
         let (word, shift) = self.cell(hash);

@@ -19,5 +19,6 @@ mod words;
 pub use counters::{Reads, has_row};
 pub use header::{Field, Header, HeaderError};
 pub use layout::{CELLS, FILE_LEN, LAYOUT_VERSION, POLLER_WORDS, POLLERS, ROWS, SHARDS, WORDS};
+pub use marks::FREQUENCY_MAX;
 pub use pollers::Pollers;
 pub use words::{Access, LengthError};

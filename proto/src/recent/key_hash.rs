@@ -9,6 +9,11 @@ const SEED: u64 = u64::from_le_bytes(*b"recent 1");
 
 /// Keys up to this length are hashed in one go: setting up a streaming hash costs more than they do.
 const SHORT: usize = 252;
+/// Up to this one, in a buffer that costs next to nothing to clear.
+const TINY: usize = 60;
+
+/// The bytes of a namespace.
+const HEAD: usize = size_of::<u32>();
 
 /// The hash of a namespace and a key: xxh3 with a fixed seed over the namespace (32 bits, little-endian) and the
 /// encoded key.
@@ -22,11 +27,18 @@ impl KeyHash {
     /// Hashes `key`, encoded as for the store, in `namespace`.
     #[inline]
     pub fn of(namespace: u32, key: &[u8]) -> Self {
-        const HEAD: usize = size_of::<u32>();
-        if key.len() > SHORT {
-            return Self::of_long(namespace, key);
+        if key.len() <= TINY {
+            Self::in_one_go::<{ HEAD + TINY }>(namespace, key)
+        } else if key.len() <= SHORT {
+            Self::in_one_go::<{ HEAD + SHORT }>(namespace, key)
+        } else {
+            Self::of_long(namespace, key)
         }
-        let mut bytes = [0; HEAD + SHORT];
+    }
+
+    #[inline]
+    fn in_one_go<const ROOM: usize>(namespace: u32, key: &[u8]) -> Self {
+        let mut bytes = [0; ROOM];
         bytes[..HEAD].copy_from_slice(&namespace.to_le_bytes());
         bytes[HEAD..HEAD + key.len()].copy_from_slice(key);
         Self(xxh3_64_with_seed(&bytes[..HEAD + key.len()], SEED))
@@ -117,7 +129,7 @@ mod tests {
 
     #[test]
     fn short_and_long_keys_are_hashed_alike() {
-        for length in [0, 1, 200, SHORT, SHORT + 1, SHORT + 2, 65_536] {
+        for length in [0, 1, TINY, TINY + 1, 200, SHORT, SHORT + 1, SHORT + 2, 65_536] {
             let key = vec![0x5a; length];
             let mut whole = 9_u32.to_le_bytes().to_vec();
             whole.extend_from_slice(&key);
