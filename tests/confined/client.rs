@@ -1,6 +1,7 @@
 //! Clients that can't reach the store's folder, or only a part of it: large values travel over the socket then.
 
-use datacache_client::{HashType, hash_of};
+use datacache_client::{Fallback, HashType, hash_of};
+use datacache_tests::reads::Way;
 use datacache_tests::{Client, Home, Run};
 use serde_json::json;
 
@@ -44,6 +45,9 @@ fn large_values_travel(mounts: &str) {
     assert_eq!(hidden.ask(&["get", "small"]), "v");
     assert_eq!(hidden.ask(&["bind", "bound", "v"]), "bound");
     assert_eq!(hidden.ask(&["release"]), 1);
+    let reads = cache.stats().unwrap().reads.fallbacks;
+    let reason = if Way::of_this_run() == Way::Direct { Fallback::Unreachable } else { Fallback::Off };
+    assert!(matches!(*reads, [(told, 2..)] if told == reason), "its reads are told as what they are: {reads:?}");
 }
 
 fn the_command() {

@@ -31,15 +31,26 @@ impl Asynchronous {
     /// Those of the calls.
     pub(crate) fn set_and_get(&self, key: &str, text: &str) -> Result<Option<String>, Box<dyn std::error::Error>> {
         let (sender, answer) = mpsc::channel();
-        let (cache, key, text) = (self.cache.clone(), key.to_owned(), text.to_owned());
-        self.runtime.spawn(async move {
-            let done: Result<_, Error> = async {
-                cache.set(&*key, text).await?;
-                cache.get_as::<String>(&*key).await
-            }
-            .await;
-            sender.send(done)
-        });
+        let done = set_and_get(self.cache.clone(), key.to_owned(), text.to_owned());
+        self.runtime.spawn(async move { sender.send(done.await) });
         Ok(answer.recv().map_err(io::Error::other)??)
     }
+
+    /// Does the same in a forked child, which has none of its parent's threads and leaves the runtime that it inherited alone.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub(crate) fn set_and_get_in_child(
+        &self,
+        key: &str,
+        text: &str,
+    ) -> Result<Option<String>, Box<dyn std::error::Error>> {
+        let own = Builder::new_current_thread().enable_all().build()?;
+        Ok(own.block_on(set_and_get(self.cache.clone(), key.to_owned(), text.to_owned()))?)
+    }
+}
+
+async fn set_and_get(cache: DataCache, key: String, text: String) -> Result<Option<String>, Error> {
+    cache.set(&*key, text).await?;
+    cache.get_as::<String>(&*key).await
 }

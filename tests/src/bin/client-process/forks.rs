@@ -13,6 +13,7 @@ use datacache_client::{Options, Value};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 use serde_json::{Value as Json, json};
 
+use crate::asynchronous::Asynchronous;
 use crate::load::Load;
 
 /// The argument that has this program look at what it inherited by `exec`.
@@ -35,6 +36,8 @@ enum Deed {
     UseAndLeave,
     /// It drops the cache that it used, and ends.
     UseAndDrop,
+    /// It uses the asynchronous client that it inherited, in a runtime of its own.
+    UseAsynchronously,
     /// It becomes another program at once.
     Execute,
     /// It becomes another program once it has used the cache.
@@ -49,12 +52,13 @@ enum Deed {
     UseAndFork,
 }
 
-const DEEDS: [Deed; 10] = [
+const DEEDS: [Deed; 11] = [
     Deed::Use,
     Deed::Nothing,
     Deed::UseAndLeave,
     Deed::DieReading,
     Deed::Execute,
+    Deed::UseAsynchronously,
     Deed::UseAndDrop,
     Deed::Fork,
     Deed::Threads,
@@ -126,6 +130,7 @@ fn descriptors() -> io::Result<Vec<(u32, String)>> {
 /// The forking process and what it has in the cache.
 struct Parent<'c> {
     cache: &'c DataCache,
+    asynchronous: Asynchronous,
     scope: Scope,
     /// A large value that was read before the forks, and stays mapped.
     held: Value,
@@ -138,7 +143,7 @@ impl<'c> Parent<'c> {
         let scope = cache.scope()?;
         cache.add("v").key("bound").bind(&scope).run()?;
         let held = cache.get("large")?.ok_or("what was added is not there")?;
-        Ok(Self { cache, scope, held })
+        Ok(Self { cache, asynchronous: Asynchronous::open()?, scope, held })
     }
 
     /// Returns how many calls the other threads made meanwhile.
@@ -183,6 +188,7 @@ impl<'c> Parent<'c> {
                 drop(cache);
                 self.use_it(number)
             }
+            Deed::UseAsynchronously => self.use_it_asynchronously(number),
             Deed::Execute => execute(program, told),
             Deed::UseAndExecute => self.use_it(number).and_then(|()| execute(program, told)),
             Deed::DieReading => self.read_for_ever(told),
@@ -218,6 +224,14 @@ impl<'c> Parent<'c> {
         ensure(cache.stat("bound")?.is_some_and(|entry| entry.bound), "the parent's lease")
     }
 
+    fn use_it_asynchronously(&self, number: u32) -> Done {
+        let (key, text) = (format!("of a child {number}"), number.to_string());
+        let seen = self.asynchronous.set_and_get_in_child(&key, &text)?;
+        ensure(seen == Some(text), "what was written asynchronously")?;
+        self.use_it(number)?;
+        ensure(self.cache.delete(&*key)?, "what was deleted")
+    }
+
     fn read_for_ever(&self, told: &mut PipeWriter) -> Done {
         for read in 0_u64.. {
             read_small(self.cache)?;
@@ -244,7 +258,9 @@ impl<'c> Parent<'c> {
         ensure(self.cache.get("large")?.as_deref() == Some(&large()), "a large value")?;
         let text = number.to_string();
         self.cache.set("parent's", &*text)?;
-        ensure(self.cache.get_as::<String>("parent's")? == Some(text), "the parent's own value")?;
+        ensure(self.cache.get_as::<String>("parent's")?.as_ref() == Some(&text), "the parent's own value")?;
+        let seen = self.asynchronous.set_and_get("parent's, asynchronous", &text)?;
+        ensure(seen == Some(text), "the parent's asynchronous value")?;
         ensure(self.cache.stat("bound")?.is_some_and(|entry| entry.bound), "the lease")
     }
 }
@@ -252,7 +268,7 @@ impl<'c> Parent<'c> {
 impl Deed {
     /// What a grandchild does.
     fn next(self, number: u32) -> Self {
-        [Self::Use, Self::UseAndLeave, Self::DieReading, Self::Execute][(number / 10) as usize % 4]
+        [Self::Use, Self::UseAndLeave, Self::DieReading, Self::Execute][number as usize / DEEDS.len() % 4]
     }
 }
 
