@@ -63,7 +63,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::open`].
     pub fn open(options: Options) -> Result<Self, Error> {
-        let (cache, engine) = (crate::DataCache::unconnected(options)?, Engine::new());
+        let (cache, engine) = (crate::DataCache::unconnected(options.waiting())?, Engine::new());
         if !cache.opens_directly()? {
             engine.run(cache.connect())?;
         }
@@ -76,7 +76,7 @@ impl DataCache {
     /// Those of [`crate::DataCache::try_connect`].
     pub fn try_connect(options: Options) -> Result<Option<Self>, Error> {
         let engine = Engine::new();
-        let cache = engine.run(crate::DataCache::try_connect(options))?;
+        let cache = engine.run(crate::DataCache::try_connect(options.waiting()))?;
         Ok(cache.map(|cache| Self { cache, engine: Arc::new(engine) }))
     }
 

@@ -31,7 +31,7 @@ pub(crate) const TRANSFERS_AT_ONCE: usize = 12;
 /// An introduced connection.
 pub(crate) struct Connection {
     pub(crate) client: Client,
-    exchange: Exchange,
+    pub(crate) exchange: Exchange,
     pub(crate) socket: PathBuf,
     pub(crate) welcome: Welcome,
     pub(crate) introduced: Introduced,

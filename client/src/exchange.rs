@@ -21,6 +21,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Instant;
 
 use datacache_proto::codec::{method_of_answer, method_of_request, put_cancel, put_request, take_answer};
+use datacache_proto::polling::Polling;
 use datacache_proto::service::{CacheClient, CacheRequest, CacheResponse};
 use datacache_proto::wire::Wire;
 use tarpc::ChannelError;
@@ -61,6 +62,15 @@ struct Desk {
     end: Option<End>,
     /// Whether the end of the turn is waited for with what is to be written.
     is_deferred: bool,
+    /// How it looks for an answer before the thread sleeps; `None` where others need the thread.
+    watch: Option<Watch>,
+}
+
+/// How an exchange looks for answers.
+struct Watch {
+    polling: Polling,
+    /// Returns how many clients call; `None` where that can't be told from here.
+    callers: Box<dyn Fn() -> Option<u64> + Send>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +90,7 @@ impl Exchange {
     /// # Errors
     /// Where the runtime can't wait for the socket.
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
-        let desk = Desk { wire: Wire::new(stream)?, calls: Pending::new(), end: None, is_deferred: false };
+        let desk = Desk { wire: Wire::new(stream)?, calls: Pending::new(), end: None, is_deferred: false, watch: None };
         let shared = Arc::new_cyclic(|shared| Shared {
             desk: Mutex::new(desk),
             is_over: AtomicBool::new(false),
@@ -89,6 +99,12 @@ impl Exchange {
         });
         shared.tend();
         Ok(Self(shared))
+    }
+
+    /// Has callers look for their answers for a moment before they wait, which keeps their thread from everything else. `callers`
+    /// returns how many clients call, if it can; where it can't, nobody looks.
+    pub(crate) fn watch(&self, polling: Polling, callers: impl Fn() -> Option<u64> + Send + 'static) {
+        self.0.lock().watch = Some(Watch { polling, callers: Box::new(callers) });
     }
 
     /// Tells whether it has ended, as far as is known: while no runtime runs, nobody notices.
@@ -121,8 +137,9 @@ impl Stub for Exchange {
         poll_fn(|cx| match call.id {
             Some(id) => call.poll(id, cx),
             None => {
-                call.id = Some(self.0.begin(context.deadline, &request, cx)?);
-                Poll::Pending
+                let id = self.0.begin(context.deadline, &request, cx)?;
+                call.id = Some(id);
+                if self.0.looks_for_answer() { call.poll(id, cx) } else { Poll::Pending }
             }
         })
         .await
@@ -178,6 +195,25 @@ impl Shared {
         desk.calls.begin(end, method, cx.waker().clone());
         self.send(desk);
         Ok(id)
+    }
+
+    /// Looks for the answer to the only call under way, where that is in nobody's way; tells whether something came.
+    fn looks_for_answer(&self) -> bool {
+        let mut desk = self.lock();
+        if !desk.may_look() {
+            return false;
+        }
+        loop {
+            let mut woken = Vec::new();
+            desk.look(&mut woken);
+            let has_come = desk.calls.open() == 0;
+            if has_come || !desk.goes_on_looking() {
+                self.finish(desk, woken);
+                return has_come;
+            }
+            self.finish(desk, woken);
+            desk = self.lock();
+        }
     }
 
     fn give_up(&self, id: u64) {
@@ -244,6 +280,26 @@ impl Desk {
         woken
     }
 
+    fn may_look(&mut self) -> bool {
+        let is_alone = self.calls.open() == 1 && self.end.is_none() && self.wire.unwritten() == 0;
+        let Some(Watch { polling, callers }) = self.watch.as_mut().filter(|_| is_alone) else { return false };
+        callers().is_some_and(|callers| polling.begin(callers, Instant::now()))
+    }
+
+    fn goes_on_looking(&mut self) -> bool {
+        // Who calls meanwhile has another thread, and may need this one's core.
+        let is_alone = self.calls.open() == 1 && self.end.is_none();
+        is_alone && self.watch.as_mut().is_some_and(|watch| watch.polling.goes_on(Instant::now()))
+    }
+
+    /// Reads what has come, without waiting for more.
+    fn look(&mut self, woken: &mut Vec<Waker>) {
+        let read = self.wire.try_read();
+        if let Err(error) = read.and_then(|_| self.hand_out(woken)) {
+            self.break_off(&error, woken);
+        }
+    }
+
     /// Writes; returns who is to be woken, which is nobody unless the connection has ended.
     fn flush(&mut self, tender: &Waker) -> Vec<Waker> {
         let mut woken = Vec::new();
@@ -260,8 +316,7 @@ impl Desk {
         while let Poll::Ready(read) = unbounded(tender, |cx| self.wire.poll_read(cx)) {
             let handed_out = read.and_then(|()| self.hand_out(woken));
             if let Err(error) = handed_out {
-                let garbled = error.kind() == io::ErrorKind::InvalidData;
-                return self.finish(if garbled { End::Garbled } else { End::Lost }, &error, woken);
+                return self.break_off(&error, woken);
             }
         }
     }
@@ -277,6 +332,12 @@ impl Desk {
             woken.extend(self.calls.settle(answer.request_id, answer.message.map_err(RpcError::Server)));
         }
         Ok(())
+    }
+
+    /// Ends the exchange because of what was read.
+    fn break_off(&mut self, error: &io::Error, woken: &mut Vec<Waker>) {
+        let garbled = error.kind() == io::ErrorKind::InvalidData;
+        self.finish(if garbled { End::Garbled } else { End::Lost }, error, woken);
     }
 
     /// Ends the exchange, if it has not ended before, and all calls with it.

@@ -21,6 +21,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time for one call, before what its size adds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The longest that a call looks for its answer.
+const BUSY_POLL_MAX: Duration = Duration::from_millis(1);
+
 /// How to open a cache. What is not set comes from the environment, then from defaults.
 ///
 /// # Examples
@@ -42,6 +45,8 @@ pub struct Options {
     transfer: Transfer,
     mapped: bool,
     direct: Option<bool>,
+    busy_poll: Option<Duration>,
+    waits: bool,
     config: Config,
 }
 
@@ -78,6 +83,8 @@ impl Options {
             transfer: Transfer::Auto,
             mapped: true,
             direct: None,
+            busy_poll: None,
+            waits: false,
             config: Config::default(),
         }
     }
@@ -164,6 +171,23 @@ impl Options {
         self
     }
 
+    /// Says how long a call of a [`blocking`](crate::blocking) cache looks for its answer before its thread sleeps. Default: what
+    /// the daemon's setting `busy_poll` says (50 µs), and not at all where the store can't be read directly. At most 1 ms; zero for
+    /// never.
+    ///
+    /// To be woken costs more than most calls take. A thread looks only while fewer clients call than there are cores.
+    #[must_use]
+    pub fn busy_poll(mut self, limit: Duration) -> Self {
+        self.busy_poll = Some(limit.min(BUSY_POLL_MAX));
+        self
+    }
+
+    /// Says that threads wait for the calls and do nothing else meanwhile.
+    pub(crate) fn waiting(mut self) -> Self {
+        self.waits = true;
+        self
+    }
+
     /// Sets what applies to every `add`.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
@@ -188,6 +212,8 @@ impl Options {
             transfer: self.transfer,
             mapped: self.mapped,
             direct: self.direct.unwrap_or_else(|| !is_off(std::env::var_os(DIRECT_VARIABLE).as_deref())),
+            busy_poll: self.busy_poll,
+            waits: self.waits,
             config: self.config,
         };
         Ok((settings, namespace))
@@ -217,6 +243,9 @@ pub(crate) struct Settings {
     pub(crate) transfer: Transfer,
     pub(crate) mapped: bool,
     pub(crate) direct: bool,
+    pub(crate) busy_poll: Option<Duration>,
+    /// Whether threads wait for the calls and do nothing else meanwhile.
+    pub(crate) waits: bool,
     pub(crate) config: Config,
 }
 

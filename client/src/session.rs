@@ -3,7 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, TryLockError};
+use std::time::Duration;
 
+use datacache_proto::polling::Polling;
 use datacache_proto::types::CallId;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -23,7 +25,7 @@ const CALLS_AT_ONCE: usize = 60;
 /// A process's dealings with the daemon.
 pub(crate) struct Session {
     pub(crate) settings: Arc<Settings>,
-    pub(crate) direct: Direct,
+    pub(crate) direct: Arc<Direct>,
     pub(crate) scopes: Scopes,
     pub(crate) permits: Semaphore,
     /// Names this process in its calls.
@@ -38,7 +40,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
         Self {
-            direct: Direct::new(&settings),
+            direct: Arc::new(Direct::new(&settings)),
             settings,
             scopes: Scopes::default(),
             permits: Semaphore::new(CALLS_AT_ONCE),
@@ -68,9 +70,21 @@ impl Session {
         }
         let connection = Arc::new(reach(&self.settings, effort, &self.scopes).await?);
         self.direct.learn(connection.introduced.store_id, connection.store());
+        self.watch(&connection);
         self.put(Some(Arc::clone(&connection)));
         self.release_ended(&connection).await;
         Ok(connection)
+    }
+
+    /// Has calls look for their answers before their thread sleeps, where threads wait for them and do nothing else.
+    fn watch(&self, connection: &Connection) {
+        let Settings { waits, busy_poll, .. } = *self.settings;
+        let polling = Polling::new(busy_poll.unwrap_or(Duration::from_micros(connection.introduced.busy_poll.into())));
+        let direct = Arc::clone(&self.direct);
+        if waits {
+            // Who was told how long to look does so even where the others can't be counted.
+            connection.exchange.watch(polling, move || direct.callers().or(busy_poll.map(|_| 0)));
+        }
     }
 
     /// Returns the connection, and makes one with the effort that the options allow.

@@ -109,7 +109,7 @@ impl Connection {
 /// Does a call. It counts as under way until its answer is on the wire.
 fn do_call(connection: Rc<Connection>, request: Request<CacheRequest>) -> impl Future<Output = Done> {
     let counted = connection.daemon.calls.enter();
-    connection.daemon.activity.note();
+    connection.daemon.note_call(connection.id);
     let answer = Service::new(connection).serve().serve(request.context, request.message);
     async move { (answer.await, counted) }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use datacache_proto::process::Process;
 use datacache_proto::time::Timestamp;
@@ -10,11 +11,13 @@ use tokio::sync::watch;
 
 use crate::Config;
 use crate::activity::Activity;
+use crate::callers::Callers;
 use crate::gauge::Gauge;
 use crate::inspection::Inspecting;
 use crate::leases::Leases;
 use crate::lifecycle::Lifecycle;
 use crate::long_calls::LongCalls;
+use crate::scopes::ConnectionId;
 use crate::stats::{EventCounts, Events, FallbackCounts};
 use crate::store::{Adopter, BlobStore, Reader, Store};
 use crate::tasks::Tasks;
@@ -44,6 +47,8 @@ pub(crate) struct Daemon {
     pub(crate) fallbacks: FallbackCounts,
     /// Calls that were begun.
     pub(crate) activity: Activity,
+    /// Whose calls came lately.
+    pub(crate) callers: Callers,
     /// What runs beside the calls.
     pub(crate) tasks: Tasks,
     /// Connections that are open.
@@ -86,6 +91,7 @@ impl Daemon {
             events: EventCounts::default(),
             fallbacks: FallbackCounts::default(),
             activity: Activity::default(),
+            callers: Callers::default(),
             tasks: Tasks::default(),
             connections: Gauge::default(),
             calls: Gauge::default(),
@@ -101,6 +107,15 @@ impl Daemon {
     /// Fails once the daemon is on its way to the end: long work stops where it is.
     pub(crate) fn check_serving(&self) -> Result<(), WriteError> {
         if self.lifecycle.is_serving() { Ok(()) } else { Err(WriteError::Closed) }
+    }
+
+    /// Notes a call over a connection.
+    pub(crate) fn note_call(&self, caller: ConnectionId) {
+        self.activity.note();
+        if let Some(callers) = self.callers.note(caller, Instant::now()) {
+            // A store that is closed tells nobody anything.
+            self.writer.read(|store| store.tell_callers(callers)).ok();
+        }
     }
 
     /// Counts what happened in the namespace of this name.

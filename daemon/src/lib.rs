@@ -20,6 +20,7 @@
 //! | `writer`, `queue`, `waiting` | everything that waits goes into one frame; replies; waits for durability |
 //! | `bulk`, `long_calls` | evict, clear, expire in slices; and what makes them repeatable |
 //! | `leases`, `scopes`, `peer`, `watch` | who holds entries, and how it is noticed that they are gone |
+//! | `polling`, `callers` | staying awake for the next call for a moment |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
 //! | `notify`, `signals`, `logging`, `vanish` | the world outside |
 //!
@@ -43,6 +44,7 @@ mod addition;
 mod additions;
 mod alarm;
 mod bulk;
+mod callers;
 pub mod config;
 mod connection;
 mod conversation;
@@ -62,6 +64,7 @@ mod maintenance;
 mod notify;
 mod open_store;
 mod peer;
+mod polling;
 mod queue;
 mod refusal;
 mod run;

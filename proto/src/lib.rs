@@ -12,6 +12,7 @@
 //! | [`log`] | the framing of the log |
 //! | [`recent`] | the shared index over the log, and how it is read while it changes |
 //! | [`access`] | hints and counters in shared memory |
+//! | [`polling`] | when a message is looked for instead of slept for |
 //! | [`filesystem`] | where memory can be shared |
 //! | [`layout`], [`paths`], [`process`] | names in the store's folder, where it lies, who a process is |
 //!
@@ -31,6 +32,7 @@ pub mod key;
 pub mod layout;
 pub mod log;
 pub mod paths;
+pub mod polling;
 pub mod process;
 pub mod readable;
 pub mod recent;

@@ -90,18 +90,31 @@ impl Wire {
                 ready!(self.socket.poll_ready(cx))?.clear_ready();
                 self.is_drained = false;
             }
-            self.make_room();
-            let asked = self.input.capacity() - self.input.len();
-            match rustix::net::recv(&self.socket, spare_capacity(&mut self.input), RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Ok((read, _)) => {
-                    self.is_drained = read < asked;
-                    return Poll::Ready(Ok(()));
-                }
-                Err(Errno::AGAIN) => self.is_drained = true,
-                Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+            if self.try_read()? {
+                return Poll::Ready(Ok(()));
             }
+        }
+    }
+
+    /// Reads some of what has come, without waiting; tells whether there was any.
+    ///
+    /// # Errors
+    /// Those of [`Wire::poll_read`].
+    pub fn try_read(&mut self) -> io::Result<bool> {
+        self.make_room();
+        let asked = self.input.capacity() - self.input.len();
+        match rustix::net::recv(&self.socket, spare_capacity(&mut self.input), RecvFlags::DONTWAIT) {
+            Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok((read, _)) => {
+                self.is_drained = read < asked;
+                Ok(true)
+            }
+            Err(Errno::AGAIN) => {
+                self.is_drained = true;
+                Ok(false)
+            }
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

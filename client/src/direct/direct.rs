@@ -118,6 +118,11 @@ impl Direct {
         fallback
     }
 
+    /// Returns how many clients called the daemon lately; `None` where the store can't be read from here.
+    pub(crate) fn callers(&self) -> Option<u64> {
+        self.current().ok()?.as_ref().map(|map| map.access.words().callers())
+    }
+
     /// Learns from a new connection which store the daemon serves, and where it is as far as can be seen from here.
     pub(crate) fn learn(&self, store: u128, folder: Option<&Path>) {
         let mut state = self.state();

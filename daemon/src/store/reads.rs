@@ -48,6 +48,11 @@ impl Store {
         self.access.access().frequency(KeyHash::of(namespace, key.encoded()))
     }
 
+    /// Tells the clients how many of them called lately.
+    pub fn tell_callers(&self, callers: u64) {
+        self.access.access().set_callers(callers);
+    }
+
     /// Sends the clients that read this store themselves to the one that is in its place now. After its folder was removed or
     /// moved; it must not be written any more.
     pub fn part_with_readers(&self) {

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_counter_has_a_word_of_its_own_between_pollers_and_marks() {
+    fn every_counter_has_a_word_of_its_own_between_callers_and_marks() {
         let words = fresh();
         let access = Access::new(&words).unwrap();
         for shard in 0..SHARDS {

@@ -13,7 +13,7 @@ pub struct Header {
     /// Drawn at random when the store was made.
     pub store: u128,
     /// The daemon's namespace of processes, from [`pid_namespace`](crate::process::pid_namespace). Process numbers mean
-    /// something in one alone: LMDB keeps those of its readers, and the slots of pollers have them.
+    /// something in one alone: LMDB keeps those of its readers.
     ///
     /// 0 where the system does not tell the daemon: no client shares such a store's memory.
     pub pid_namespace: u64,

@@ -10,12 +10,12 @@
 //!      16  store id (2)            |  seen, and covered by the checksum
 //!      32  namespace of processes -+
 //!      40  checksum
-//!    4096  pollers: 64 slots of 128 bytes
-//!   12288  counters: 8 shards of 1,024 rows of (hits, misses)
-//!  143360  marks: 2^24 cells of two bits, 32 a word, the first in the lowest bits
-//! 4337664  end
+//!    4096  callers
+//!    4224  counters: 8 shards of 1,024 rows of (hits, misses)
+//!  135296  marks: 2^24 cells of two bits, 32 a word, the first in the lowest bits
+//! 4329600  end
 //! ```
-//! A poller's slot has two cache lines to itself, since processors fetch them in pairs. A shard has 16 KiB to itself.
+//! The callers have two cache lines to themselves, since processors fetch them in pairs. A shard has 16 KiB to itself.
 
 /// The version of everything in `access`: of the layout, and of the hash of keys.
 pub const LAYOUT_VERSION: u64 = 1;
@@ -25,12 +25,6 @@ pub const WORDS: usize = MARKS + CELLS / CELLS_A_WORD;
 
 /// The length of `access` in bytes.
 pub const FILE_LEN: u64 = WORDS as u64 * 8;
-
-/// How many processes can say that they poll.
-pub const POLLERS: usize = 64;
-
-/// The words of a poller's slot.
-pub const POLLER_WORDS: usize = LINE_PAIR;
 
 /// How many copies of the counters there are, so that processes that count at the same time seldom meet in one.
 pub const SHARDS: usize = 8;
@@ -51,8 +45,8 @@ pub(super) const STORE_AT: usize = VERSION_AT + 1;
 pub(super) const PROCESSES_AT: usize = STORE_AT + 2;
 pub(super) const CHECKSUM_AT: usize = PROCESSES_AT + 1;
 pub(super) const HEADER_WORDS: usize = CHECKSUM_AT + 1;
-pub(super) const POLLERS_AT: usize = PAGE;
-pub(super) const COUNTERS_AT: usize = POLLERS_AT + POLLERS * POLLER_WORDS;
+pub(super) const CALLERS_AT: usize = PAGE;
+pub(super) const COUNTERS_AT: usize = CALLERS_AT + LINE_PAIR;
 pub(super) const MARKS: usize = COUNTERS_AT + SHARDS * ROWS * ROW_WORDS;
 
 /// Hits, then misses.
@@ -74,7 +68,7 @@ mod tests {
     #[test]
     fn words_stay_where_other_builds_look_for_them() {
         assert_eq!([PROCESSES_AT, CHECKSUM_AT].map(|at| at * 8), [32, 40]);
-        assert_eq!([POLLERS_AT, COUNTERS_AT, MARKS].map(|at| at * 8), [4_096, 12_288, 143_360]);
-        assert_eq!((POLLER_WORDS * 8, FILE_LEN), (128, 4_337_664));
+        assert_eq!([CALLERS_AT, COUNTERS_AT, MARKS].map(|at| at * 8), [4_096, 4_224, 135_296]);
+        assert_eq!(FILE_LEN, 4_329_600);
     }
 }

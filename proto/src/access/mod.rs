@@ -7,18 +7,17 @@
 //! It belongs to the generation, is kept across restarts and boots, and is made anew, all zero, where its header does not
 //! fit. How often reads hit is counted exactly; how often a key was read is a guess, from 0 to 3.
 
+mod callers;
 mod counters;
 mod header;
 mod layout;
 mod marks;
-mod pollers;
 #[cfg(test)]
 mod testing;
 mod words;
 
 pub use counters::{Reads, has_row};
 pub use header::{Field, Header, HeaderError};
-pub use layout::{CELLS, FILE_LEN, LAYOUT_VERSION, POLLER_WORDS, POLLERS, ROWS, SHARDS, WORDS};
+pub use layout::{CELLS, FILE_LEN, LAYOUT_VERSION, ROWS, SHARDS, WORDS};
 pub use marks::FREQUENCY_MAX;
-pub use pollers::Pollers;
 pub use words::{Access, LengthError};

@@ -45,7 +45,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Takes over the counters and marks of an earlier file of the same store; not who polls. Before the file can be seen.
+    /// Takes over the counters and marks of an earlier file of the same store. Before the file can be seen.
     pub fn copy_from(self, earlier: Access<'_>) {
         for (word, earlier) in self.0.iter().zip(earlier.0).skip(COUNTERS_AT) {
             word.store(earlier.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_marks_are_taken_over_and_pollers_are_not() {
+    fn counts_and_marks_are_taken_over_and_callers_are_not() {
         let (words, earlier) = (fresh(), fresh());
         let [access, earlier] = [&words, &earlier].map(|words| Access::new(words).unwrap());
         let hash = KeyHash::of(1, b"key");
@@ -87,12 +87,12 @@ mod tests {
         earlier.mark(hash);
         earlier.count(3, 1, true);
         earlier.count(7, u32::MAX, false);
-        earlier.pollers().slots()[63][0].store(9, Ordering::Relaxed);
+        earlier.set_callers(9);
 
         access.copy_from(earlier);
         assert_eq!(access.header(), Ok(HEADER));
         assert_eq!(access.frequency(hash), 1);
         assert_eq!(access.all_reads(), Reads { hits: 1, misses: 1 });
-        assert_eq!(access.pollers().slots()[63][0].load(Ordering::Relaxed), 0);
+        assert_eq!(access.callers(), 0);
     }
 }
