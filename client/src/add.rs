@@ -186,7 +186,7 @@ impl Request {
 
     async fn prepare(self, cache: &DataCache, needs_key: bool) -> Result<Prepared, Error> {
         let settings = cache.settings();
-        let connection = cache.session()?.connect().await?;
+        let connection = cache.session().connect().await?;
         let Introduced { inline_max, value_max, .. } = connection.introduced;
         let order = Order {
             codec: self.codec,
@@ -203,7 +203,7 @@ impl Request {
 
 /// Sends a prepared value, again and again if need be, as one call.
 async fn send(cache: &DataCache, addition: Addition, prepared: Prepared) -> Result<Added, Error> {
-    let session = cache.session()?;
+    let session = cache.session();
     let id = session.next_call();
     let call = Call::change("add").with_bytes(prepared.length);
     let transfer = cache.settings().transfer;

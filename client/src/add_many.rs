@@ -112,7 +112,7 @@ impl Request {
             return Ok(Vec::new());
         }
         let (common, drafts) = self.check(&cache)?;
-        let connection = cache.session()?.connect().await?;
+        let connection = cache.session().connect().await?;
         let preparation = Preparation::of(common, cache.settings(), &connection);
         let length = preparation.check(&drafts)?;
         let prepare = move || preparation.prepare(drafts);
@@ -149,7 +149,7 @@ impl Request {
 
 /// Sends a batch, again and again if need be, as one call.
 async fn send(cache: &DataCache, batch: Batch, length: u64) -> Result<Vec<Added>, Error> {
-    let session = cache.session()?;
+    let session = cache.session();
     let id = session.next_call();
     let transfer = cache.settings().transfer;
     let batch = Arc::new(batch);

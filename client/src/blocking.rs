@@ -64,7 +64,7 @@ impl DataCache {
     /// Those of [`crate::DataCache::open`].
     pub fn open(options: Options) -> Result<Self, Error> {
         let (cache, engine) = (crate::DataCache::unconnected(options.waiting())?, Engine::new());
-        if !cache.opens_directly()? {
+        if !cache.opens_directly() {
             engine.run(cache.connect())?;
         }
         Ok(Self { cache, engine: Arc::new(engine) })

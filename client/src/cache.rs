@@ -63,7 +63,7 @@ impl DataCache {
     /// [`Error::is_invalid_input`] where the options can't be meant, else why there is no daemon for us.
     pub async fn open(options: Options) -> Result<Self, Error> {
         let cache = Self::unconnected(options)?;
-        if !cache.opens_directly()? {
+        if !cache.opens_directly() {
             cache.connect().await?;
         }
         Ok(cache)
@@ -75,7 +75,7 @@ impl DataCache {
     /// Those of [`DataCache::open`], except that there is no daemon.
     pub async fn try_connect(options: Options) -> Result<Option<Self>, Error> {
         let cache = Self::unconnected(options)?;
-        match cache.session()?.connection(Effort::Once).await {
+        match cache.session().connection(Effort::Once).await {
             Ok(_) => Ok(Some(cache)),
             Err(Error::NoDaemon { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -94,13 +94,13 @@ impl DataCache {
     }
 
     /// Opens the store itself; tells whether that could be done.
-    pub(crate) fn opens_directly(&self) -> Result<bool, Error> {
-        Ok(self.session()?.direct.open().is_ok())
+    pub(crate) fn opens_directly(&self) -> bool {
+        self.session().direct.open().is_ok()
     }
 
     /// Connects to the daemon, and starts it where the options allow that.
     pub(crate) async fn connect(&self) -> Result<(), Error> {
-        self.session()?.connect().await.map(drop)
+        self.session().connect().await.map(drop)
     }
 
     /// Returns the same cache with another namespace selected; the connection is shared.
@@ -195,12 +195,12 @@ impl DataCache {
     /// # Errors
     /// None today: the daemon learns of the scope with the first entry that is bound to it.
     pub fn scope(&self) -> Result<Scope, Error> {
-        Ok(Scope::open(self.session()?))
+        Ok(Scope::open(self.session()))
     }
 
     /// Returns the session of the calling process.
-    pub(crate) fn session(&self) -> Result<&Arc<Session>, Error> {
-        Ok(self.shared.sessions.get(|| Arc::new(Session::new(Arc::clone(&self.shared.settings)))))
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        self.shared.sessions.get(|| Arc::new(Session::new(Arc::clone(&self.shared.settings))))
     }
 
     pub(crate) fn settings(&self) -> &Settings {

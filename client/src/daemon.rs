@@ -40,7 +40,7 @@ impl DataCache {
     /// # Errors
     /// Where none can be reached.
     pub async fn daemon(&self) -> Result<DaemonInfo, Error> {
-        let session = self.session()?;
+        let session = self.session();
         session.look();
         let connection = session.connect().await?;
         Ok(DaemonInfo {
@@ -80,7 +80,7 @@ impl DataCache {
     /// # Errors
     /// Where the daemon that runs can't be asked.
     pub async fn stop_daemon(&self) -> Result<(), Error> {
-        let session = self.session()?;
+        let session = self.session();
         session.look();
         let connection = match session.connection(Effort::Once).await {
             Ok(connection) => connection,

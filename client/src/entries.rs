@@ -106,7 +106,7 @@ impl DataCache {
     pub async fn touch(&self, key: impl Into<Key>, expire: impl Into<Expire>) -> Result<bool, Error> {
         let (namespace, key) = self.names(key.into())?;
         let expires = expire.into().resolve(Timestamp::now(), self.settings().config.expire_time);
-        let call = self.session()?.next_call();
+        let call = self.session().next_call();
         self.ask(Call::change("touch"), move |connection, context| {
             let (namespace, key) = (namespace.clone(), key.clone());
             async move { settle(connection.client.touch(context, call, namespace, key, expires).await) }
@@ -132,7 +132,7 @@ impl DataCache {
         keys.iter().try_for_each(Key::check)?;
         check_number("keys", keys.len(), BATCH_MAX)?;
         check_number("bytes", keys.iter().map(|key| key.encoded().len() + 4).sum(), BYTES_MAX)?;
-        let (namespace, call) = (self.namespace_name()?, self.session()?.next_call());
+        let (namespace, call) = (self.namespace_name()?, self.session().next_call());
         self.ask(Call::change("delete"), move |connection, context| {
             let (namespace, keys) = (namespace.clone(), keys.clone());
             async move { settle(connection.client.delete(context, call, namespace, keys).await) }
@@ -157,7 +157,7 @@ impl DataCache {
         let namespace = self.namespace_name()?;
         let mut evicted = 0;
         for tags in slices(tags?, |tag| tag.as_str().len()) {
-            let (namespace, call) = (namespace.clone(), self.session()?.next_call());
+            let (namespace, call) = (namespace.clone(), self.session().next_call());
             evicted += self
                 .ask(Call::change("evict").walking(), move |connection, context| {
                     let (namespace, tags) = (namespace.clone(), tags.clone());
@@ -173,7 +173,7 @@ impl DataCache {
     /// # Errors
     /// Where the daemon can't be reached.
     pub async fn expire(&self) -> Result<u64, Error> {
-        let (namespace, call) = (self.namespace_name()?, self.session()?.next_call());
+        let (namespace, call) = (self.namespace_name()?, self.session().next_call());
         self.ask(Call::change("expire").walking(), move |connection, context| {
             let namespace = namespace.clone();
             async move { settle(connection.client.expire(context, call, namespace).await) }
@@ -186,7 +186,7 @@ impl DataCache {
     /// # Errors
     /// Where the daemon can't be reached.
     pub async fn clear(&self) -> Result<u64, Error> {
-        let (namespace, call) = (self.namespace_name()?, self.session()?.next_call());
+        let (namespace, call) = (self.namespace_name()?, self.session().next_call());
         self.ask(Call::change("clear").walking(), move |connection, context| {
             let namespace = namespace.clone();
             async move { settle(connection.client.clear(context, call, namespace).await) }
@@ -204,7 +204,7 @@ impl DataCache {
         F: Fn(Arc<Connection>, Context) -> A,
         A: Future<Output = Result<T, Fault>>,
     {
-        self.session()?.call(call, attempt).await
+        self.session().call(call, attempt).await
     }
 }
 

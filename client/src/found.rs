@@ -120,7 +120,7 @@ impl DataCache {
     pub(crate) fn look(&self, key: &Key, judge: impl FnMut(Option<&Record<'_>>)) -> Directly<Look> {
         key.check()?;
         self.selected().check()?;
-        Ok(self.session()?.direct.look(self.selected(), key, judge))
+        Ok(self.session().direct.look(self.selected(), key, judge))
     }
 
     /// Finds a value through the daemon, and opens it, again and again as [`DataCache::find_directly`] does.
@@ -154,7 +154,7 @@ impl DataCache {
         sink: Sink,
         may_open: bool,
     ) -> Result<Option<Found>, Error> {
-        let connection = self.session()?.connect().await?;
+        let connection = self.session().connect().await?;
         if let Some(store) = connection.store().filter(|_| may_open) {
             match blob::open(store, &wanted.digest, wanted.length)? {
                 Opening::Open(file) => return Ok(Some(Found::Blob(wanted.found_in(file)))),

@@ -45,7 +45,7 @@ impl DataCache {
     pub(crate) fn look_many_directly(&self, keys: &[Key]) -> Directly<Vec<Lookup>> {
         keys.iter().try_for_each(Key::check)?;
         self.selected().check()?;
-        let direct = &self.session()?.direct;
+        let direct = &self.session().direct;
         let mut lookups = Vec::with_capacity(keys.len());
         for keys in keys.chunks(BATCH_MAX) {
             match direct.look_many(self.selected(), keys, lookup_of, counts) {

@@ -42,18 +42,24 @@
 //! entry, and it survives the end of any of them; with [`Add::durable`] a loss of power as well.
 //!
 //! # The way of a `get`
-//! The key is looked up by a call. A large value comes back as the name of a file, which is mapped: nothing is copied, whatever its
-//! size, and it stays valid when the entry is deleted. [`DataCache::get_reader`] and [`DataCache::get_file`] take values of any size
-//! in constant memory, and check them against their SHA-256.
+//! The client maps the store and looks the key up itself, in a microsecond and without the daemon: it works while none runs,
+//! sees every value whose `add` has returned, in any process, and checks what it hands out. What it can't do that way, as in a
+//! container that has the socket but not the store, it asks the daemon; [`Stats`] tell how often, and why ([`Fallback`]).
+//! [`Options::direct`], or `DATACACHE_DIRECT=0`, has it always ask, and without the feature `direct` it can't do anything else.
+//!
+//! A large value is a file, which is mapped: nothing is copied, whatever its size, and it stays valid when the entry is deleted.
+//! [`DataCache::get_reader`] and [`DataCache::get_file`] take values of any size in constant memory, and check them against their
+//! SHA-256. Where the disk fails under a map, the system ends the process (SIGBUS); see [`Options::direct`] and [`Options::mapped`].
 //!
 //! # When the daemon goes away
-//! Where none runs, one is started, once for all who wait ([`Options::start`]). A call that finds its connection gone is
-//! repeated with a new one, and a change that is repeated is done once. Only when the time for a change is over ([`Options::call_timeout`])
-//! is it unknown whether it was done, and [`Error::is_unknown_outcome`] says so. [`Error`] has more such questions.
+//! Reading goes on. Where something else needs one and none runs, one is started, once for all who wait ([`Options::start`]). A
+//! call that finds its connection gone is repeated with a new one, and a change that is repeated is done once. Only when the time
+//! for a change is over ([`Options::call_timeout`]) is it unknown whether it was done, and [`Error::is_unknown_outcome`] says so.
+//! [`Error`] has more such questions.
 //!
 //! # Threads, tasks and forks
 //! Caches are cheap to clone and can be shared. Dropping the future of a call gives it up; a change that the daemon has begun is
-//! done all the same. A forked child may go on with the cache that it inherited: it gets a connection of its own, and has
+//! done all the same. A forked child may go on with the cache that it inherited: it gets a connection and maps of its own, and has
 //! none of its parent's scopes. An asynchronous program has to leak the runtime that the child inherited, as tokio requires.
 //!
 //! # What is only approximate
@@ -139,5 +145,6 @@ pub use datacache_proto::paths::{Paths, PathsError};
 pub use datacache_proto::process::Process;
 pub use datacache_proto::time::{Lifetime, LifetimeError, Timestamp};
 pub use datacache_proto::types::{
-    Codec, DaemonStats, Digest, Fallback, Fault, Finding, Metadata, NamespaceStats, Stats, StoreStats, Verification,
+    Codec, DaemonStats, Digest, Fallback, Fault, Finding, Metadata, NamespaceStats, ReadStats, Stats, StoreStats,
+    Verification,
 };

@@ -138,6 +138,6 @@ impl Pages {
             let query = query.clone();
             async move { settle(connection.client.list(context, query).await) }
         };
-        cache.session()?.call(Call::read("list").after_checkpoint(), attempt).await
+        cache.session().call(Call::read("list").after_checkpoint(), attempt).await
     }
 }

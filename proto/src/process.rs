@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,9 +42,15 @@ impl Process {
 /// # Errors
 /// Where the system does not tell.
 pub fn boot_id() -> io::Result<u128> {
+    // No process sees two boots.
+    static BOOT: OnceLock<u128> = OnceLock::new();
+    if let Some(boot) = BOOT.get() {
+        return Ok(*boot);
+    }
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    u128::from_str_radix(&digits, 16).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    let boot = u128::from_str_radix(&digits, 16).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(*BOOT.get_or_init(|| boot))
 }
 
 /// Returns the number of the namespace that this process's number belongs to; 0 where the system does not tell.

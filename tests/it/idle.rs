@@ -1,5 +1,7 @@
 //! Nobody asks, nobody works: an idle daemon and its idle clients are not woken once.
 
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use datacache_tests::process::Activity;
@@ -42,6 +44,26 @@ fn a_daemon_that_nobody_has_asked_anything_yet_is_not_woken_either() {
     let home = Home::new();
     home.start();
     assert_rest(&[&home.daemon()]);
+}
+
+/// What the tests above go by.
+#[test]
+fn a_process_that_wakes_up_once_is_noticed() {
+    let home = Home::new();
+    let mut child = home.program("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let process = Watched::begin(child.id()).unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut answer = [0];
+    for round in 0..20 {
+        let before = process.activity();
+        stdin.write_all(b"x").unwrap();
+        stdout.read_exact(&mut answer).unwrap();
+        // It is switched away from again when it waits for more.
+        eventually("it is noticed", PATIENCE, || process.activity().switches > before.switches);
+        assert_eq!(process.activity().threads, 1, "round {round}");
+    }
+    drop(stdin);
+    child.wait().unwrap();
 }
 
 /// Waits until none of these processes was switched to or used the processor for as long as nothing may happen.

@@ -165,13 +165,11 @@ impl Direct {
         if let Some((fallback, _)) = state.obstacle.filter(|(_, found)| *found == now) {
             return Err(fallback);
         }
-        let opened = state.open().or_else(|fallback| match fallback {
-            Fallback::Taken => {
-                let_go_of_the_gone();
-                state.open()
-            }
-            _ => Err(fallback),
-        });
+        let opened = state.open();
+        if matches!(opened, Err(Fallback::Taken)) {
+            // It may be taken by what was there before. Then it can be opened a little later.
+            let_go_of_the_gone();
+        }
         state.obstacle = opened.as_ref().err().map(|fallback| (*fallback, now));
         opened.map(|map| self.slot.put(map)).inspect_err(|fallback| state.tell(*fallback))
     }

@@ -183,3 +183,46 @@ fn io_reason(error: &io::Error) -> Fallback {
         _ => Fallback::Unreachable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::super::registry::Share;
+    use super::super::testing::Store;
+    use super::*;
+
+    #[test]
+    fn when_all_slots_are_taken_the_daemon_is_asked_until_a_reader_ends() {
+        let store = Store::new();
+        // This thread has the first slot: it opens the environment.
+        let share = Share::take(&store.generation()).unwrap();
+        let read = || share.read(|_| Ok::<_, Fallback>(()));
+        let gate = Mutex::new(());
+        let closed = gate.lock().unwrap();
+        thread::scope(|scope| {
+            let (told, heard) = std::sync::mpsc::channel();
+            for _ in 0..READER_SLOTS {
+                let (told, gate, read) = (told.clone(), &gate, &read);
+                let reader = thread::Builder::new().stack_size(128 << 10);
+                let reader = reader.spawn_scoped(scope, move || {
+                    told.send(read()).unwrap();
+                    drop(gate.lock());
+                });
+                reader.unwrap();
+            }
+            let refused: Vec<_> = heard.iter().take(READER_SLOTS as usize).filter_map(Result::err).collect();
+            assert_eq!(refused, [Fallback::Readers]);
+            assert_eq!(read(), Ok(()), "who has a slot keeps it");
+            drop(closed);
+        });
+        let newcomer = || thread::scope(|scope| scope.spawn(read).join().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while newcomer() != Ok(()) {
+            assert!(Instant::now() < deadline, "no slot was given back");
+            thread::yield_now();
+        }
+    }
+}

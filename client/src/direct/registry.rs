@@ -3,6 +3,12 @@
 //! LMDB's locks belong to the process: opening an index a second time and closing it again would drop them under the first.
 //! And a child must close what it inherited before it can open the same. So all opening and closing is done here, one after the
 //! other, and never while the process is forked.
+//!
+//! # When an environment is closed
+//! Not by its last user, but by whoever comes to open or leave one some seconds later. A thread that ends gives its reader's slot
+//! back by storing to LMDB's table of readers; nobody can tell whether one is just about to, and under it the table must not
+//! be unmapped. Threads end a moment after their work is done, which is when the last user goes. And who comes back soon finds
+//! everything open.
 
 use std::fs;
 use std::ops::Deref;
@@ -12,11 +18,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datacache_proto::types::Fallback;
 
+use super::clock;
 use super::environment::{Environment, Identity};
 use crate::fork::{Mark, hold_off};
 
 /// LMDB's data, in a generation's folder.
 pub(super) const DATA_FILE: &str = "data.mdb";
+
+/// How long an environment stays open without a user, in seconds: far longer than a thread needs to end.
+const REST: u64 = 3;
 
 /// What is open. Locked only while forks are held off.
 static OPEN: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
@@ -28,9 +38,11 @@ struct Entry {
     environment: Arc<Environment>,
     /// How many [`Share`]s of it there are in that process.
     users: usize,
+    /// When the last one went, in seconds.
+    left: u64,
 }
 
-/// One user's share of an open environment. The last one that is dropped closes it, and in a forked child none does.
+/// One user's share of an open environment, which stays open as long as there is one.
 #[derive(Debug)]
 pub(super) struct Share(Arc<Environment>);
 
@@ -42,15 +54,14 @@ impl Share {
     pub(super) fn take(generation: &Path) -> Result<Self, Fallback> {
         let _still = hold_off();
         let mut open = open();
-        close_inherited(&mut open);
-        let file = fs::metadata(generation.join(DATA_FILE)).map_err(|_| Fallback::Unreachable)?;
-        let identity = (file.dev(), file.ino());
+        close_unused(&mut open);
+        let identity = identity(generation).ok_or(Fallback::Unreachable)?;
         if let Some(entry) = open.iter_mut().find(|entry| entry.identity == identity) {
             entry.users += 1;
             return Ok(Self(Arc::clone(&entry.environment)));
         }
         let environment = Arc::new(Environment::open(generation, identity)?);
-        open.push(Entry { identity, mark: Mark::current(), environment: Arc::clone(&environment), users: 1 });
+        open.push(Entry { identity, mark: Mark::current(), environment: Arc::clone(&environment), users: 1, left: 0 });
         Ok(Self(environment))
     }
 }
@@ -68,13 +79,11 @@ impl Drop for Share {
     fn drop(&mut self) {
         let _still = hold_off();
         let mut open = open();
-        let is_ours = |entry: &Entry| Arc::ptr_eq(&entry.environment, &self.0) && entry.mark == Mark::current();
-        // An inherited one is closed, or left to whoever opens the next.
-        let Some(at) = open.iter().position(is_ours) else { return };
-        open[at].users -= 1;
-        if open[at].users == 0 {
-            close(&open.swap_remove(at));
-        }
+        close_unused(&mut open);
+        // An inherited one is not there any more.
+        let Some(entry) = open.iter_mut().find(|entry| Arc::ptr_eq(&entry.environment, &self.0)) else { return };
+        entry.users -= 1;
+        entry.left = clock::seconds();
     }
 }
 
@@ -82,21 +91,35 @@ fn open() -> MutexGuard<'static, Vec<Entry>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Closes what a parent process had open, which nobody uses here: a lookup compares the mark of its cache first.
-fn close_inherited(open: &mut Vec<Entry>) {
-    let own = Mark::current();
-    open.extract_if(.., |entry| entry.mark != own).for_each(|entry| close(&entry));
+fn identity(generation: &Path) -> Option<Identity> {
+    let file = fs::metadata(generation.join(DATA_FILE)).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
-fn close(entry: &Entry) {
-    // SAFETY: `close` wants nobody to use the environment from now on. It is reached through shares alone.
-    // - In the process that opened it, the last share is being dropped: what borrowed from one is over, and the lock of `OPEN`
-    //   makes what other threads did with theirs happen before this.
-    // - In a forked child the shares belong to caches of the parent's, through which nothing is looked up here.
-    #[expect(unsafe_code, reason = "see `Environment::close`")]
-    unsafe {
-        entry.environment.close();
+/// Closes what has rested for long enough, and in a forked child all that its parent had open.
+fn close_unused(open: &mut Vec<Entry>) {
+    let (own, now) = (Mark::current(), clock::seconds());
+    let is_unused = |entry: &mut Entry| entry.mark != own || (entry.users == 0 && now >= entry.left + REST);
+    for Entry { environment, .. } in open.extract_if(.., is_unused) {
+        // SAFETY: `close` wants nobody to use the environment from now on. It is reached through shares alone.
+        // - In the process that opened it there is none left, and the lock of `OPEN` makes what other threads did with theirs
+        //   happen before this. Threads that ended since have given back their slots, see the module's head.
+        // - In a forked child the shares belong to caches of the parent's: a lookup compares the mark of its cache first,
+        //   and none of the parent's other threads is here.
+        #[expect(unsafe_code, reason = "see `Environment::close`")]
+        unsafe {
+            environment.close();
+        }
     }
+}
+
+/// Lets the time pass that the index in a folder stays open without a user.
+#[cfg(test)]
+pub(super) fn rest(generation: &Path) {
+    let (_still, identity) = (hold_off(), identity(generation));
+    let mut open = open();
+    open.iter_mut().filter(|entry| Some(entry.identity) == identity).for_each(|entry| entry.left = 0);
+    close_unused(&mut open);
 }
 
 #[cfg(test)]
@@ -117,18 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn an_index_is_opened_once_and_closed_with_its_last_user() {
+    fn an_index_is_opened_once_and_closed_a_while_after_its_last_user_went() {
         let store = Store::new();
         let one = Share::take(&store.generation()).unwrap();
         let other = Share::take(&store.path().join("current")).unwrap();
         assert!(Arc::ptr_eq(&one.0, &other.0));
         assert_eq!(users(&one), 2);
         drop(one);
-        assert!(is_open(&store));
-        assert!(works(&other));
+        rest(&store.generation());
+        assert!(is_open(&store) && works(&other));
         drop(other);
+        assert!(is_open(&store));
+        assert!(works(&Share::take(&store.generation()).unwrap()), "who comes back soon finds it open");
+        rest(&store.generation());
         assert!(!is_open(&store));
-        assert!(Share::take(&store.generation()).is_ok());
+        assert!(works(&Share::take(&store.generation()).unwrap()));
     }
 
     #[test]
@@ -151,6 +177,7 @@ mod tests {
         // The place is still taken, and what was there must not be taken for what is there now.
         assert_eq!(Share::take(&store.generation()).unwrap_err(), Fallback::Taken);
         drop(before);
+        rest(&store.path().join("away"));
         assert!(Share::take(&store.generation()).is_ok());
     }
 
@@ -167,6 +194,7 @@ mod tests {
                 });
             }
         });
+        rest(&store.generation());
         assert!(!is_open(&store));
     }
 }

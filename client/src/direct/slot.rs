@@ -74,6 +74,7 @@ mod tests {
 
     use datacache_proto::types::Fallback;
 
+    use super::super::registry::rest;
     use super::super::testing::Store;
     use super::*;
 
@@ -100,6 +101,7 @@ mod tests {
         idle.load().as_ref().unwrap().forget_place();
         let_go_of_the_gone();
         assert!(idle.load().is_none());
+        rest(&store.path().join("away"));
         assert!(Map::open(store.path()).is_ok());
     }
 }

@@ -2,28 +2,22 @@
 //! makes sure that neither disturbs the other.
 
 use std::error::Error;
-use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::{env, fs, io, process, thread};
+use std::io::{PipeWriter, Write as _};
+use std::path::Path;
+use std::{env, process, thread};
 
+use datacache_client::Value;
 use datacache_client::blocking::{DataCache, Scope};
-use datacache_client::{Options, Value};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 use serde_json::{Value as Json, json};
 
 use crate::asynchronous::Asynchronous;
+use crate::check::{Done, ensure, read_small};
+use crate::child::{Child, execute, leave};
+use crate::inherited::descriptors;
 use crate::load::Load;
 
-/// The argument that has this program look at what it inherited by `exec`.
-pub(crate) const EXECUTED: &str = "executed";
-/// A child that takes longer than this hangs, in seconds.
-const HANGS_AFTER: u32 = 60;
 /// Forks before descriptors are counted: what is opened once is open by then.
 const FIRST_FORKS: u32 = 10;
-
-type Done = Result<(), Box<dyn Error>>;
 
 /// What a child does, and how it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,40 +85,10 @@ pub(crate) fn often(cache: &DataCache, forks: u32) -> Result<Json, Box<dyn Error
             read_small(cache)?;
             leave()
         })?;
-        child.join(None).map_err(|error| format!("child {number}: {error}"))?;
+        child.end().map_err(|error| format!("child {number}: {error}"))?;
     }
     read_small(cache)?;
     Ok(json!(forks))
-}
-
-/// Looks at what this program inherited by `exec`: no descriptor of the cache. It can open one of its own.
-pub(crate) fn executed() {
-    let look = || -> Done {
-        for (number, file) in descriptors()? {
-            let is_of_the_cache =
-                file.contains("/datacache/") || file.contains("eventpoll") || file.contains("socket:");
-            if number > 2 && is_of_the_cache {
-                return Err(format!("descriptor {number} was inherited: {file}").into());
-            }
-        }
-        read_small(&DataCache::open(Options::new())?)
-    };
-    if let Err(error) = look() {
-        print!("{}", crate::chain(&*error));
-    }
-}
-
-/// Returns the descriptors that are open: their numbers and what they stand for.
-fn descriptors() -> io::Result<Vec<(u32, String)>> {
-    // All at once: the one that reads the folder is gone afterwards, and told by its link.
-    let names: Vec<PathBuf> =
-        fs::read_dir("/proc/self/fd")?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-    let number = |path: &Path| path.file_name()?.to_str()?.parse().ok();
-    let open = names.iter().filter_map(|path| {
-        let file = fs::read_link(path).ok()?;
-        Some((number(path)?, file.to_string_lossy().into_owned()))
-    });
-    Ok(open.collect())
 }
 
 /// The forking process and what it has in the cache.
@@ -171,10 +135,9 @@ impl<'c> Parent<'c> {
         })?;
         if deed == Deed::DieReading {
             child.wait_for_a_byte()?;
-            kill_process(child.pid, Signal::KILL)?;
-            return child.join(Some(Signal::KILL));
+            return child.kill();
         }
-        child.join(None)
+        child.end()
     }
 
     /// What the child does.
@@ -272,86 +235,6 @@ impl Deed {
     }
 }
 
-/// A forked child that says what went wrong, and nothing where all went well.
-struct Child {
-    pid: Pid,
-    told: PipeReader,
-}
-
-impl Child {
-    /// Forks; the child does `work`, and then ends as programs do.
-    #[expect(unsafe_code, reason = "nothing else than fork makes a forked child")]
-    fn fork(work: impl FnOnce(&mut PipeWriter) -> Done) -> io::Result<Self> {
-        let (told, mut telling) = io::pipe()?;
-        // SAFETY: the child goes on with locks as they stand, which other threads may hold. It uses the allocator, whose
-        // locks the C library makes whole again, and the cache, which promises to work in a forked child: to see whether it
-        // does is what this is for. It touches no other lock; output goes to a pipe of its own. Where it hangs all the same,
-        // the alarm ends it.
-        match unsafe { libc::fork() } {
-            -1 => Err(io::Error::last_os_error()),
-            0 => {
-                // SAFETY: it takes a number, and there is no handler.
-                unsafe { libc::alarm(HANGS_AFTER) };
-                if let Err(error) = work(&mut telling) {
-                    // Nobody could be told any better.
-                    telling.write_all(crate::chain(&*error).as_bytes()).ok();
-                }
-                process::exit(0)
-            }
-            child => {
-                let pid = Pid::from_raw(child).expect("it is the number of a child");
-                Ok(Self { pid, told })
-            }
-        }
-    }
-
-    fn wait_for_a_byte(&mut self) -> Done {
-        let mut first = [0];
-        self.told.read_exact(&mut first)?;
-        if first == *b"." {
-            return Ok(());
-        }
-        let mut rest = String::new();
-        self.told.read_to_string(&mut rest)?;
-        Err(format!("{}{rest}", char::from(first[0])).into())
-    }
-
-    /// Waits for its end, which is to come in good order or by this signal.
-    fn join(mut self, signal: Option<Signal>) -> Done {
-        let mut told = String::new();
-        self.told.read_to_string(&mut told)?;
-        let ended = waitpid(Some(self.pid), WaitOptions::empty())?.map(|(_, status)| status);
-        let is_right = |status: WaitStatus| match signal {
-            None => status.exit_status() == Some(0),
-            Some(signal) => status.terminating_signal() == Some(signal.as_raw()),
-        };
-        if told.is_empty() && ended.is_some_and(is_right) {
-            return Ok(());
-        }
-        Err(format!("the child ended with {ended:?} and told {told:?}").into())
-    }
-}
-
-/// Ends this process without a word to anybody.
-#[expect(unsafe_code, reason = "the standard library has no such end")]
-fn leave() -> ! {
-    // SAFETY: it ends the process at once; nothing that would run later is relied on.
-    unsafe { libc::_exit(0) }
-}
-
-/// Becomes another program, which says on its standard output what is wrong.
-fn execute(program: &Path, told: &PipeWriter) -> Done {
-    Err(Command::new(program).arg(EXECUTED).stdin(Stdio::null()).stdout(told.try_clone()?).exec().into())
-}
-
-fn read_small(cache: &DataCache) -> Done {
-    ensure(cache.get_as::<String>("small")?.as_deref() == Some("value"), "a small value")
-}
-
 fn large() -> Vec<u8> {
     (0..200_000_u32).map(|at| at.to_le_bytes()[1]).collect()
-}
-
-pub(crate) fn ensure(is_right: bool, what: &str) -> Done {
-    if is_right { Ok(()) } else { Err(format!("{what} is not as it should be").into()) }
 }

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use datacache_client::blocking::DataCache;
 
-use crate::forks::ensure;
-
-type Done = Result<(), Box<dyn Error>>;
+use crate::check::{Done, ensure};
 
 /// How long a thread may take for a round before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(60);

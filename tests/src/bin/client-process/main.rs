@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "what tests stand on fails as tests do")]
 
 mod asynchronous;
+mod check;
+mod child;
 mod forks;
+mod inherited;
 mod load;
 mod reader;
 mod rotator;
@@ -31,8 +34,8 @@ struct Client {
 }
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some(forks::EXECUTED) {
-        return forks::executed();
+    if std::env::args().nth(1).as_deref() == Some(inherited::EXECUTED) {
+        return inherited::executed();
     }
     let mut client = Client::default();
     for line in io::stdin().lock().lines() {
