@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Load {
     is_over: AtomicBool,
     /// Rounds of each thread.
-    rounds: [AtomicU64; 4],
+    rounds: [AtomicU64; 5],
     failed: Mutex<Option<String>>,
 }
 
 impl Load {
-    /// Starts the threads: two read, one writes, one adds large values.
+    /// Starts the threads: two read, one writes, one adds large values, one has the log applied.
     pub(crate) fn start<'s>(&'s self, scope: &'s Scope<'s, '_>, cache: &'s DataCache) {
-        let works: [fn(&DataCache, u64) -> Done; 4] = [read, read, write, add_large];
+        let works: [fn(&DataCache, u64) -> Done; 5] = [read, read, write, add_large, rotate];
         for (number, work) in works.into_iter().enumerate() {
             scope.spawn(move || {
                 while !self.is_over.load(Ordering::Relaxed) {
@@ -91,4 +91,9 @@ fn add_large(cache: &DataCache, round: u64) -> Done {
     let value: Vec<u8> = round.to_le_bytes().repeat(10_000);
     cache.set("large, of the load", &value)?;
     ensure(cache.get("large, of the load")?.as_deref() == Some(&value), "the large value that was written")
+}
+
+/// A list has the log applied, and sends readers to the next segment.
+fn rotate(cache: &DataCache, _: u64) -> Done {
+    Ok(cache.list().page_size(1).next().transpose().map(drop)?)
 }
