@@ -127,9 +127,9 @@ fn a_reader_notices_nothing_of_restarts_and_sees_every_write_at_once() {
     let reader = open_alone(&home);
     for round in 1..=6 {
         if round % 2 == 0 {
-            home.daemon().kill()
+            home.daemon().kill();
         } else {
-            drop(home.run(["stop"]).text())
+            drop(home.run(["stop"]).text());
         }
         assert_eq!(reader.get_as::<String>("k").unwrap(), Some((round - 1).to_string()));
         home.start();
