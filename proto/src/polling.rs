@@ -17,7 +17,7 @@ pub const LATELY: Duration = Duration::from_millis(2);
 /// Between two steps of an undisturbed look there is less than this.
 const INTERRUPTION: Duration = Duration::from_micros(200);
 /// How long not to look after an interruption.
-const RETREAT: Duration = Duration::from_millis(10);
+const RETREAT: Duration = Duration::from_millis(1);
 
 /// One end's looks.
 #[derive(Clone, Copy, Debug)]
