@@ -92,22 +92,34 @@ const NAMESPACE_LENGTH: usize = 4;
 const CUT: u8 = 0x80;
 
 /// A key of the table `entries`: the namespace (big-endian, so that LMDB keeps a namespace together), then the encoded
-/// key, cut where it is too long. It takes no memory but its own.
-#[derive(Clone, Copy)]
+/// key, cut where it is too long.
+#[derive(Clone)]
 pub struct IndexKey {
-    bytes: [u8; MAX_INDEX_KEY],
+    /// A short one, which is where it takes no allocation, and little to clear.
+    near: [u8; NEAR],
     length: usize,
+    /// Any other one; else empty.
+    far: Vec<u8>,
 }
 
-impl IndexKey {
-    const fn new() -> Self {
-        Self { bytes: [0; MAX_INDEX_KEY], length: 0 }
-    }
+/// Long enough for a key that is a hash.
+const NEAR: usize = 128;
 
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
-        self.bytes[self.length..end].copy_from_slice(bytes);
-        self.length = end;
+impl IndexKey {
+    fn of(pieces: &[&[u8]]) -> Self {
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        let mut key = Self { near: [0; NEAR], length, far: Vec::new() };
+        if length > NEAR {
+            key.far = pieces.concat();
+            return key;
+        }
+        let mut rest = &mut key.near[..];
+        for piece in pieces {
+            let (place, behind) = rest.split_at_mut(piece.len());
+            place.copy_from_slice(piece);
+            rest = behind;
+        }
+        key
     }
 }
 
@@ -115,7 +127,7 @@ impl Deref for IndexKey {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        if self.far.is_empty() { &self.near[..self.length] } else { &self.far }
     }
 }
 
@@ -130,15 +142,12 @@ impl fmt::Debug for IndexKey {
 #[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
 pub fn index_key(namespace: u32, key: &[u8]) -> IndexKey {
     use sha2::Digest as _;
-    let mut index_key = IndexKey::new();
-    index_key.push(&namespace.to_be_bytes());
-    if is_cut(key) {
-        index_key.push(&key[..KEPT_OF_LONG_KEY]);
-        index_key.push(&sha2::Sha256::digest(key));
-        index_key.bytes[NAMESPACE_LENGTH] |= CUT;
-    } else {
-        index_key.push(key);
+    let namespace = namespace.to_be_bytes();
+    if !is_cut(key) {
+        return IndexKey::of(&[&namespace, key]);
     }
+    let mut index_key = IndexKey::of(&[&namespace, &key[..KEPT_OF_LONG_KEY], &sha2::Sha256::digest(key)]);
+    index_key.far[NAMESPACE_LENGTH] |= CUT;
     index_key
 }
 
@@ -194,6 +203,14 @@ mod tests {
         assert_eq!(index_key.len(), MAX_INDEX_KEY);
         assert_eq!(key_of_index_key(&index_key), Some(&key[..]));
         assert!(!is_cut(&key));
+    }
+
+    #[test]
+    fn an_index_key_has_all_bytes_of_a_key_wherever_it_is_kept() {
+        for length in [0, 1, NEAR - 5, NEAR - 4, NEAR - 3, 400, MAX_INDEX_KEY - 4] {
+            let key: Vec<u8> = (0..length).map(|at| 1 + (at % 100) as u8).collect();
+            assert_eq!(*index_key(0x0102_0304, &key), [&[1, 2, 3, 4], &key[..]].concat());
+        }
     }
 
     #[test]
