@@ -63,6 +63,12 @@ impl Memory {
         self.counts.get(&namespace).copied().unwrap_or_default()
     }
 
+    /// Returns how many entries there are, in all namespaces.
+    pub(super) fn entries(&self) -> u64 {
+        let of_namespaces = self.counts.iter().filter(|(number, _)| **number != BLOBS_COUNTED);
+        of_namespaces.map(|(_, counts)| counts.entries).sum()
+    }
+
     pub(super) fn leases(&self) -> &Leases {
         &self.leases
     }

@@ -84,6 +84,7 @@ impl Store {
         self.dropped.extend(self.dropped_later.drain(..));
         self.swept = Timestamp::default();
         self.check_counts();
+        self.spread_marks();
         self.syncer.send(SyncJob::Remove { segment: applying, expiring: self.expiring.retire() });
         self.prepare_next();
         // What is in the index is durable, whatever became of the segment's own syncs.

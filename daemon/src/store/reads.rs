@@ -48,6 +48,11 @@ impl Store {
         self.access.access().frequency(KeyHash::of(namespace, key.encoded()))
     }
 
+    /// Gives the marks as much room as the entries are worth; called when the store is opened and when a segment is retired.
+    pub(super) fn spread_marks(&self) {
+        self.access.access().spread_over(self.memory.entries());
+    }
+
     /// Tells the clients how many of them called lately.
     pub fn tell_callers(&self, callers: u64) {
         self.access.access().set_callers(callers);

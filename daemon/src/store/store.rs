@@ -209,6 +209,7 @@ impl Store {
             _lock: lock,
         };
         store.prepare_next();
+        store.spread_marks();
         store.verifier.send(BlobJob::Survey);
         debug!(segment = number, applied, now = now.as_millis(), "the store is open");
         Ok(store)

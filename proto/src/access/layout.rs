@@ -11,11 +11,12 @@
 //!      32  namespace of processes -+
 //!      40  checksum
 //!    4096  callers
-//!    4224  counters: 8 shards of 1,024 rows of (hits, misses)
-//!  135296  marks: 2^24 cells of two bits, 32 a word, the first in the lowest bits
-//! 4329600  end
+//!    4224  spread
+//!    4352  counters: 8 shards of 1,024 rows of (hits, misses)
+//!  135424  marks: 2^24 cells of two bits, 32 a word, the first in the lowest bits
+//! 4329728  end
 //! ```
-//! The callers have two cache lines to themselves, since processors fetch them in pairs. A shard has 16 KiB to itself.
+//! Callers and spread have two cache lines to themselves each, since processors fetch them in pairs. A shard has 16 KiB to itself.
 
 /// The version of everything in `access`: of the layout, and of the hash of keys.
 pub const LAYOUT_VERSION: u64 = 1;
@@ -46,7 +47,8 @@ pub(super) const PROCESSES_AT: usize = STORE_AT + 2;
 pub(super) const CHECKSUM_AT: usize = PROCESSES_AT + 1;
 pub(super) const HEADER_WORDS: usize = CHECKSUM_AT + 1;
 pub(super) const CALLERS_AT: usize = PAGE;
-pub(super) const COUNTERS_AT: usize = CALLERS_AT + LINE_PAIR;
+pub(super) const SPREAD_AT: usize = CALLERS_AT + LINE_PAIR;
+pub(super) const COUNTERS_AT: usize = SPREAD_AT + LINE_PAIR;
 pub(super) const MARKS: usize = COUNTERS_AT + SHARDS * ROWS * ROW_WORDS;
 
 /// Hits, then misses.
@@ -68,7 +70,7 @@ mod tests {
     #[test]
     fn words_stay_where_other_builds_look_for_them() {
         assert_eq!([PROCESSES_AT, CHECKSUM_AT].map(|at| at * 8), [32, 40]);
-        assert_eq!([CALLERS_AT, COUNTERS_AT, MARKS].map(|at| at * 8), [4_096, 4_224, 135_296]);
-        assert_eq!(FILE_LEN, 4_329_600);
+        assert_eq!([CALLERS_AT, SPREAD_AT, COUNTERS_AT, MARKS].map(|at| at * 8), [4_096, 4_224, 4_352, 135_424]);
+        assert_eq!(FILE_LEN, 4_329_728);
     }
 }

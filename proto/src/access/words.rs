@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-use super::layout::{COUNTERS_AT, HEADER_WORDS, MAGIC_AT, WORDS};
+use super::layout::{HEADER_WORDS, MAGIC_AT, SPREAD_AT, WORDS};
 use super::{Header, HeaderError};
 
 /// `access`, mapped for writing. Free to make: only the length is looked at.
@@ -47,7 +47,7 @@ impl<'a> Access<'a> {
 
     /// Takes over the counters and marks of an earlier file of the same store. Before the file can be seen.
     pub fn copy_from(self, earlier: Access<'_>) {
-        for (word, earlier) in self.0.iter().zip(earlier.0).skip(COUNTERS_AT) {
+        for (word, earlier) in self.0.iter().zip(earlier.0).skip(SPREAD_AT) {
             word.store(earlier.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
