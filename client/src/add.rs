@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datacache_proto::key::{Key, Tag, check_tags};
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Added, Addition, Body as WireBody, CallId, Codec, Introduced};
+use datacache_proto::types::{Added, Addition, Body as WireBody, CallId, Codec};
 use tarpc::context::Context;
 
 use crate::cache::{Boxed, DataCache, off_thread};
@@ -187,12 +187,12 @@ impl Request {
     async fn prepare(self, cache: &DataCache, needs_key: bool) -> Result<Prepared, Error> {
         let settings = cache.settings();
         let connection = cache.session().connect().await?;
-        let Introduced { inline_max, value_max, .. } = connection.introduced;
+        let inline_max = connection.introduced.inline_max;
         let order = Order {
             codec: self.codec,
             key_hash: needs_key.then_some(settings.config.hash_type),
             inline_max,
-            value_max,
+            value_max: cache.session().value_max(&connection, self.source.length()).await?,
             route: Route::of(&connection, settings.transfer),
             progress: self.progress,
         };

@@ -112,8 +112,10 @@ impl Request {
             return Ok(Vec::new());
         }
         let (common, drafts) = self.check(&cache)?;
-        let connection = cache.session().connect().await?;
-        let preparation = Preparation::of(common, cache.settings(), &connection);
+        let session = cache.session();
+        let connection = session.connect().await?;
+        let value_max = session.value_max(&connection, drafts.iter().map(Draft::length).max()).await?;
+        let preparation = Preparation::of(common, cache.settings(), &connection, value_max);
         let length = preparation.check(&drafts)?;
         let prepare = move || preparation.prepare(drafts);
         let batch = if length > SLOW { off_thread(prepare).await? } else { prepare()? };

@@ -6,7 +6,7 @@ use datacache_proto::codec::MAX_MESSAGE;
 use datacache_proto::hash::{HashType, hash_bytes};
 use datacache_proto::key::{Key, Tag, check_tags};
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Addition, BATCH_FILES_MAX, Body, Codec, Introduced};
+use datacache_proto::types::{Addition, BATCH_FILES_MAX, Body, Codec};
 
 use crate::connection::Connection;
 use crate::error::Error;
@@ -58,8 +58,15 @@ pub(crate) struct Preparation {
     common: Common,
     hash_type: HashType,
     inline_max: u64,
-    value_max: Option<u64>,
+    value_max: u64,
     route: Route,
+}
+
+impl Draft {
+    /// Returns how many bytes the value has.
+    pub(crate) fn length(&self) -> u64 {
+        self.value.len() as u64
+    }
 }
 
 impl Common {
@@ -81,9 +88,9 @@ impl Common {
 }
 
 impl Preparation {
-    /// Goes by what the daemon at the other end of a connection takes.
-    pub(crate) fn of(common: Common, settings: &Settings, connection: &Connection) -> Self {
-        let Introduced { inline_max, value_max, .. } = connection.introduced;
+    /// Goes by what the daemon at the other end of a connection takes: of values, up to `value_max` bytes.
+    pub(crate) fn of(common: Common, settings: &Settings, connection: &Connection, value_max: u64) -> Self {
+        let inline_max = connection.introduced.inline_max;
         let route = Route::of(connection, settings.transfer);
         Self { common, hash_type: settings.config.hash_type, inline_max, value_max, route }
     }
@@ -95,8 +102,10 @@ impl Preparation {
     pub(crate) fn check(&self, drafts: &[Draft]) -> Result<u64, Error> {
         let (mut large, mut bytes, mut length) = (0, 0, 0);
         for (index, draft) in drafts.iter().enumerate() {
-            check_size(draft.value.len() as u64, self.value_max).map_err(in_batch(index))?;
-            large += usize::from(self.is_large(&draft.value));
+            if self.is_large(&draft.value) {
+                check_size(draft.value.len() as u64, self.value_max).map_err(in_batch(index))?;
+                large += 1;
+            }
             bytes += self.length_in_call(draft);
             length += draft.value.len() as u64;
         }

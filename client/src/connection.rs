@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use datacache_proto::codec::until;
@@ -14,6 +14,7 @@ use datacache_proto::layout::STAGING;
 use datacache_proto::process::Process;
 use datacache_proto::types::{Hello, Introduced, Introduction, Welcome};
 use datacache_proto::{BUILD, PROTOCOL};
+use tarpc::context::Context;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) transfers: Semaphore,
     descriptors: Descriptors,
     store: Option<PathBuf>,
+    /// The most bytes of a value, as the daemon told last; the highest number where it has no such limit.
+    value_max: AtomicU64,
     /// Set when the folder that we see turned out not to be the daemon's store.
     is_elsewhere: AtomicBool,
 }
@@ -100,9 +103,21 @@ impl Connection {
         tracing::debug!(?socket, build = welcome.build, daemon = introduced.daemon.pid, "connected to the daemon");
         let store = visible_store(settings, &introduced);
         check_store(settings, socket, store.as_deref())?;
+        let value_max = AtomicU64::new(introduced.value_max.unwrap_or(u64::MAX));
         let is_elsewhere = AtomicBool::new(false);
         let (socket, transfers) = (socket.to_owned(), Semaphore::new(TRANSFERS_AT_ONCE));
-        Ok(Ok(Self { client, exchange, socket, welcome, introduced, transfers, descriptors, store, is_elsewhere }))
+        Ok(Ok(Self {
+            client,
+            exchange,
+            socket,
+            welcome,
+            introduced,
+            transfers,
+            descriptors,
+            store,
+            value_max,
+            is_elsewhere,
+        }))
     }
 
     /// Returns the store's folder where this process can reach it.
@@ -113,6 +128,20 @@ impl Connection {
     /// Returns the store's folder as the daemon sees it.
     pub(crate) fn told_store(&self) -> PathBuf {
         told(&self.introduced)
+    }
+
+    /// Returns the most bytes of a value, as the daemon told last.
+    pub(crate) fn value_max(&self) -> u64 {
+        self.value_max.load(Ordering::Relaxed)
+    }
+
+    /// Has the daemon tell the most bytes of a value anew: its settings may have changed since this process was introduced.
+    pub(crate) async fn renew_value_max(&self, context: Context, process: Process) -> Result<(), Fault> {
+        // No scopes: those that this connection holds stay held.
+        let introduction = Introduction { process, scopes: Vec::new() };
+        let introduced = settle(self.client.introduce(context, introduction).await)?;
+        self.value_max.store(introduced.value_max.unwrap_or(u64::MAX), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Notes that what looks like the store's folder from here is another one.

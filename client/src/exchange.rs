@@ -50,6 +50,7 @@ struct Shared {
     is_over: AtomicBool,
     /// Calls [`Shared::tend`].
     tender: Waker,
+    own: Weak<Self>,
     /// The process that may write to the socket.
     pid: u32,
 }
@@ -84,6 +85,10 @@ enum End {
 /// Who tends to the connection; it may be gone by then.
 struct Tender(Weak<Shared>);
 
+/// The rest of the runtime's turn. What is to be written is when this is dropped, woken or not: a runtime that is stopped within a
+/// turn wakes nobody who waits for its end.
+struct Turn(Weak<Shared>);
+
 impl Exchange {
     /// Takes a connected socket; must be called on a runtime, whose reactor then tends to it.
     ///
@@ -95,6 +100,7 @@ impl Exchange {
             desk: Mutex::new(desk),
             is_over: AtomicBool::new(false),
             tender: Waker::from(Arc::new(Tender(Weak::clone(shared)))),
+            own: Weak::clone(shared),
             pid: std::process::id(),
         });
         shared.tend();
@@ -230,10 +236,10 @@ impl Shared {
             self.finish(desk, woken);
         } else if !desk.is_deferred {
             desk.is_deferred = true;
-            // IMPORTANT: not under the lock. Where there is no turn to wait for, the tender is woken at once.
+            // IMPORTANT: not under the lock. Where there is no turn to wait for, this ends at once.
             drop(desk);
-            let turn = pin!(tokio::task::yield_now());
-            let _pending = turn.poll(&mut TaskContext::from_waker(&self.tender));
+            let waker = Waker::from(Arc::new(Turn(Weak::clone(&self.own))));
+            let _pending = pin!(tokio::task::yield_now()).poll(&mut TaskContext::from_waker(&waker));
         }
     }
 
@@ -260,6 +266,18 @@ impl Wake for Tender {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.tend();
+        }
+    }
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.tend();
         }
@@ -474,6 +492,22 @@ mod tests {
         assert!(unwritten() > 0);
         tokio::task::yield_now().await;
         assert_eq!(unwritten(), 0);
+    }
+
+    /// A runtime that stops within a turn wakes nobody who waits for its end.
+    #[test]
+    fn a_turn_that_is_broken_off_ends_all_the_same() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let exchange = runtime.block_on(async { Exchange::new(ours) }).unwrap();
+        let mut calls: Vec<_> = (0..2).map(|_| Box::pin(len(&exchange))).collect();
+        runtime.block_on(async {
+            for call in &mut calls {
+                assert!(futures::poll!(call).is_pending());
+            }
+            assert!(exchange.0.lock().wire.unwritten() > 0);
+        });
+        assert_eq!(exchange.0.lock().wire.unwritten(), 0);
     }
 
     /// Whoever reads for others must not be able to hold them up.

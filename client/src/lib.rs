@@ -74,6 +74,7 @@ mod add_many;
 mod batch;
 mod blob;
 pub mod blocking;
+mod bound;
 mod cache;
 mod config;
 mod connection;

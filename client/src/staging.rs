@@ -36,14 +36,22 @@ pub(crate) struct Order {
     pub(crate) key_hash: Option<HashType>,
     /// Up to so many bytes travel in the request.
     pub(crate) inline_max: u64,
-    /// More bytes are refused.
-    pub(crate) value_max: Option<u64>,
+    /// More bytes are refused, unless they travel in the request.
+    pub(crate) value_max: u64,
     /// How the others travel.
     pub(crate) route: Route,
     pub(crate) progress: Option<Progress>,
 }
 
 impl Source {
+    /// Returns how many bytes it has, where that is known before it is read.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Value(value) => Some(value.length()),
+            Self::File(_) | Self::Reader(_) => None,
+        }
+    }
+
     /// Tells whether preparing it takes so long that it must not be done on a thread of the runtime.
     pub(crate) fn is_slow(&self, inline_max: u64) -> bool {
         match self {
@@ -70,9 +78,11 @@ impl Order {
         self.codec = value.codec();
         let bytes = value.into_bytes()?;
         let length = bytes.len() as u64;
+        if length <= self.inline_max {
+            return self.of_memory(bytes);
+        }
         check_size(length, self.value_max)?;
-        let staged = if length > self.inline_max { self.route.stage()? } else { None };
-        match staged {
+        match self.route.stage()? {
             Some(staged) => {
                 staged.reserve(length)?;
                 self.of_large(Vec::new(), bytes.as_slice(), Place::Staged(staged), |source| Error::Source { source })
@@ -81,8 +91,9 @@ impl Order {
         }
     }
 
+    /// Takes a value that stays in memory, and of which it is known that it is not too large.
     fn of_memory(mut self, bytes: Vec<u8>) -> Result<Prepared, Error> {
-        let mut tally = self.tally(false);
+        let mut tally = Tally::begin(self.codec, false, self.key_hash).told(self.progress.take());
         bytes.chunks(PIECE).try_for_each(|piece| tally.update(piece))?;
         let counted = tally.finish()?;
         let body = Body::Memory(bytes.into());
@@ -199,8 +210,8 @@ mod tests {
 
     fn order(codec: Codec, store: Option<&Path>) -> Order {
         let route = store.map_or(Route::Chunks, |store| Route::Staging(store.into()));
-        let (key_hash, value_max) = (Some(HashType::Sha256), Some(VALUE_MAX));
-        Order { codec, key_hash, inline_max: INLINE_MAX, value_max, route, progress: None }
+        let key_hash = Some(HashType::Sha256);
+        Order { codec, key_hash, inline_max: INLINE_MAX, value_max: VALUE_MAX, route, progress: None }
     }
 
     fn reader(bytes: &[u8]) -> Source {
@@ -262,6 +273,15 @@ mod tests {
             assert!(error.is_too_large(), "{error}");
         }
         assert_eq!(std::fs::read_dir(store.path().join(STAGING)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_travels_in_the_request_is_for_the_daemon_to_refuse() {
+        let store = store();
+        for source in [Source::Value(vec![7; 100].into()), reader(&[7; 100])] {
+            let order = Order { value_max: 99, ..order(Codec::Bytes, Some(store.path())) };
+            assert_eq!(content(&source.prepare(order).unwrap()), [7; 100]);
+        }
     }
 
     #[test]

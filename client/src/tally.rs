@@ -14,7 +14,7 @@ pub(crate) type Progress = Box<dyn FnMut(u64) + Send>;
 /// A count that goes along with the data.
 pub(crate) struct Tally {
     pub(crate) length: u64,
-    limit: Option<u64>,
+    limit: u64,
     /// For the name of the blob.
     digest: Option<Sha256>,
     key: KeyHash,
@@ -47,11 +47,11 @@ impl Tally {
             Some(hash_type) => KeyHash::Own(Hasher::new(hash_type)),
         };
         let text = (codec == Codec::Text).then(Utf8Check::default);
-        Self { length: 0, limit: None, digest: needs_digest.then(Sha256::new), key, text, progress: None }
+        Self { length: 0, limit: u64::MAX, digest: needs_digest.then(Sha256::new), key, text, progress: None }
     }
 
     /// Refuses more bytes than `limit`.
-    pub(crate) fn limited(self, limit: Option<u64>) -> Self {
+    pub(crate) fn limited(self, limit: u64) -> Self {
         Self { limit, ..self }
     }
 
@@ -102,11 +102,8 @@ impl Tally {
 ///
 /// # Errors
 /// [`WireError::TooLarge`], as the daemon itself would say.
-pub(crate) fn check_size(size: u64, limit: Option<u64>) -> Result<(), Error> {
-    match limit {
-        Some(limit) if size > limit => Err(WireError::TooLarge { size, limit }.into()),
-        _ => Ok(()),
-    }
+pub(crate) fn check_size(size: u64, limit: u64) -> Result<(), Error> {
+    if size > limit { Err(WireError::TooLarge { size, limit }.into()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -139,7 +136,7 @@ mod tests {
 
     #[test]
     fn one_byte_above_the_limit_is_too_large() {
-        let mut tally = Tally::begin(Codec::Bytes, false, None).limited(Some(5));
+        let mut tally = Tally::begin(Codec::Bytes, false, None).limited(5);
         tally.update(b"12345").unwrap();
         assert!(tally.update(b"6").unwrap_err().is_too_large());
     }

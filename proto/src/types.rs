@@ -125,7 +125,8 @@ pub struct Introduced {
     pub store_id: u128,
     /// Values up to this many bytes ride in the request.
     pub inline_max: u64,
-    /// A larger value is never taken, in bytes; `None` where only the room decides. The client refuses it before it is sent.
+    /// A larger value is never taken, in bytes; `None` where only the room decides. The client asks again
+    /// before it refuses one itself, which it does before it is sent.
     pub value_max: Option<u64>,
     /// The most bytes of a value in one call of `upload` or `read`.
     pub chunk_max: u64,

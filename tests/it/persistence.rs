@@ -152,8 +152,6 @@ fn a_daemon_that_is_told_to_end_by_signal_ends_with_0_and_gives_up_its_socket() 
 fn a_hangup_has_the_daemon_read_its_configuration_again_and_a_broken_one_changes_nothing() {
     let home = Home::new();
     let cache = home.open();
-    // A client is told a limit when it connects, and keeps to it.
-    cache.daemon().unwrap();
     let daemon = home.daemon();
     let is_taken = |length| cache.set("k", noise(4, length)).is_ok();
     for (configuration, limit) in [("value_max = 1000\n", 1_000), ("value_max = \"2 KiB\"\n", 2_048)] {
@@ -167,6 +165,29 @@ fn a_hangup_has_the_daemon_read_its_configuration_again_and_a_broken_one_changes
     eventually("it complains", PATIENCE, || told().contains("a lot"));
     assert!(is_taken(2_048) && !is_taken(2_049));
     assert_eq!(home.daemon().pid(), daemon.pid());
+}
+
+#[test]
+fn a_client_that_stays_connected_is_held_to_the_limit_of_today() {
+    let home = Home::new();
+    home.configure("value_max = 1000\n");
+    let cache = home.open();
+    let connected = cache.daemon().unwrap().process;
+    let daemon = home.daemon();
+    let path = home.file("large", noise(4, 200_000));
+    let add = |length: usize| cache.set("k", noise(4, length)).is_ok();
+    let add_file = || cache.add_file(&path).run().is_ok();
+    let add_many = || cache.add_many([("a", noise(4, 10)), ("b", noise(4, 200_000))]).run().is_ok();
+    assert!(add(1_000) && !add(1_001) && !add(200_000) && !add_file() && !add_many());
+    home.configure("value_max = 200000\n");
+    daemon.signal(Signal::HUP);
+    eventually("more is taken", PATIENCE, || add(1_001));
+    assert!(add(200_000) && !add(200_001) && add_file() && add_many());
+    home.configure("value_max = 1000\n");
+    daemon.signal(Signal::HUP);
+    eventually("less is taken", PATIENCE, || !add(1_001));
+    assert!(add(1_000) && !add(200_000) && !add_file() && !add_many());
+    assert_eq!(cache.daemon().unwrap().process, connected);
 }
 
 #[test]

@@ -95,6 +95,11 @@ impl Environment {
         self.entries.get(txn, index_key).map_err(|error| reason(&error))
     }
 
+    #[cfg(test)]
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
     /// Closes the environment; a second time does nothing.
     ///
     /// # Safety

@@ -126,6 +126,7 @@ pub(super) fn rest(generation: &Path) {
 mod tests {
     use super::super::testing::Store;
     use super::*;
+    use crate::fork::testing::in_child;
 
     fn users(share: &Share) -> usize {
         open().iter().find(|entry| Arc::ptr_eq(&entry.environment, &share.0)).map_or(0, |entry| entry.users)
@@ -179,6 +180,21 @@ mod tests {
         drop(before);
         rest(&store.path().join("away"));
         assert!(Share::take(&store.generation()).is_ok());
+    }
+
+    #[test]
+    fn a_child_gets_an_environment_of_its_own_and_closes_what_it_inherited() {
+        let store = Store::new();
+        let parents = Share::take(&store.generation()).unwrap();
+        assert!(works(&parents));
+        assert!(in_child(|| {
+            // While the inherited one is open, nobody can open the same.
+            let own = Share::take(&store.generation()).unwrap();
+            let is_another = !Arc::ptr_eq(&own.0, &parents.0) && (users(&own), users(&parents)) == (1, 0);
+            is_another && parents.0.is_closed() && !own.0.is_closed() && works(&own)
+        }));
+        assert!(!parents.0.is_closed() && works(&parents));
+        assert_eq!(users(&parents), 1);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 mod mark;
 mod per_process;
+#[cfg(test)]
+pub(crate) mod testing;
 
-pub(crate) use mark::Mark;
-#[cfg(feature = "direct")]
-pub(crate) use mark::hold_off;
+pub(crate) use mark::{Mark, hold_off};
 pub(crate) use per_process::{Inherited, PerProcess};

@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::OnceLock;
 
-use super::Mark;
+use super::{Mark, hold_off};
 
 /// What can be left behind in a forked child.
 pub(crate) trait Inherited {
@@ -34,9 +34,14 @@ impl<T: Inherited> PerProcess<T> {
         }
         if last.mark != Mark::current() {
             last.abandon();
-            let made = Self::new(make());
-            // Another thread may have been faster; then ours is dropped, and its is the one.
-            drop(last.next.set(Box::new(made)));
+            let made = Box::new(Self::new(make()));
+            // IMPORTANT: never while the process is forked: the child would wait for ever for a thread that it does not have.
+            let refused = {
+                let _still = hold_off();
+                last.next.set(made)
+            };
+            // Another thread may have been faster; then ours is dropped, without the guard, and its is the one.
+            drop(refused);
             last = last.next.get().expect("it was set by us or by another thread");
         }
         last.value.as_ref().expect("it is taken only by `drop`")
@@ -63,6 +68,14 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use std::rc::Rc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    struct Plain;
+
+    impl Inherited for Plain {
+        fn abandon(&self) {}
+    }
 
     #[derive(Clone, Default)]
     struct Witness {
@@ -106,5 +119,30 @@ mod tests {
         drop(line);
         assert!(parents.abandoned.get() > 0);
         assert_eq!((parents.dropped.get(), own.dropped.get()), (0, 1));
+    }
+
+    #[test]
+    fn no_child_inherits_a_line_that_is_just_being_continued() {
+        let mut line = PerProcess::new(Plain);
+        line.mark = Mark::foreign();
+        let is_made = AtomicBool::new(false);
+        let guard = hold_off();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                line.get(|| {
+                    is_made.store(true, Ordering::SeqCst);
+                    Plain
+                });
+            });
+            while !is_made.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            for _ in 0..1_000 {
+                thread::yield_now();
+                assert!(line.next.get().is_none(), "a fork could have happened now");
+            }
+            drop(guard);
+        });
+        assert!(line.next.get().is_some());
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) connections: usize,
     /// The protocol to answer `hello` with.
     pub(crate) protocol: u32,
+    /// The most bytes of a value that `introduce` tells.
+    pub(crate) value_max: Option<u64>,
     is_staging_hidden: bool,
     replies: HashMap<CallId, u64>,
     uploads: HashMap<u64, Vec<u8>>,
@@ -148,7 +150,7 @@ impl FakeDaemon {
             send_handle.send(runtime.handle().clone()).unwrap();
             drop(runtime.block_on(stopped));
         });
-        let state = State { protocol: PROTOCOL, ..State::default() };
+        let state = State { protocol: PROTOCOL, value_max: Some(VALUE_MAX), ..State::default() };
         Self {
             folder,
             state: Arc::new(Mutex::new(state)),
@@ -398,7 +400,7 @@ impl Cache for Service {
             store: self.store.to_str().unwrap().into(),
             store_id: 7,
             inline_max: INLINE_MAX,
-            value_max: Some(VALUE_MAX),
+            value_max: self.state().value_max,
             chunk_max: CHUNK_MAX,
             busy_poll: 0,
             daemon: Process::current().unwrap(),

@@ -219,6 +219,46 @@ async fn a_value_that_can_never_fit_is_refused_before_it_is_sent() {
     assert!(state.calls_of("add").is_empty() && state.calls_of("upload_begin").is_empty());
 }
 
+/// A client once kept to the limit that it was told when it connected, for as long as it stayed connected.
+#[tokio::test]
+async fn a_limit_that_was_raised_is_learned_before_a_value_is_refused() {
+    let daemon = FakeDaemon::start();
+    daemon.state().value_max = Some(1_000);
+    let cache = opened(&daemon, Transfer::Auto).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, large()).unwrap();
+    assert!(cache.add(large()).await.unwrap_err().is_too_large());
+    assert!(cache.add_many([("k", large())]).await.unwrap_err().is_too_large());
+    for limit in [50_000, 60_000] {
+        daemon.state().value_max = Some(limit);
+        cache.add(large()).key("memory").await.unwrap();
+        cache.add_file(&path).key("file").await.unwrap();
+        cache.add_reader(Cursor::new(large())).key("reader").await.unwrap();
+        cache.add_many([("batch", large())]).await.unwrap();
+        daemon.state().value_max = Some(1_000);
+        assert!(cache.add_file(&path).await.unwrap_err().is_too_large());
+    }
+    assert_eq!(daemon.state().calls_of("hello").len(), 1, "the connection stayed");
+}
+
+#[tokio::test]
+async fn a_limit_is_asked_for_again_only_where_it_decides() {
+    let daemon = FakeDaemon::start();
+    daemon.state().value_max = Some(100_000);
+    let cache = opened(&daemon, Transfer::Auto).await;
+    cache.add("small").await.unwrap();
+    cache.add(large()).await.unwrap();
+    cache.add_many([("batch", large())]).await.unwrap();
+    assert_eq!(daemon.state().calls_of("introduce").len(), 1);
+    assert!(cache.add(vec![0; 100_001]).await.unwrap_err().is_too_large());
+    assert_eq!(daemon.state().calls_of("introduce").len(), 2);
+    daemon.state().value_max = Some(200_000);
+    cache.add(vec![0; 100_001]).await.unwrap();
+    cache.add(vec![0; 100_002]).await.unwrap();
+    assert_eq!(daemon.state().calls_of("introduce").len(), 3);
+}
+
 #[tokio::test]
 async fn more_uploads_at_once_than_the_daemon_takes_wait_for_each_other() {
     let daemon = FakeDaemon::start();
