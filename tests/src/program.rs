@@ -1,5 +1,6 @@
 //! The command `datacache` as cargo builds it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -42,11 +43,12 @@ fn executable(message: &str) -> Option<PathBuf> {
     message.get("executable")?.as_str().map(PathBuf::from)
 }
 
-/// Returns the profile that the running test was built in: the folder above `deps` has its name, `debug` stands for `dev`.
+/// Returns the profile that the running program was built in: the folder that it lies in has its name, that of a test above `deps`;
+/// `debug` stands for `dev`.
 fn profile() -> String {
     let exe = std::env::current_exe().unwrap();
-    let folder = exe.parent().and_then(Path::parent).and_then(Path::file_name).unwrap_or_default();
-    match folder.to_str() {
+    let folders = exe.ancestors().skip(1).filter_map(Path::file_name);
+    match folders.filter_map(OsStr::to_str).find(|folder| *folder != "deps") {
         Some("debug") | None => "dev".into(),
         Some(profile) => profile.into(),
     }
