@@ -34,6 +34,9 @@ use crate::pending::Pending;
 /// With so many bytes to be written, the end of the turn is not waited for.
 const ENOUGH: usize = 64 << 10;
 
+/// With so many bytes to be written when a call is given up, the daemon takes nothing any more. What was given up would pile up.
+const TOO_MUCH: usize = 32 << 20;
+
 /// The typed calls over an exchange.
 pub(crate) type Client = CacheClient<Exchange>;
 
@@ -224,7 +227,13 @@ impl Shared {
 
     fn give_up(&self, id: u64) {
         let mut desk = self.lock();
-        if desk.calls.give_up(id) && desk.end.is_none() && desk.wire.put(|out| put_cancel(out, id)).is_ok() {
+        if !desk.calls.give_up(id) || desk.end.is_some() {
+            return;
+        }
+        if desk.wire.unwritten() > TOO_MUCH {
+            let woken = desk.jam();
+            self.finish(desk, woken);
+        } else if desk.wire.put(|out| put_cancel(out, id)).is_ok() {
             self.send(desk);
         }
     }
@@ -350,6 +359,14 @@ impl Desk {
             woken.extend(self.calls.settle(answer.request_id, answer.message.map_err(RpcError::Server)));
         }
         Ok(())
+    }
+
+    /// Ends the exchange because the daemon takes nothing; returns who is to be woken.
+    fn jam(&mut self) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        let error = io::Error::new(io::ErrorKind::TimedOut, format!("{} bytes were not taken", self.wire.unwritten()));
+        self.finish(End::Lost, &error, &mut woken);
+        woken
     }
 
     /// Ends the exchange because of what was read.
@@ -616,6 +633,24 @@ mod tests {
         let (answers, ()) = futures::join!(futures::future::join_all(uploads), answering);
         assert!(answers.into_iter().all(|answer| answer.unwrap().is_ok()));
         assert_eq!(exchange.duplicate(), None);
+    }
+
+    /// Each would stay in memory until the daemon goes on, which may be never.
+    #[tokio::test]
+    async fn calls_that_are_given_up_while_the_daemon_takes_nothing_do_not_pile_up() {
+        const LENGTH: usize = 1 << 20;
+        let (exchange, _daemon) = connected();
+        let client = Client::from(exchange.clone());
+        let (mut waiting, mut calls) = (pin!(len(&exchange)), 0);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        while !exchange.is_over() {
+            let mut call = pin!(client.upload(soon(), 1, 0, Chunk(vec![1; LENGTH])));
+            assert!(futures::poll!(&mut call).is_pending());
+            calls += 1;
+            assert!(calls * LENGTH <= TOO_MUCH + 4 * LENGTH, "{} bytes", exchange.0.lock().wire.unwritten());
+        }
+        assert!(matches!(waiting.await, Err(RpcError::Shutdown)));
+        assert!(matches!(len(&exchange).await, Err(RpcError::Channel(ChannelError::Write(_)))));
     }
 
     #[test]

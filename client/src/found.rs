@@ -19,8 +19,7 @@ use crate::reader::ValueReader;
 use crate::repeat::Call;
 use crate::value::{Bytes, Value};
 
-/// How often a large value is looked up anew when its file is gone by the time it is opened. The last time by call it is fetched
-/// through the daemon, which opens it itself.
+/// How often a large value is looked up anew when its file is gone by the time it is opened.
 const LOOKS: u32 = 16;
 
 /// A value that was found: small and here, or a file.
@@ -83,9 +82,11 @@ impl DataCache {
     }
 
     /// Finds a value in the store itself, and opens it. A large one may be replaced and its file unlinked between the two; then
-    /// it is looked up again, until the lookup itself says that it is not there.
+    /// it is looked up again, until the lookup itself says that it is not there. Where it says the same as before, nothing was
+    /// replaced, and the file can't be seen from here.
     #[inline(always)]
     pub(crate) fn find_directly(&self, key: &Key) -> Directly<Option<Found>> {
+        let mut missed = None;
         for _ in 0..LOOKS {
             let mut seen = Seen::Nothing;
             let look = match self.look(key, |record| seen = Seen::of(record))? {
@@ -97,8 +98,11 @@ impl DataCache {
                 Seen::Here(value) => Some(Found::Here(value)),
                 Seen::Blob(wanted) => match self.open_directly(&look, wanted)? {
                     Ok(Opening::Open(file)) => Some(Found::Blob(wanted.found_in(file))),
-                    Ok(Opening::Gone) => continue,
-                    Ok(Opening::Closed) => return Ok(Err(Fallback::Unreachable)),
+                    Ok(Opening::Gone) if missed != Some(wanted.version) => {
+                        missed = Some(wanted.version);
+                        continue;
+                    }
+                    Ok(Opening::Gone | Opening::Closed) => return Ok(Err(Fallback::Unreachable)),
                     Err(fallback) => return Ok(Err(fallback)),
                 },
             };
@@ -123,14 +127,14 @@ impl DataCache {
         Ok(self.session().direct.look(self.selected(), key, judge))
     }
 
-    /// Finds a value through the daemon, and opens it, again and again as [`DataCache::find_directly`] does.
+    /// Finds a value through the daemon, and opens it, again and again while it is replaced in between.
     pub(crate) async fn find_by_call(&self, key: Key, sink: Sink, fallback: Fallback) -> Result<Option<Found>, Error> {
-        for look in 1..=LOOKS {
+        for _ in 0..LOOKS {
             let wanted = match self.lookup_by_call(&key, fallback).await? {
                 Lookup::Blob { codec, version, length, digest } => Wanted { codec, version, length, digest },
                 small => return Ok(here(small)),
             };
-            if let Some(found) = self.open_blob(&key, wanted, sink, look < LOOKS).await? {
+            if let Some(found) = self.open_blob(&key, wanted, sink).await? {
                 return Ok(Some(found));
             }
         }
@@ -146,19 +150,15 @@ impl DataCache {
         self.ask(Call::read("get"), attempt).await
     }
 
-    /// Opens a value's file in the store, or fetches a copy through the daemon where the folder can't be reached.
-    pub(crate) async fn open_blob(
-        &self,
-        key: &Key,
-        wanted: Wanted,
-        sink: Sink,
-        may_open: bool,
-    ) -> Result<Option<Found>, Error> {
+    /// Opens a value's file in the store, or fetches a copy through the daemon where it can't be seen; `None` where another value
+    /// has taken its place.
+    pub(crate) async fn open_blob(&self, key: &Key, wanted: Wanted, sink: Sink) -> Result<Option<Found>, Error> {
         let connection = self.session().connect().await?;
-        if let Some(store) = connection.store().filter(|_| may_open) {
+        if let Some(store) = connection.store() {
             match blob::open(store, &wanted.digest, wanted.length)? {
                 Opening::Open(file) => return Ok(Some(Found::Blob(wanted.found_in(file)))),
-                Opening::Gone => return Ok(None),
+                // Replaced, or out of sight: the daemon looks again, opens what it finds, and tells which of the two it is.
+                Opening::Gone => {}
                 Opening::Closed => connection.store_is_elsewhere(),
             }
         }

@@ -86,7 +86,7 @@ impl DataCache {
     async fn open_by_call(&self, key: &Key, lookup: Lookup, fallback: Fallback) -> Result<Option<Found>, Error> {
         let Lookup::Blob { codec, version, length, digest } = lookup else { return Ok(here(lookup)) };
         let wanted = Wanted { codec, version, length, digest };
-        match self.open_blob(key, wanted, Sink::Memory, true).await? {
+        match self.open_blob(key, wanted, Sink::Memory).await? {
             Some(found) => Ok(Some(found)),
             None => self.find_by_call(key.clone(), Sink::Memory, fallback).await,
         }

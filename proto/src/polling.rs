@@ -48,7 +48,8 @@ impl Polling {
     /// Begins a look, if it may be one while `callers` clients call.
     #[inline]
     pub fn begin(&mut self, callers: u64, now: Instant) -> bool {
-        if self.limit.is_zero() || callers >= self.cores || self.retreat.is_some_and(|until| now < until) {
+        // The client that this is about may not be counted yet.
+        if self.limit.is_zero() || callers.max(1) >= self.cores || self.retreat.is_some_and(|until| now < until) {
             return false;
         }
         self.retreat = None;
@@ -88,8 +89,9 @@ mod tests {
     fn nobody_looks_where_as_many_call_as_there_are_cores() {
         let now = Instant::now();
         let may = |callers, cores| Polling::with_cores(LIMIT, cores).begin(callers, now);
-        assert!(may(0, 1) && may(1, 2) && may(3, 4));
+        assert!(may(0, 2) && may(1, 2) && may(3, 4));
         assert!(!may(1, 1) && !may(2, 2) && !may(9, 4));
+        assert!(!may(0, 1), "the other end needs the only core");
     }
 
     #[test]

@@ -252,7 +252,7 @@ pub enum Fallback {
     Off,
     /// It can't reach the store's folder, or not as the daemon does: another mount, another namespace of processes.
     Unreachable,
-    /// The folder is on a filesystem that memory can't be shared on safely.
+    /// The folder is on a filesystem that memory can't be shared on safely, or its files have holes since they were copied.
     Filesystem,
     /// The store has a layout that it does not know.
     Layout,

@@ -156,6 +156,7 @@ impl Wire {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] where it is too long, and those of `encode`.
     pub fn put(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+        self.forget_written();
         let begin = self.output.len();
         self.output.extend([0; HEAD]);
         let encoded = encode(&mut self.output).and_then(|()| {
@@ -220,6 +221,13 @@ impl Wire {
             self.room = Some(UnixStream::from_std(duplicate.into())?);
         }
         Ok(())
+    }
+
+    /// Gives back the room of what is written: where more always comes before all of it is, nothing else would.
+    fn forget_written(&mut self) {
+        if self.written > KEPT.max(self.unwritten()) {
+            self.output.drain(..mem::take(&mut self.written));
+        }
     }
 
     /// Returns the length of the next frame, as soon as that is there.
@@ -347,6 +355,28 @@ mod tests {
         poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
         assert!(reading.join().unwrap().0 == frame(&bytes));
         assert_eq!((wire.duplicate(), wire.output.capacity()), (None, 0));
+    }
+
+    /// What was written once stayed until all was: a client that always lags a little made that ever more.
+    #[tokio::test]
+    async fn what_is_written_is_forgotten_even_where_something_is_always_left() {
+        let (mut wire, mut theirs) = pair();
+        rustix::net::sockopt::set_socket_send_buffer_size(&wire.socket, 4_096).unwrap();
+        let (mut read, mut bytes) = (0, vec![0; 4_096]);
+        while read < 4 << 20 {
+            if wire.unwritten() <= KEPT {
+                wire.put(|out| {
+                    out.extend([5; 10_000]);
+                    Ok(())
+                })
+                .unwrap();
+            }
+            let flushed = poll_fn(|cx| Poll::Ready(wire.poll_flush(cx))).await;
+            assert!(flushed.is_pending(), "something is always left");
+            read += theirs.read(&mut bytes).unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert!(wire.output.capacity() < 8 * KEPT, "{} bytes", wire.output.capacity());
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use datacache_tests::{Home, Watched, eventually};
 use rustix::process::Signal;
 use serde_json::Value;
 
-const ROWS: [&str; 6] = ["get", "get_rpc", "set", "delete", "get_large", "set_large"];
+const ROWS: [&str; 7] = ["get", "get_recent", "get_rpc", "set", "delete", "get_large", "set_large"];
 const FLOOR: [&str; 3] = ["lmdb_get", "socket_ping", "socket_ping_polled"];
 /// Few, so that it takes no time.
 const SMALL: [&str; 5] = ["bench", "--json", "--entries=300", "--value-size=20", "--ops=200"];

@@ -7,6 +7,10 @@ pub(crate) const LARGE: usize = 1 << 20;
 /// How many large entries a process has; it goes around them, so that the disk holds no more.
 const LARGE_ENTRIES: u64 = 16;
 
+/// The most entries that are only in the log, and about how many bytes: far from having it applied.
+const RECENT_ENTRIES: u64 = 10_000;
+const RECENT_BYTES: u64 = 8 << 20;
+
 /// What a run does; the same for all its processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -29,6 +33,17 @@ impl Plan {
     /// Returns the key of an entry that a process makes to delete it.
     pub(crate) fn doomed(process: u32, number: u64) -> String {
         format!("doomed-{process}-{number}")
+    }
+
+    /// Returns the key of an entry that a process adds right before it reads it.
+    pub(crate) fn recent(process: u32, number: u64) -> String {
+        format!("recent-{process}-{number}")
+    }
+
+    /// Returns how many of those a process has.
+    pub(crate) fn recent_entries(&self) -> u64 {
+        let length = u64::try_from(self.value_size).unwrap_or(u64::MAX).max(1);
+        self.entries.min(RECENT_ENTRIES).min(RECENT_BYTES / length).max(1)
     }
 
     /// Returns the key of one of the large entries of a process.
@@ -112,6 +127,13 @@ mod tests {
         assert_ne!(plan.value(1), plan.value(256));
         assert!(content(0, 1).is_empty());
         assert_eq!(content(2, 0x0102), [2, 1]);
+    }
+
+    #[test]
+    fn recent_entries_are_some_but_neither_too_many_nor_too_large() {
+        let recent = |entries, value_size| Plan { namespace: "n".into(), entries, value_size, ops: 1 }.recent_entries();
+        assert_eq!([recent(7, 100), recent(1 << 30, 0), recent(1 << 30, 1 << 20)], [7, 10_000, 8]);
+        assert_eq!(recent(5, 16 << 20), 1);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(crate) struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Rows {
     pub(crate) get: Figures,
+    pub(crate) get_recent: Figures,
     pub(crate) get_rpc: Figures,
     pub(crate) set: Figures,
     pub(crate) delete: Figures,
@@ -95,11 +96,12 @@ impl Report {
         head
     }
 
-    fn lines(&self) -> [Line; 9] {
+    fn lines(&self) -> [Line; 10] {
         let Self { rows, floor, .. } = self;
         let polled = (&floor.socket_ping_polled, SOCKET_PING_POLLED);
         [
             Line::of_cache("get", &rows.get, (&floor.lmdb_get, LMDB_GET)),
+            Line::of_cache("get_recent", &rows.get_recent, (&floor.lmdb_get, LMDB_GET)),
             Line::of_cache("get_rpc", &rows.get_rpc, polled),
             Line::of_cache("set", &rows.set, polled),
             Line::of_cache("delete", &rows.delete, polled),
@@ -152,10 +154,11 @@ mod tests {
     }
 
     fn report() -> Report {
-        let [get, get_rpc, set, delete, get_large, set_large] = [0.6, 50.0, 15.0, 12.0, 9.0, 2_000.0].map(figures);
+        let [get, get_recent, get_rpc, set, delete, get_large, set_large] =
+            [0.6, 0.8, 50.0, 15.0, 12.0, 9.0, 2_000.0].map(figures);
         let [lmdb_get, socket_ping, socket_ping_polled] = [0.4, 78.0, 5.0].map(figures);
         let plan = Plan { namespace: "n".into(), entries: 10_000, value_size: 100, ops: 20_000 };
-        let rows = Rows { get, get_rpc, set, delete, get_large, set_large };
+        let rows = Rows { get, get_recent, get_rpc, set, delete, get_large, set_large };
         Report::new(&plan, 1, 48, true, rows, Floor { lmdb_get, socket_ping, socket_ping_polled })
     }
 
@@ -164,6 +167,7 @@ mod tests {
         let text = report().plain();
         let line = |name: &str| text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
         assert_eq!(line("get"), "get                      0.60       0.90       12.0      1666667  1.5 times lmdb_get");
+        assert!(line("get_recent").ends_with("2.0 times lmdb_get"), "{text}");
         assert!(line("get_rpc").ends_with("10.0 times socket_ping_polled"), "{text}");
         assert!(line("set_large").ends_with("1 MiB, hashed and written: 500 MiB/s"), "{text}");
         assert!(!text.contains("fall") && text.contains("1 process; the clock is 48 ns"), "{text}");
@@ -184,9 +188,17 @@ mod tests {
         let line = json::to_line(&report());
         let get = r#""get":{"p50_us":0.6,"p90_us":0.8999999999999999,"p99_us":12.0,"per_s":1666667.0}"#;
         assert!(line.contains(get), "{line}");
-        for name in
-            ["get_rpc", "set", "delete", "get_large", "set_large", "lmdb_get", "socket_ping", "socket_ping_polled"]
-        {
+        for name in [
+            "get_recent",
+            "get_rpc",
+            "set",
+            "delete",
+            "get_large",
+            "set_large",
+            "lmdb_get",
+            "socket_ping",
+            "socket_ping_polled",
+        ] {
             assert!(line.contains(&format!(r#""{name}":{{"p50_us":"#)), "{name}: {line}");
         }
         assert!(line.contains(r#""floor":{"lmdb_get""#) && line.contains(r#""clock_ns":48"#), "{line}");

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Row {
-    /// Reads an entry from the map.
+    /// Reads an entry from the map: from LMDB, after a look into the shared index.
     Get,
+    /// Reads one that was added a moment ago, and is in the log only.
+    GetRecent,
     /// Reads an entry by a call.
     GetRpc,
     /// Replaces an entry.
@@ -24,7 +26,7 @@ impl Row {
     /// Returns how many operations there are where `ops` small ones were asked for.
     pub(crate) fn count(self, ops: u64) -> u64 {
         match self {
-            Self::Get | Self::GetRpc | Self::Set | Self::Delete => ops,
+            Self::Get | Self::GetRecent | Self::GetRpc | Self::Set | Self::Delete => ops,
             Self::GetLarge => (ops / 10).max(1),
             Self::SetLarge => (ops / 100).max(1),
         }
@@ -34,6 +36,7 @@ impl Row {
     pub(crate) fn doing(self) -> &'static str {
         match self {
             Self::Get => "measuring get",
+            Self::GetRecent => "measuring get of what was just added",
             Self::GetRpc => "measuring get by call",
             Self::Set => "measuring set",
             Self::Delete => "measuring delete",

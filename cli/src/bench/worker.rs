@@ -1,9 +1,9 @@
 //! Does the operations on the cache, in this process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datacache_client::blocking::DataCache;
-use datacache_client::{Expire, Options};
+use datacache_client::{Expire, Options, Value};
 
 use super::floor::expect_length;
 use super::meter::Meter;
@@ -14,6 +14,11 @@ use crate::failure::Failure;
 
 /// When an entry goes whose run was killed before it could clear up.
 const LIFETIME: Expire = Expire::After(Duration::from_secs(3_600));
+/// How long a call looks for its answer. Whoever reads the store directly is told by the daemon, whose default this is; a cache that
+/// does not, can't count who else calls, and would not look at all if it were not told here.
+const BUSY_POLL: Duration = Duration::from_micros(50);
+/// How long what was just added is taken for recent, and is then added anew: the daemon applies the log every few seconds.
+const RECENT: Duration = Duration::from_millis(500);
 /// The most values that are added by one call, and about how many bytes.
 const BATCH: usize = 1_000;
 const BATCH_BYTES: usize = 1 << 20;
@@ -34,7 +39,7 @@ impl<'a> Worker<'a> {
     /// Where there is no daemon for us.
     pub(crate) fn open(options: &Options, plan: Plan, number: u32, meter: Meter<'a>) -> Result<Self, Failure> {
         let options = options.clone().namespace(&plan.namespace);
-        let by_call = DataCache::open(options.clone().direct(false))?;
+        let by_call = DataCache::open(options.clone().direct(false).busy_poll(BUSY_POLL))?;
         Ok(Self { direct: DataCache::open(options)?, by_call, plan, number, meter })
     }
 
@@ -45,6 +50,7 @@ impl<'a> Worker<'a> {
     pub(crate) fn prepare(&self, row: Row) -> Result<(), Failure> {
         match row {
             Row::Get | Row::GetRpc | Row::Set | Row::GetLarge => Ok(()),
+            Row::GetRecent => self.add_recent(),
             Row::Delete => {
                 let keys = (0..Meter::all_of(row.count(self.plan.ops))).map(|number| Plan::doomed(self.number, number));
                 fill(&self.direct, &self.plan, keys, self.meter)
@@ -63,6 +69,7 @@ impl<'a> Worker<'a> {
         let count = row.count(self.plan.ops);
         match row {
             Row::Get => self.measure_get(&self.direct, count),
+            Row::GetRecent => self.measure_get_recent(count),
             Row::GetRpc => self.measure_get(&self.by_call, count),
             Row::Set => self.measure_set(count),
             Row::Delete => self.measure_delete(count),
@@ -76,6 +83,26 @@ impl<'a> Worker<'a> {
         let prepare = || Plan::key(course.next().unwrap_or_default());
         let work = |key: String| Ok(cache.get(key.as_str())?);
         self.meter.measure(count, prepare, work, |value| expect_length(value.as_deref(), self.plan.value_size))
+    }
+
+    fn measure_get_recent(&self, count: u64) -> Result<Samples, Failure> {
+        let mut course = Course::new(self.number, self.plan.recent_entries());
+        let prepare = || Plan::recent(self.number, course.next().unwrap_or_default());
+        let work = |key: String| Ok(self.direct.get(key.as_str())?);
+        let mut added = Instant::now();
+        let check = |value: Option<Value>| {
+            if added.elapsed() >= RECENT {
+                self.add_recent()?;
+                added = Instant::now();
+            }
+            expect_length(value.as_deref(), self.plan.value_size)
+        };
+        self.meter.measure(count, prepare, work, check)
+    }
+
+    fn add_recent(&self) -> Result<(), Failure> {
+        let keys = (0..self.plan.recent_entries()).map(|number| Plan::recent(self.number, number));
+        fill(&self.direct, &self.plan, keys, self.meter)
     }
 
     fn measure_set(&self, count: u64) -> Result<Samples, Failure> {

@@ -20,8 +20,24 @@ use crate::render::json;
 /// More messages make the floor no more exact.
 const PINGS_MAX: u64 = 20_000;
 
+const ROWS: &str = "\
+Rows:
+  get                 a random entry, from the map; applied to LMDB before, as it is some seconds after a change
+  get_recent          an entry that was added a moment ago: in the log, and not applied yet
+  get_rpc             a random entry, by a call to the daemon
+  set                 another value for a random entry
+  delete              an entry that is there
+  get_large           a value of 1 MiB, as a map of its file
+  set_large           the same, hashed and written
+  lmdb_get            a bare look into LMDB, in this process
+  socket_ping         64 bytes to another process and back, both asleep
+  socket_ping_polled  the same, both looking again and again
+
+In JSON, the last three are in `floor`.";
+
 /// The arguments of `bench`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = ROWS)]
 pub(crate) struct BenchArgs {
     /// Print a JSON object: for each row p50_us, p90_us, p99_us and per_s
     #[arg(long)]
@@ -100,6 +116,8 @@ impl<'a> Run<'a> {
         let lmdb_get = self.lmdb_get()?;
         let expected = Meter::all_of(self.plan.ops) * u64::from(self.processes);
         let direct = self.ground.direct_hits()? - hits >= expected;
+        let get_recent = self.row(Row::GetRecent)?;
+        self.ground.settle()?;
         let get_rpc = self.row(Row::GetRpc)?;
         let socket_ping_polled = self.ping(Waiting::Polling)?;
         let set = self.row(Row::Set)?;
@@ -107,7 +125,7 @@ impl<'a> Run<'a> {
         let delete = self.row(Row::Delete)?;
         let set_large = self.row(Row::SetLarge)?;
         let get_large = self.row(Row::GetLarge)?;
-        let rows = Rows { get, get_rpc, set, delete, get_large, set_large };
+        let rows = Rows { get, get_recent, get_rpc, set, delete, get_large, set_large };
         let floor = Floor { lmdb_get, socket_ping, socket_ping_polled };
         let report = Report::new(&self.plan, self.processes, clock_ns, direct, rows, floor);
         self.end()?;

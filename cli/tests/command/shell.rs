@@ -58,7 +58,14 @@ fn no_command_at_all_shows_the_help_and_is_a_usage_error() {
 fn every_shell_gets_completions_that_know_the_commands() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(home.run(&["completions", shell]).printed().contains("get-file"), "{shell}");
+        let ended = home.run(&["completions", shell]);
+        let script = ended.printed();
+        for known in ["get-file", "namespace", "processes", "idle-exit", "uninstall"] {
+            assert!(script.contains(known), "{shell} does not know {known}");
+        }
+        for hidden in ["detached", "worker", "echo "] {
+            assert!(!script.contains(&format!("-{hidden}")), "{shell} offers --{hidden}");
+        }
     }
 }
 

@@ -166,8 +166,8 @@ impl Direct {
             return Err(fallback);
         }
         let opened = state.open();
-        if matches!(opened, Err(Fallback::Taken)) {
-            // It may be taken by what was there before. Then it can be opened a little later.
+        if matches!(opened, Err(Fallback::Taken | Fallback::Map)) {
+            // It may be taken by what was there before, or by a map that it outgrew. Then it can be opened a little later.
             let_go_of_the_gone();
         }
         state.obstacle = opened.as_ref().err().map(|fallback| (*fallback, now));

@@ -26,6 +26,8 @@ pub(super) type Identity = (u64, u64);
 pub(super) struct Environment {
     env: ManuallyDrop<Env>,
     is_closed: AtomicBool,
+    /// Set when the file was seen to be longer than the map.
+    is_outgrown: AtomicBool,
     entries: Table,
     /// The random identity of the store.
     pub(super) store: u128,
@@ -49,8 +51,8 @@ impl Environment {
             tracing::debug!(%error, "programs that are started from here inherit a descriptor of the index");
         }
         let (entries, store) = tables(&env)?;
-        let (is_closed, cleared) = (AtomicBool::new(false), AtomicU64::new(0));
-        Ok(Self { env: ManuallyDrop::new(env), is_closed, entries, store, cleared })
+        let [is_closed, is_outgrown] = [false; 2].map(AtomicBool::new);
+        Ok(Self { env: ManuallyDrop::new(env), is_closed, is_outgrown, entries, store, cleared: AtomicU64::new(0) })
     }
 
     /// Has `look` look through a transaction that begins now: it sees what was committed until then.
@@ -67,8 +69,26 @@ impl Environment {
         match &self.env.read_txn() {
             Ok(txn) => look(txn),
             Err(heed::Error::Mdb(MdbError::ReadersFull)) => look(&self.begin_among_the_dead()?),
-            Err(error) => Err(reason(error).into()),
+            Err(error) => Err(self.refusal(error).into()),
         }
+    }
+
+    #[cold]
+    fn refusal(&self, error: &heed::Error) -> Fallback {
+        let reason = reason(error);
+        if reason == Fallback::Map {
+            self.outgrow();
+        }
+        reason
+    }
+
+    /// Notes that this map is too small for the file: the next one has to be another.
+    pub(super) fn outgrow(&self) {
+        self.is_outgrown.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_outgrown(&self) -> bool {
+        self.is_outgrown.load(Ordering::Relaxed)
     }
 
     /// Begins a transaction without the slots of processes that died, which are looked for once a second.
@@ -79,7 +99,7 @@ impl Environment {
             return Err(Fallback::Readers);
         }
         self.env.clear_stale_readers().map_err(|error| reason(&error))?;
-        self.env.read_txn().map_err(|error| reason(&error))
+        self.env.read_txn().map_err(|error| self.refusal(&error))
     }
 
     /// Returns the row of a key of the table `entries`.

@@ -15,7 +15,7 @@ use datacache_proto::types::Fallback;
 use super::clock;
 use super::registry::{DATA_FILE, Share};
 use super::segments::Segments;
-use super::shared::{AccessMap, RecentMap, SharedFile};
+use super::shared::{AccessMap, RecentMap, SharedFile, check_blocks};
 
 /// LMDB's table of readers, in a generation's folder.
 const LOCK_FILE: &str = "lock.mdb";
@@ -159,6 +159,9 @@ fn check_index_files(generation: &Path) -> Result<(), Fallback> {
         if file.len() < least {
             return Err(Fallback::Layout);
         }
+        if name == LOCK_FILE {
+            check_blocks(&file)?;
+        }
     }
     Ok(())
 }
@@ -207,7 +210,7 @@ fn is_empty(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{FileExt, symlink};
 
     use datacache_proto::layout;
 
@@ -282,6 +285,22 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().len(), length);
         }
         assert_eq!(refused(|store| lengthen(&store.generation().join("data.mdb"), 0)), Fallback::Layout);
+    }
+
+    /// As copies have that leave out zeros.
+    #[test]
+    fn files_with_holes_are_not_shared() {
+        for name in ["recent", "access", "lock.mdb"] {
+            let reason = refused(|store| {
+                let path = store.generation().join(name);
+                let (bytes, copy) = (fs::read(&path).unwrap(), store.path().join("copy"));
+                let file = File::create(&copy).unwrap();
+                file.set_len(bytes.len() as u64).unwrap();
+                file.write_all_at(&bytes[..4_096], 0).unwrap();
+                fs::rename(copy, path).unwrap();
+            });
+            assert_eq!(reason, Fallback::Filesystem, "{name}");
+        }
     }
 
     #[test]

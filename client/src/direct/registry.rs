@@ -50,13 +50,16 @@ impl Share {
     /// Opens the environment in the folder of a generation, or joins its users.
     ///
     /// # Errors
-    /// Why it can't be read from here.
+    /// Why it can't be read from here. [`Fallback::Map`] where its file outgrew the map, until the last user has left that.
     pub(super) fn take(generation: &Path) -> Result<Self, Fallback> {
         let _still = hold_off();
         let mut open = open();
         close_unused(&mut open);
         let identity = identity(generation).ok_or(Fallback::Unreachable)?;
         if let Some(entry) = open.iter_mut().find(|entry| entry.identity == identity) {
+            if entry.environment.is_outgrown() {
+                return Err(Fallback::Map);
+            }
             entry.users += 1;
             return Ok(Self(Arc::clone(&entry.environment)));
         }
@@ -180,6 +183,18 @@ mod tests {
         drop(before);
         rest(&store.path().join("away"));
         assert!(Share::take(&store.generation()).is_ok());
+    }
+
+    #[test]
+    fn an_index_that_outgrew_its_map_is_opened_anew_once_all_have_left_it() {
+        let store = Store::new();
+        let small = Share::take(&store.generation()).unwrap();
+        small.0.outgrow();
+        assert_eq!(Share::take(&store.generation()).unwrap_err(), Fallback::Map);
+        drop(small);
+        assert_eq!(Share::take(&store.generation()).unwrap_err(), Fallback::Map);
+        rest(&store.generation());
+        assert!(works(&Share::take(&store.generation()).unwrap()));
     }
 
     #[test]

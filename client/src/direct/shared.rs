@@ -1,7 +1,7 @@
 //! Files of the store as memory that is shared with the daemon: `recent`, which is only read here, and `access`, which all
 //! clients write to. The only place that makes slices over such maps.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -23,10 +23,11 @@ pub(super) struct SharedFile {
 }
 
 impl SharedFile {
-    /// Opens `path`, which must be a regular file of ours with `length` bytes, and no link.
+    /// Opens `path`, which must be a regular file of ours with `length` bytes and no holes, and no link.
     ///
     /// # Errors
-    /// [`Fallback::Unreachable`] where it is not there for us, [`Fallback::Layout`] where it has another length.
+    /// [`Fallback::Unreachable`] where it is not there for us, [`Fallback::Layout`] where it has another length, and
+    /// [`Fallback::Filesystem`] where blocks of it are missing.
     pub(super) fn open(path: &Path, length: u64, writable: bool) -> Result<Self, Fallback> {
         let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed();
         let open = || -> io::Result<_> {
@@ -41,8 +42,14 @@ impl SharedFile {
         if metadata.len() != length {
             return Err(Fallback::Layout);
         }
+        check_blocks(&metadata)?;
         Ok(Self { file, identity: (metadata.dev(), metadata.ino()) })
     }
+}
+
+/// Refuses a file with holes, which a copy of a store may have until a daemon fills them: a store to one is a SIGBUS on a full disk.
+pub(super) fn check_blocks(file: &Metadata) -> Result<(), Fallback> {
+    if file.blocks() * 512 < file.len() { Err(Fallback::Filesystem) } else { Ok(()) }
 }
 
 /// `recent`, mapped for reading.
@@ -92,8 +99,8 @@ impl AccessMap {
 pub(super) fn words(map: &MmapRaw, count: usize) -> &[AtomicU64] {
     assert!(map.len() == count * 8, "both maps are made with the length that is asked for");
     // SAFETY: the duties of a slice made from the map, each kept as follows.
-    // - Valid for `count` words as long as the map lives: it has that length, and so had the file when it was opened. The
-    //   daemon makes such a file with all its blocks and never truncates it, and its folder is the user's alone.
+    // - Valid for `count` words as long as the map lives: it has that length, and so had the file when it was opened, with all
+    //   its blocks. The daemon never truncates it, and its folder is the user's alone.
     // - Aligned: maps begin at a page.
     // - Changed by other processes: the words are atomics, and nothing else looks at this memory. What is mapped read-only
     //   is loaded relaxed and never stored to, as `Mapped` promises.

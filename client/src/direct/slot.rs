@@ -48,17 +48,17 @@ impl Slot {
         }
     }
 
-    /// Takes the map out if its store is not where it was.
+    /// Takes the map out if its store is not where it was, or outgrew it.
     fn clear_if_gone(&self) {
         let map = self.load();
-        if map.as_ref().is_some_and(|map| !map.is_in_place()) {
+        if map.as_ref().is_some_and(|map| !map.is_in_place() || map.environment.is_outgrown()) {
             self.0.compare_and_swap(&map, None);
         }
     }
 }
 
-/// Has all caches of this process let go of stores that are not where they were. One that nobody uses does not notice by itself, and
-/// as long as it holds on, no other store can be opened in that place.
+/// Has all caches of this process let go of stores that are not where they were, or that outgrew their maps. One that nobody uses does
+/// not notice by itself, and as long as it holds on, nothing else can be opened in that place.
 pub(super) fn let_go_of_the_gone() {
     let slots: Vec<Arc<Slot>> = {
         let _still = hold_off();
@@ -102,6 +102,18 @@ mod tests {
         let_go_of_the_gone();
         assert!(idle.load().is_none());
         rest(&store.path().join("away"));
+        assert!(Map::open(store.path()).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_outgrew_its_map_is_let_go_of_by_those_who_do_not_use_it() {
+        let store = Store::new();
+        let idle = Slot::new();
+        idle.put(Map::open(store.path()).unwrap()).as_ref().unwrap().environment.outgrow();
+        assert_eq!(Map::open(store.path()).unwrap_err(), Fallback::Map);
+        let_go_of_the_gone();
+        assert!(idle.load().is_none());
+        rest(&store.generation());
         assert!(Map::open(store.path()).is_ok());
     }
 }

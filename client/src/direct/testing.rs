@@ -17,6 +17,7 @@ use datacache_proto::types::Codec;
 use heed::types::Bytes;
 use heed::{Database, EnvOpenOptions};
 use memmap2::MmapRaw;
+use rustix::fs::FallocateFlags;
 
 use super::shared::words;
 
@@ -83,6 +84,9 @@ impl Store {
         let table: Database<Bytes, Bytes> = env.create_database(&mut txn, Some(table)).unwrap();
         table.put(&mut txn, key, row).unwrap();
         txn.commit().unwrap();
+        let locks = File::options().write(true).open(self.generation().join("lock.mdb")).unwrap();
+        drop(env);
+        allocate(&locks, locks.metadata().unwrap().len());
     }
 
     /// Writes the shared index, whose header is what `change` makes of the right one. Whoever has it mapped sees that.
@@ -106,6 +110,12 @@ impl Store {
         let path = self.generation().join(name);
         let file = File::options().create(true).truncate(false).write(true).read(true).open(path).unwrap();
         file.set_len(length).unwrap();
+        allocate(&file, length);
         file
     }
+}
+
+/// Fills the holes of a file.
+fn allocate(file: &File, length: u64) {
+    rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, length).unwrap();
 }

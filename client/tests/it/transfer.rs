@@ -145,6 +145,8 @@ async fn a_blob_that_can_not_be_seen_is_fetched_through_the_daemon() {
     assert_eq!(&cache.get("key").await.unwrap().unwrap()[..], large());
     assert_eq!(read(&cache, "key").await, large());
     assert!(has_no_open_values(&daemon));
+    let state = daemon.state();
+    assert_eq!((state.calls_of("get").len(), state.calls_of("open").len()), (2, 2), "each was looked up once");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use datacache_proto::layout::{LAYOUT, LOG};
 use datacache_proto::recent::{Mark, RestartError, RestartSteps, begin, restart};
 use rustix::rand::{GetRandomFlags, getrandom};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::access::AccessFile;
 use super::blob::BlobStore;
@@ -54,7 +54,7 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     let log = generation.join(LOG);
     let mut blobs = BlobStore::new(path, Arc::clone(&tables));
     let mut steps = Steps { path, log: log.clone(), store_id, tables: &tables, blobs: &blobs, made: None };
-    if catch_up(&steps, index.is_none())? {
+    if catch_up(&steps, index.is_none()).map_err(|source| steps.failed(RestartError::Step { source }))? {
         drop(blobs);
         Arc::into_inner(tables).expect("nobody else has it yet").close();
         tables = Arc::new(open_tables(path, &generation)?);
@@ -102,10 +102,24 @@ fn open_tables(path: &Path, generation: &Path) -> Result<Tables, OpenError> {
 
 /// Applies what the daemon before has left in the log. In large transactions, in which a page that many operations touch is
 /// written once; nobody waits for them. Tells whether there was so much that LMDB has to be closed to give their memory back.
-fn catch_up(steps: &Steps<'_>, check_blobs: bool) -> Result<bool, OpenError> {
-    let applied = steps.apply(check_blobs);
-    let applied = applied.map_err(|source| steps.failed(RestartError::Step { source }))?;
-    Ok(applied > SLICE as u64)
+fn catch_up(steps: &Steps<'_>, check_blobs: bool) -> Result<bool, StepError> {
+    let before = steps.applied()?;
+    let in_small = |error| match error {
+        // Each page that a transaction changes is a new one until it is committed: on a disk that is nearly full only small
+        // ones succeed, which use the same pages again.
+        StepError::Replay { source: error @ ReplayError::Index { .. } } => {
+            let error = &error as &dyn std::error::Error;
+            warn!(error, "the log can't be applied in large transactions; small ones are tried");
+            steps.apply(check_blobs, SLICE)
+        }
+        error => Err(error),
+    };
+    steps.apply(check_blobs, BACKLOG_SLICE).or_else(in_small)?;
+    let operations = steps.applied()? - before;
+    if operations > 0 {
+        info!(operations, "applied the log that the daemon before left behind");
+    }
+    Ok(operations > SLICE as u64)
 }
 
 /// Returns the store's identity; a new store gets one, and the layout's number.
@@ -190,22 +204,17 @@ enum StepError {
 
 impl Steps<'_> {
     /// Applies the segments that are there, as far as they follow one another without a gap.
-    fn apply(&self, check_blobs: bool) -> Result<u64, StepError> {
-        let replay = Replay { tables: self.tables, blobs: self.blobs, check_blobs, slice: BACKLOG_SLICE };
+    fn apply(&self, check_blobs: bool, slice: usize) -> Result<(), StepError> {
+        let replay = Replay { tables: self.tables, blobs: self.blobs, check_blobs, slice };
         let txn = self.tables.env.read_txn()?;
         let first = self.tables.meta(&txn, Meta::FirstSegment)?.unwrap_or(0);
         drop(txn);
-        let before = self.applied()?;
         for number in segment::numbers(&self.log)?.into_iter().filter(|number| *number >= first) {
             // A header that was not written whole: nothing was appended behind it either.
             let Some(segment) = Segment::open(&self.log, number, self.store_id)? else { continue };
             replay.segment(&segment, None, number + 1, |_| ())?;
         }
-        let operations = self.applied()? - before;
-        if operations > 0 {
-            info!(operations, "applied the log that the daemon before left behind");
-        }
-        Ok(operations)
+        Ok(())
     }
 
     fn applied(&self) -> Result<u64, StepError> {
@@ -270,5 +279,58 @@ impl RestartSteps for Steps<'_> {
             self.unlink(number)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{Batch, Command, NewValue, Put};
+    use super::super::store::Store;
+    use super::super::testing::{NOW, store};
+    use super::*;
+    use datacache_proto::key::Key;
+    use datacache_proto::types::Codec;
+
+    const ENTRIES: i64 = 20_000;
+
+    /// Writes all entries into the log, in the order of their keys.
+    fn fill(store: &mut Store, byte: u8) {
+        let put = |number: i64| {
+            let (namespace, key, value) = ("n".to_owned(), Key::integer(number), NewValue::Inline(vec![byte; 300]));
+            let put = Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None };
+            Command::Put(Box::new(put))
+        };
+        for first in (0..ENTRIES).step_by(100) {
+            let commands = (first..first + 100).map(put).collect();
+            let mut results = Vec::new();
+            store.write(&mut [Batch { commands, call: None }].into(), NOW, &mut results);
+            results.pop().expect("there is room").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_log_that_does_not_fit_in_large_transactions_is_applied_in_small_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut filled = store(&folder);
+        fill(&mut filled, 1);
+        filled.close(NOW).unwrap();
+        let mut filled = store(&folder);
+        fill(&mut filled, 2);
+        let (path, generation, store_id) = (filled.path().to_owned(), filled.generation.clone(), filled.id());
+        drop(filled);
+
+        let tables = Arc::new(Tables::open(&generation).unwrap());
+        let used = std::fs::metadata(generation.join("data.mdb")).unwrap().len();
+        // SAFETY: no transaction is under way, and nobody else has the environment.
+        #[expect(unsafe_code, reason = "a disk that is nearly full")]
+        unsafe {
+            tables.env.resize(usize::try_from(used.next_multiple_of(4096)).unwrap() + (2 << 20)).unwrap();
+        }
+        let blobs = BlobStore::new(&path, Arc::clone(&tables));
+        let steps =
+            Steps { path: &path, log: generation.join(LOG), store_id, tables: &tables, blobs: &blobs, made: None };
+        assert!(steps.apply(false, BACKLOG_SLICE).is_err(), "there is no room for all that a large one changes");
+        assert!(catch_up(&steps, false).unwrap());
+        assert_eq!(steps.applied().unwrap(), 2 * ENTRIES as u64 + 1);
     }
 }
