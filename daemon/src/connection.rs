@@ -10,6 +10,7 @@ use datacache_proto::types::Introduction;
 use datacache_proto::wire::Wire;
 use tarpc::Request;
 use tarpc::server::Serve;
+use tokio::sync::Mutex;
 
 use crate::conversation::{Conversation, Done};
 use crate::daemon::Daemon;
@@ -26,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) daemon: Rc<Daemon>,
     /// Its uploads and open values.
     pub(crate) transfers: Transfers,
+    /// Whose turn it is, of the calls that look many keys up.
+    pub(crate) looking: Mutex<()>,
     id: ConnectionId,
     /// The number of the process that opened it, as the kernel tells it.
     opened_by: Option<i32>,
@@ -46,7 +49,7 @@ impl Connection {
     /// Makes the state of a new connection that was opened by the process `opened_by`.
     pub(crate) fn new(daemon: Rc<Daemon>, id: ConnectionId, opened_by: Option<i32>) -> Self {
         let acquaintance = Cell::new(Acquaintance::Stranger);
-        Self { daemon, transfers: Transfers::default(), id, opened_by, acquaintance }
+        Self { daemon, transfers: Transfers::default(), looking: Mutex::default(), id, opened_by, acquaintance }
     }
 
     /// Notes that a protocol is agreed on.

@@ -6,8 +6,8 @@
 //! disk goes to a small pool; the store has threads of its own, which only ever wake the writer.
 //!
 //! ```text
-//! listener ─► server ─► connection ─► service ─┬─► addition, bulk, listing, transfer ─► writer ─► store
-//!                                              └─► reads: the store, directly
+//! listener ─► server ─► connection ─► service ─┬─► addition(s), bulk, listing, transfer ─► writer ─► store
+//!                                              └─► reads, lookups: the store, directly
 //! maintenance, leases ─► bulk ─► writer
 //! ```
 //!
@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | [`config`] | the settings, and where each came from |
 //! | [`listener`], `links` | the socket: systemd's, or one that is bound here; and the way from it to the store |
-//! | `server`, `connection` | who may connect; one client's calls and their answers |
+//! | `server`, `connection`, `conversation` | who may connect; one client and what is kept for it; its calls and their answers |
 //! | `service` | what the calls mean: checks and translates, decides nothing |
 //! | `writer`, `queue`, `waiting` | everything that waits goes into one frame; replies; waits for durability |
 //! | `bulk`, `long_calls` | evict, clear, expire in slices; and what makes them repeatable |

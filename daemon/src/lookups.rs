@@ -6,7 +6,7 @@ use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Fallback, Lookup};
 
-use crate::daemon::Daemon;
+use crate::connection::Connection;
 use crate::service::lookup;
 use crate::store::Store;
 
@@ -28,22 +28,27 @@ struct Page {
 /// # Errors
 /// Where the store can't be read.
 pub(crate) async fn get_many(
-    daemon: &Daemon,
+    connection: &Connection,
     namespace: Option<u32>,
     keys: Vec<Key>,
     fallback: Fallback,
 ) -> Result<Vec<Lookup>, WireError> {
+    let daemon = &connection.daemon;
     let Some(number) = namespace else {
         daemon.fallbacks.count(fallback, keys.len() as u64);
         return Ok(vec![Lookup::Miss; keys.len()]);
     };
     let mut page = Page { found: Vec::with_capacity(keys.len()), bytes: 0 };
     for piece in keys.chunks(PIECE) {
+        let turn = connection.looking.lock().await;
         let is_full = daemon.writer.read(|store| page.take(store, number, piece))??;
         if is_full {
             break;
         }
+        // IMPORTANT: before the turn ends. All calls of a connection are one task, so the next one would take its own at once,
+        // and many of them would keep all other clients waiting.
         tokio::task::yield_now().await;
+        drop(turn);
     }
     let misses = page.found.iter().filter(|found| **found == Lookup::Miss).count() as u64;
     let reads = page.found.len() as u64;

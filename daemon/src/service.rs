@@ -136,7 +136,7 @@ impl Cache for Service {
     ) -> Result<Vec<Lookup>, WireError> {
         let namespace = self.namespace(&namespace)?;
         check_keys(&keys)?;
-        Box::pin(lookups::get_many(&self.0.daemon, namespace, keys, fallback)).await
+        Box::pin(lookups::get_many(&self.0, namespace, keys, fallback)).await
     }
 
     async fn contains(self, _: Context, namespace: String, key: Key) -> Result<bool, WireError> {

@@ -213,6 +213,24 @@ async fn many_keys_are_answered_in_their_order_as_far_as_they_fit_a_message() {
     daemon.stop().await;
 }
 
+/// All calls of a connection run on one task, and each once had a piece of its own in each turn of that.
+#[tokio::test(flavor = "local")]
+async fn others_get_their_turn_while_a_client_looks_up_all_that_it_may_at_once() {
+    let (_place, daemon, client) = daemon_and_client().await;
+    add(&client, numbered(1)).await;
+    let other = daemon.client().await;
+    let keys: Vec<Key> = (0..BATCH_MAX as i64).map(Key::from).collect();
+    let looks = (0..60).map(|_| get(&client, keys.clone()));
+    let mut looks = std::pin::pin!(futures::future::join_all(looks));
+    let mut answers = 0;
+    while futures::poll!(&mut looks).is_pending() {
+        other.len().await;
+        answers += 1;
+    }
+    assert!(answers > 60, "{answers} answers meanwhile");
+    daemon.stop().await;
+}
+
 #[tokio::test(flavor = "local")]
 async fn a_batch_that_is_given_up_is_there_whole_or_not_at_all_and_leaves_no_file() {
     let (place, daemon, client) = daemon_and_client().await;
