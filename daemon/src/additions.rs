@@ -15,7 +15,7 @@ use crate::writer::WriteError;
 /// Adds entries for a client, all or none. Given up before they are in the log, they are not added; later, they are.
 ///
 /// # Errors
-/// [`WireError::InBatch`] says which of them breaks which bound; nothing was touched then. Else why they can't be stored.
+/// [`WireError::InBatch`] says which of them breaks which bound; nothing is added then, and an upload that was taken in has to be sent again. Else why they can't be stored.
 pub(crate) async fn add_many(
     connection: &Connection,
     call: CallId,

@@ -23,8 +23,9 @@ use super::segment::{self, Segment};
 use super::syncer::create_segment;
 use super::tables::{Meta, Tables, TablesError};
 
-/// How many operations a transaction has while a log is applied that a daemon left behind.
-const BACKLOG_SLICE: usize = 65_536;
+/// How many operations a transaction has while a log is applied that a daemon left behind: as many as 64 MiB of changed pages
+/// allow, which are held until the commit.
+const BACKLOG_SLICE: usize = 16_384;
 
 /// A store that is ready to be written.
 pub(super) struct Recovered {
