@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use datacache_proto::key::{DEFAULT_NAMESPACE, check_namespace};
-use datacache_proto::paths::{Overrides, Paths};
+use datacache_proto::paths::{DIR_VARIABLE, Overrides, Paths, SOCKET_VARIABLE};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -201,10 +201,13 @@ impl Options {
         check_namespace(&namespace)?;
         let dir = self.dir.or_else(|| self.config.store().map(Path::to_owned));
         let named = Named { dir: dir.is_some(), socket: self.socket.is_some() };
+        let is_set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+        let store_is_guessed = (named.socket || is_set(SOCKET_VARIABLE)) && !(named.dir || is_set(DIR_VARIABLE));
         let paths = Paths::resolve(&Overrides { dir, socket: self.socket })?;
         let settings = Settings {
             paths,
             named,
+            store_is_guessed,
             start: self.start,
             program: program(self.program),
             connect_timeout: self.connect_timeout,
@@ -236,6 +239,8 @@ fn is_off(value: Option<&OsStr>) -> bool {
 pub(crate) struct Settings {
     pub(crate) paths: Paths,
     pub(crate) named: Named,
+    /// Whether a socket was named and no store: the daemon there may serve another one than the default.
+    pub(crate) store_is_guessed: bool,
     pub(crate) start: bool,
     pub(crate) program: PathBuf,
     pub(crate) connect_timeout: Duration,
@@ -281,6 +286,14 @@ mod tests {
         let store = |options: Options| options.socket("/r/sock").resolve().unwrap().0.paths.store;
         assert_eq!(store(Options::new().config(configured("/data/own"))), Path::new("/data/own"));
         assert_eq!(store(placed().config(configured("/data/own"))), Path::new("/stores/one"));
+    }
+
+    #[test]
+    fn behind_a_socket_that_was_named_alone_any_store_may_be() {
+        let is_guessed = |options: Options| options.resolve().unwrap().0.store_is_guessed;
+        assert!(is_guessed(Options::new().socket("/r/sock")));
+        assert!(!is_guessed(placed()) && !is_guessed(Options::new().dir("/stores/one")));
+        assert!(!is_guessed(Options::new().socket("/r/sock").config(configured("/data/own"))));
     }
 
     #[test]

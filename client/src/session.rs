@@ -82,6 +82,8 @@ impl Session {
         let polling = Polling::new(busy_poll.unwrap_or(Duration::from_micros(connection.introduced.busy_poll.into())));
         let direct = Arc::clone(&self.direct);
         if waits {
+            // Those who only write have not opened it yet, and are to be able to count the others.
+            let _fallback = direct.open();
             // Who was told how long to look does so even where the others can't be counted.
             connection.exchange.watch(polling, move || direct.callers().or(busy_poll.map(|_| 0)));
         }

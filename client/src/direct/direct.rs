@@ -39,7 +39,8 @@ pub(crate) struct Direct {
 struct State {
     /// The folder that the caller named, which no other takes the place of.
     named: Option<PathBuf>,
-    /// The folder that the daemon named, then the link beside its socket, then where the store is by default.
+    /// The folder that the daemon named, then the link beside its socket, then where the store is by default,
+    /// unless a socket was named that may be another's.
     likely: [Option<PathBuf>; 3],
     /// Which store the daemon serves, once it said so.
     expected: Option<u128>,
@@ -64,7 +65,8 @@ impl Direct {
     pub(crate) fn new(settings: &Settings) -> Self {
         let paths = &settings.paths;
         let named = settings.named.dir.then(|| paths.store.clone());
-        let likely = [None, Some(paths.store_link.clone()), Some(paths.store.clone())];
+        let default = (!settings.store_is_guessed).then(|| paths.store.clone());
+        let likely = [None, Some(paths.store_link.clone()), default];
         let state = Mutex::new(State { named, likely, expected: None, obstacle: None, told: None });
         Self { is_wanted: settings.direct, slot: Slot::new(), state }
     }
@@ -118,9 +120,9 @@ impl Direct {
         fallback
     }
 
-    /// Returns how many clients called the daemon lately; `None` where the store can't be read from here.
+    /// Returns how many clients called the daemon lately; `None` where the store is not open.
     pub(crate) fn callers(&self) -> Option<u64> {
-        self.current().ok()?.as_ref().map(|map| map.access.words().callers())
+        self.slot.load().as_ref().map(|map| map.access.words().callers())
     }
 
     /// Learns from a new connection which store the daemon serves, and where it is as far as can be seen from here.

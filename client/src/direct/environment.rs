@@ -47,9 +47,9 @@ impl Environment {
         if (file.dev(), file.ino()) != identity {
             return Err(Fallback::Unreachable);
         }
-        if let Err(error) = close_on_exec(identity) {
-            tracing::debug!(%error, "programs that are started from here inherit a descriptor of the index");
-        }
+        // Where that fails, programs that are started from here inherit a descriptor. It is not logged: forks are held off, and a
+        // thread that forks may have the log's lock.
+        close_on_exec(identity).ok();
         let (entries, store) = tables(&env)?;
         let [is_closed, is_outgrown] = [false; 2].map(AtomicBool::new);
         Ok(Self { env: ManuallyDrop::new(env), is_closed, is_outgrown, entries, store, cleared: AtomicU64::new(0) })
