@@ -33,6 +33,11 @@
 //! A store that no daemon has opened since the boot, or since it was copied, may be read through LMDB alone if it was closed in
 //! good order, and as long as it stays closed.
 //!
+//! # Forks
+//! A child opens an index of its own. It may wait for ever if the program itself uses heed for databases of its own and another thread was
+//! opening or closing one of them at the moment of the fork: heed keeps its open environments under a lock that we can't see.
+//! Ours are opened and closed only while forks are held off.
+//!
 //! # What is opened again, and when
 //! When the shared index says that its generation is over. When the daemon that we connect to serves another store. And once a
 //! second a lookup makes sure that the files that are mapped are still in their place, since a store that is removed while no

@@ -140,6 +140,7 @@ mod tests {
     }
 
     fn is_open(store: &Store) -> bool {
+        let _still = hold_off();
         heed::env_closing_event(store.generation()).is_some()
     }
 
@@ -166,9 +167,14 @@ mod tests {
         let store = Store::new();
         // SAFETY: the folder is ours and opened once, since we are refused below.
         #[expect(unsafe_code, reason = "LMDB maps its file")]
-        let others = unsafe { heed::EnvOpenOptions::new().open(store.generation()) }.unwrap();
+        let open = || unsafe { heed::EnvOpenOptions::new().open(store.generation()) }.unwrap();
+        let still = hold_off();
+        let others = open();
+        drop(still);
         assert_eq!(Share::take(&store.generation()).unwrap_err(), Fallback::Taken);
+        let still = hold_off();
         drop(others);
+        drop(still);
         assert!(Share::take(&store.generation()).is_ok());
     }
 

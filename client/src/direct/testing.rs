@@ -75,6 +75,8 @@ impl Store {
 
     /// Puts a row into a table, by an environment that is closed again.
     pub(super) fn put_row(&self, table: &str, key: &[u8], row: &[u8]) {
+        // Other tests fork, and their children want heed's lock.
+        let _still = crate::fork::hold_off();
         let mut options = EnvOpenOptions::new();
         options.map_size(1 << 20).max_readers(READER_SLOTS).max_dbs(layout::tables::COUNT);
         // SAFETY: nobody else knows of the folder, and the environment is closed before anybody does.
