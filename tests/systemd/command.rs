@@ -42,7 +42,8 @@ fn the_service_is_installed_looked_at_and_uninstalled() {
     assert!(daemon.ends(PATIENCE));
     assert!(units.iter().all(|unit| !unit.exists()) && !session.socket().exists());
     assert_eq!(status(1), ["inactive not-found", "inactive not-found"]);
-    assert_eq!(session.run(&["get", "key"]).outcome().text(), "a value", "clients start the daemon again");
+    assert_eq!(session.run(&["len"]).outcome().number(), 1, "clients start the daemon again");
+    assert_eq!(session.run(&["get", "key"]).outcome().text(), "a value");
     session.run(&["stop"]).outcome().bytes();
 }
 
@@ -54,7 +55,7 @@ fn installing_takes_over_from_a_daemon_that_a_client_started() {
     let outcome = session.run(&["service", "install"]).outcome();
     assert!(outcome.told().contains(&format!("process {pid}")), "{outcome:?}");
     assert!(daemon.ends(PATIENCE));
-    assert_eq!(session.get("key"), "a value");
+    assert_eq!((session.len(), session.get("key")), (1, "a value".into()));
     assert_eq!(session.state(SERVICE), "active");
 }
 
@@ -62,7 +63,7 @@ fn installing_again_changes_nothing() {
     let session = Session::with_service();
     session.add("key", "a value");
     session.run(&["service", "install"]).outcome().bytes();
-    assert_eq!(session.get("key"), "a value");
+    assert_eq!((session.len(), session.get("key")), (1, "a value".into()));
     assert_eq!((session.state(SOCKET), session.state(SERVICE)), ("active".into(), "active".into()));
 }
 
@@ -102,6 +103,6 @@ fn stopping_by_the_command_leaves_the_socket_to_start_the_daemon_again() {
     let ended = ["Result", "ExecMainStatus", "NRestarts"].map(|property| session.service(property));
     assert_eq!(ended, ["success", "0", "0"]);
     assert_eq!(session.state(SOCKET), "active");
-    assert_eq!(session.get("key"), "a value");
+    assert_eq!((session.len(), session.get("key")), (1, "a value".into()));
     assert_ne!(session.daemon().pid(), daemon.pid());
 }

@@ -62,10 +62,15 @@ impl Session {
         assert_eq!(added, key);
     }
 
-    /// Gets text through the command.
+    /// Counts the entries, which the daemon is called for.
+    pub(crate) fn len(&self) -> u64 {
+        self.served(&["len"]).outcome().number()
+    }
+
+    /// Gets text through the command and the daemon, which is what is tested here.
     #[track_caller]
     pub(crate) fn get(&self, key: &str) -> String {
-        self.served(&["get", key]).outcome().text()
+        self.served(&["get", key]).env("DATACACHE_DIRECT", "0").outcome().text()
     }
 
     /// Starts a client that is a process of its own.
