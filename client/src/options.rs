@@ -240,6 +240,7 @@ pub(crate) struct Settings {
     pub(crate) paths: Paths,
     pub(crate) named: Named,
     /// Whether a socket was named and no store: the daemon there may serve another one than the default.
+    #[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "only the direct way looks for the store"))]
     pub(crate) store_is_guessed: bool,
     pub(crate) start: bool,
     pub(crate) program: PathBuf,
