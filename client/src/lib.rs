@@ -81,12 +81,14 @@ mod connection;
 mod copy;
 mod daemon;
 mod descriptors;
+mod desk;
 #[cfg(feature = "direct")]
 mod direct;
 #[cfg(not(feature = "direct"))]
 #[path = "direct/absent.rs"]
 mod direct;
 mod download;
+mod engine;
 mod entries;
 mod error;
 mod exchange;
