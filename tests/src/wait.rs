@@ -13,15 +13,21 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// # Panics
 /// Where it does not hold `within` that time; `what` says what was waited for.
 #[track_caller]
-pub fn eventually(what: &str, within: Duration, mut condition: impl FnMut() -> bool) {
+pub fn eventually(what: &str, within: Duration, condition: impl FnMut() -> bool) {
+    assert!(comes_to_hold(within, condition), "not within {within:?}: {what}");
+}
+
+/// Waits until `condition` holds; tells whether it came to `within` that time.
+#[must_use]
+pub fn comes_to_hold(within: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + within;
     loop {
         // Asked before the look: the last look is made when the time is over.
         let is_over = Instant::now() >= deadline;
-        if condition() {
-            return;
+        let holds = condition();
+        if holds || is_over {
+            return holds;
         }
-        assert!(!is_over, "not within {within:?}: {what}");
         thread::sleep(LOOK_AGAIN);
     }
 }

@@ -64,6 +64,12 @@ impl Ledger {
         self.word(2 * key + 1).load(Ordering::SeqCst)
     }
 
+    /// Returns how many versions of all keys were finished.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        (0..KEYS).map(|key| self.finished(key)).sum()
+    }
+
     /// Notes that a worker got something done.
     pub fn tick(&self, worker: u64) {
         self.word(2 * KEYS + worker).fetch_add(1, Ordering::SeqCst);

@@ -3,8 +3,9 @@
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use datacache_tests::wait::comes_to_hold;
 use tempfile::TempDir;
 
 use crate::place::Place;
@@ -12,7 +13,6 @@ use crate::{Fault, stop};
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A server that listens at a Unix socket.
 #[derive(Debug)]
@@ -36,18 +36,17 @@ impl Server {
         command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         arguments(&mut command, &folder.path().join("sock"));
         let mut server = Self { child: command.spawn()?, folder };
-        let deadline = Instant::now() + PATIENCE;
-        while server.connect().is_err() {
-            stop::check()?;
-            if let Some(status) = server.child.try_wait()? {
-                return Err(format!("{} ended with {status}", program.display()).into());
-            }
-            if Instant::now() > deadline {
-                return Err(format!("{} does not listen", program.display()).into());
-            }
-            std::thread::sleep(LOOK_AGAIN);
+        let mut ended = Ok(None);
+        let is_settled = comes_to_hold(PATIENCE, || {
+            ended = server.child.try_wait();
+            server.connect().is_ok() || stop::check().is_err() || !matches!(ended, Ok(None))
+        });
+        stop::check()?;
+        match ended? {
+            Some(status) => Err(format!("{} ended with {status}", program.display()).into()),
+            None if is_settled => Ok(server),
+            None => Err(format!("{} does not listen", program.display()).into()),
         }
-        Ok(server)
     }
 
     /// Returns the path of its socket.
