@@ -1,0 +1,26 @@
+//! What the calls of the service carry: requests, answers and the few values both are made of.
+//! Plain data; every field is public and nothing here acts. Changing a type here changes the protocol, see [`crate::PROTOCOL`].
+
+mod addition;
+mod call;
+mod codec;
+mod digest;
+mod fallback;
+mod greeting;
+mod list;
+mod lookup;
+mod metadata;
+mod stats;
+mod verification;
+
+pub use addition::{Added, Addition, Body};
+pub use call::{BATCH_FILES_MAX, BATCH_MAX, CallId};
+pub use codec::Codec;
+pub use digest::Digest;
+pub use fallback::Fallback;
+pub use greeting::{Hello, Introduced, Introduction, Welcome};
+pub use list::{ListPage, ListQuery};
+pub use lookup::{Lookup, Opened};
+pub use metadata::Metadata;
+pub use stats::{DaemonStats, NamespaceStats, ReadStats, Stats, StoreStats};
+pub use verification::{Fault, Finding, Verification};

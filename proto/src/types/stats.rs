@@ -1,0 +1,131 @@
+//! Counters and sizes, of each namespace, of the store and of the daemon.
+
+use serde::{Deserialize, Serialize};
+
+use super::Fallback;
+
+/// Counters and sizes, all at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// One row for each namespace, by name.
+    pub namespaces: Vec<NamespaceStats>,
+    /// How values were read.
+    pub reads: ReadStats,
+    /// The store as a whole.
+    pub store: StoreStats,
+    /// The daemon's dealings since it began to run.
+    pub daemon: DaemonStats,
+}
+
+/// Counters of one namespace; the events count since the daemon began to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceStats {
+    /// Its name.
+    pub name: String,
+    /// Live entries.
+    pub entries: u64,
+    /// Bytes of the values of all entries that are there, expired ones included until they are removed.
+    pub bytes: u64,
+    /// Reads by call that found a live entry.
+    pub hits: u64,
+    /// Reads by call that found none.
+    pub misses: u64,
+    /// Reads that clients did themselves and that found a live entry, since the store's counters were made. Namespaces are
+    /// numbered as they come to be; from the 1,023rd on they are counted in [`ReadStats`] alone, and have 0 here.
+    pub direct_hits: u64,
+    /// Reads that clients did themselves and that found none, since the same moment.
+    pub direct_misses: u64,
+    /// Entries added.
+    pub adds: u64,
+    /// Entries deleted, evicted by tag or cleared by a client.
+    pub deletes: u64,
+    /// Entries removed because their time was over.
+    pub expired: u64,
+}
+
+/// How values were read: by the clients themselves, which counters in shared memory tell, or by call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadStats {
+    /// Reads that clients did themselves and that found a live entry, in all namespaces, since the store's counters were
+    /// made; they outlive daemons.
+    pub direct_hits: u64,
+    /// Reads that clients did themselves and that found none, since the same moment.
+    pub direct_misses: u64,
+    /// Reads by call since the daemon began to run, by the reason why they were not direct; reasons that never occurred are
+    /// left out.
+    #[serde(with = "by_reason")]
+    pub fallbacks: Vec<(Fallback, u64)>,
+}
+
+/// Counts by reason as a map, whose keys are the reasons' names where the format has any.
+mod by_reason {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Fallback;
+
+    pub(super) fn serialize<S: Serializer>(counts: &[(Fallback, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(counts.iter().map(|(reason, count)| (reason, count)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Fallback, u64)>, D::Error> {
+        Ok(BTreeMap::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+/// Sizes of the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStats {
+    /// Bytes of the index (LMDB) in use.
+    pub index_bytes: u64,
+    /// Operations of the log that the index does not have yet.
+    pub unapplied_operations: u64,
+    /// Their bytes.
+    pub unapplied_bytes: u64,
+    /// Bytes of the log that a loss of power could take.
+    pub unsynced_bytes: u64,
+    /// Values that are files of their own.
+    pub blobs: u64,
+    /// The sum of their lengths in bytes; equal content counts once.
+    pub blob_bytes: u64,
+    /// Readers with a slot in the index.
+    pub readers: u64,
+    /// Leases that are held.
+    pub leases: u64,
+}
+
+/// The daemon's dealings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStats {
+    /// Connections that are open.
+    pub connections: u64,
+    /// Connections that were turned away.
+    pub refused: u64,
+    /// Calls that were begun.
+    pub calls: u64,
+    /// Frames that were appended to the log.
+    pub frames: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// Segments of the log that were applied to the index.
+    pub segments: u64,
+    /// Times that writers had to wait for a segment to be applied.
+    pub waits: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_reason_are_a_map_for_programs_and_come_back_over_the_wire() {
+        let fallbacks = vec![(Fallback::Off, 3), (Fallback::Unreadable, u64::MAX)];
+        let reads = ReadStats { direct_hits: 1, direct_misses: 2, fallbacks };
+        let json = serde_json::to_string(&reads).unwrap();
+        let expected = r#"{"direct_hits":1,"direct_misses":2,"fallbacks":{"off":3,"unreadable":18446744073709551615}}"#;
+        assert_eq!(json, expected);
+        let bytes = postcard::to_stdvec(&reads).unwrap();
+        assert_eq!(postcard::from_bytes::<ReadStats>(&bytes).unwrap(), reads);
+    }
+}
