@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use datacache_client::{DataCache, Error, blocking};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-use crate::fake::{FakeDaemon, eventually};
+use crate::fake::FakeDaemon;
+use crate::wait::eventually;
 
 /// A forked child; killed when it is dropped.
 struct Child(Option<Pid>);

@@ -13,3 +13,4 @@ mod scopes;
 mod start;
 mod transfer;
 mod values;
+mod wait;

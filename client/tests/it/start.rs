@@ -9,6 +9,7 @@ use datacache_client::blocking::DataCache;
 use datacache_client::{Error, Options};
 
 use crate::fake::FakeDaemon;
+use crate::wait::eventually;
 
 /// Writes a program that is run in place of the daemon.
 fn program(daemon: &FakeDaemon, script: &str) -> PathBuf {
@@ -86,7 +87,7 @@ fn many_at_once_start_one() {
     std::thread::scope(|scope| {
         let opened: Vec<_> =
             (0..10).map(|_| scope.spawn(|| DataCache::open(options(&daemon, &program)).map(drop))).collect();
-        crate::fake::eventually("one was started", || mark.exists());
+        eventually("one was started", || mark.exists());
         daemon.listen();
         opened.into_iter().for_each(|opened| opened.join().unwrap().unwrap());
     });
@@ -103,7 +104,7 @@ fn a_daemon_that_dies_is_replaced_by_the_next_call() {
     daemon.die();
     std::thread::scope(|scope| {
         let set = scope.spawn(|| cache.set("k", "v"));
-        crate::fake::eventually("one was started", || mark.exists());
+        eventually("one was started", || mark.exists());
         daemon.listen();
         set.join().unwrap().unwrap();
     });
@@ -120,7 +121,7 @@ fn a_daemon_that_finds_its_store_taken_leaves_us_waiting_for_the_other() {
     let program = program(&daemon, &format!("echo >> {}; exit 1", mark.display()));
     std::thread::scope(|scope| {
         let opened = scope.spawn(|| DataCache::open(options(&daemon, &program)).map(drop));
-        crate::fake::eventually("ours has ended and was tried again", || {
+        eventually("ours has ended and was tried again", || {
             fs::read_to_string(&mark).is_ok_and(|mark| mark.lines().count() > 1)
         });
         daemon.listen();
@@ -137,7 +138,7 @@ fn a_daemon_that_stays_busy_is_not_started_twice_nor_given_up_at_the_timeout() {
     std::thread::scope(|scope| {
         let opened = scope.spawn(|| DataCache::open(options).map(drop));
         // By now the timeout is over: no program starts within a millisecond.
-        crate::fake::eventually("one was started", || mark.exists());
+        eventually("one was started", || mark.exists());
         daemon.listen();
         opened.join().unwrap().unwrap();
     });
