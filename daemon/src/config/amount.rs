@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::quantity;
+
 /// A number of bytes.
 ///
 /// `32768`, `32 KiB`, `1MiB`, `2GiB`, `1TiB`; the units are powers of 1024.
@@ -22,11 +24,8 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let error = || SizeError { text: text.to_owned() };
-        let trimmed = text.trim();
-        let unit_at = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
-        let (number, unit) = trimmed.split_at(unit_at);
-        let number: u64 = number.parse().map_err(|_| error())?;
-        let shift = shift_of(unit.trim_start()).ok_or_else(error)?;
+        let (number, unit) = quantity::parse(text).ok_or_else(error)?;
+        let shift = shift_of(unit).ok_or_else(error)?;
         number.checked_mul(1 << shift).map(Self).ok_or_else(error)
     }
 }

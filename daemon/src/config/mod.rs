@@ -2,6 +2,7 @@
 
 mod amount;
 mod file;
+mod quantity;
 mod setting;
 mod settings;
 mod short_span;

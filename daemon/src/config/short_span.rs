@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::quantity;
+
 /// A duration of microseconds or milliseconds.
 ///
 /// `50us`, `50 µs`, `1ms`; `0` needs no unit.
@@ -23,11 +25,8 @@ impl FromStr for ShortSpan {
 
     fn from_str(text: &str) -> Result<Self, ShortSpanError> {
         let error = || ShortSpanError { text: text.to_owned() };
-        let trimmed = text.trim();
-        let unit_at = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
-        let (number, unit) = trimmed.split_at(unit_at);
-        let number: u64 = number.parse().map_err(|_| error())?;
-        match unit.trim_start() {
+        let (number, unit) = quantity::parse(text).ok_or_else(error)?;
+        match unit {
             "us" | "\u{b5}s" | "\u{3bc}s" => Ok(Self(Duration::from_micros(number))),
             "ms" => Ok(Self(Duration::from_millis(number))),
             "" if number == 0 => Ok(Self(Duration::ZERO)),
