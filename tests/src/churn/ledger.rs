@@ -81,6 +81,27 @@ impl Ledger {
         self.word(2 * KEYS + worker).load(Ordering::SeqCst)
     }
 
+    /// Opens a worker and has it step until it is over; returns the worker for what it has counted.
+    ///
+    /// # Errors
+    /// What it could not open or do; then it is over for all.
+    pub fn work<W, E>(
+        &self,
+        number: u64,
+        open: impl FnOnce() -> Result<W, E>,
+        mut step: impl FnMut(&mut W) -> Result<(), E>,
+    ) -> Result<W, E> {
+        let done = open().and_then(|mut worker| {
+            while !self.is_over() {
+                step(&mut worker)?;
+                self.tick(number);
+            }
+            Ok(worker)
+        });
+        self.stop();
+        done
+    }
+
     /// Has all workers end: it is time, or one of them saw what must not be.
     pub fn stop(&self) {
         self.word(WORDS - 1).store(1, Ordering::SeqCst);

@@ -18,15 +18,8 @@ const HELD: usize = 32;
 /// The first read that failed, or that found what it must not; then it is over for all.
 pub(crate) fn read(ledger: &Path, worker: u64) -> Result<Json, Box<dyn Error>> {
     let ledger = Ledger::open(ledger);
-    let done = Reader::open(&ledger, worker).and_then(|mut reader| {
-        while !ledger.is_over() {
-            reader.step()?;
-            ledger.tick(worker);
-        }
-        Ok(json!({ "reads": reader.reads, "values": reader.values, "looks": reader.looks }))
-    });
-    ledger.stop();
-    done
+    let reader = ledger.work(worker, || Reader::open(&ledger, worker), Reader::step)?;
+    Ok(json!({ "reads": reader.reads, "values": reader.values, "looks": reader.looks }))
 }
 
 struct Reader<'l> {

@@ -23,15 +23,8 @@ const BATCH: usize = 12;
 /// The first call that failed, or that answered what can't be; then it is over for all.
 pub(crate) fn write(ledger: &Path, worker: u64, keys: Range<u64>) -> Result<Json, Box<dyn Error>> {
     let ledger = Ledger::open(ledger);
-    let done = Writer::open(&ledger, worker, keys).and_then(|mut writer| {
-        while !ledger.is_over() {
-            writer.step()?;
-            ledger.tick(worker);
-        }
-        Ok(json!({ "writes": writer.writes, "batches": writer.batches, "deletes": writer.deletes }))
-    });
-    ledger.stop();
-    done
+    let writer = ledger.work(worker, || Writer::open(&ledger, worker, keys), Writer::step)?;
+    Ok(json!({ "writes": writer.writes, "batches": writer.batches, "deletes": writer.deletes }))
 }
 
 struct Writer<'l> {
