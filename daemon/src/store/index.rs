@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use datacache_proto::layout::RECENT;
-use datacache_proto::recent::{FILE_LEN, Header, MappedMut, Mark, View, Word, Words, finish};
+use datacache_proto::recent::{FILE_LEN, Header, HeaderError, MappedMut, Mark, View, Word, Words, finish};
 
 use super::shared::SharedWords;
 
@@ -14,12 +14,20 @@ pub(super) struct Index(SharedWords);
 
 impl Index {
     /// Maps the index in `folder` if it was made by a daemon of this boot, through this mount, for this store: then
-    /// readers may be attached to it. `None` where a new one has to be made.
+    /// readers may be attached to it. `None` where a new one has to be made: readers of the one that is there are told so.
     pub(super) fn open(folder: &Path, store_id: u128) -> io::Result<Option<Self>> {
         let Some((file, shared)) = SharedWords::open(&folder.join(RECENT), FILE_LEN)? else { return Ok(None) };
         let index = Self(shared);
         let expected = Header::expected(&file, store_id)?;
-        let Ok(found) = index.words().as_mapped().header() else { return Ok(None) };
+        let found = match index.words().as_mapped().header() {
+            Ok(found) => found,
+            Err(HeaderError::Layout { .. }) => {
+                // Another build made it, and readers of that build may be attached. This much is alike in all layouts.
+                finish(&index.words());
+                return Ok(None);
+            }
+            Err(_) => return Ok(None),
+        };
         if found.check(&expected).is_ok() {
             // One that is over was left by a daemon that died before its successor was there.
             let is_over = View::from_word(index.words().load(Word::View)).is_over();
@@ -67,6 +75,7 @@ impl Index {
 mod tests {
     use super::*;
     use datacache_proto::recent::begin;
+    use std::sync::atomic::Ordering;
 
     #[test]
     fn an_index_of_this_boot_is_taken_over_and_another_is_not() {
@@ -105,6 +114,20 @@ mod tests {
 
         attached.words().write_header(&here);
         assert!(Index::open(folder.path(), 7).unwrap().is_none(), "what is over is not taken over");
+    }
+
+    /// They would have missed what is written from then on, until they looked for the file's place.
+    #[test]
+    fn an_index_of_another_layout_is_over_for_its_readers() {
+        let folder = tempfile::tempdir().unwrap();
+        let attached = Index::create(folder.path(), 7, |words| {
+            begin(&words, 3);
+        });
+        let attached = attached.unwrap();
+        // The version stands behind the magic.
+        attached.0.words()[1].fetch_add(1, Ordering::Relaxed);
+        assert!(Index::open(folder.path(), 7).unwrap().is_none());
+        assert!(View::from_word(attached.words().load(Word::View)).is_over());
     }
 
     #[test]

@@ -72,8 +72,8 @@ impl Store {
         };
         retire(&self.lookup.index.words());
         debug_assert_eq!(
-            View::from_word(self.lookup.index.words().load(Word::View)),
-            View::alone(self.lookup.active.number()),
+            View::from_word(self.lookup.index.words().load(Word::View)).used(),
+            View::alone(self.lookup.active.number()).used(),
             "after a segment is retired the active one is alone"
         );
         self.applied = self.applying_seq;

@@ -13,12 +13,15 @@
 //!      64  mount id         -+
 //!      72  checksum
 //!     128  in-use mark          changes when the daemon starts and ends
-//!     256  view                 changes twice a segment; read by every lookup
+//!     256  view                 changes three times a segment; read by every lookup
 //!    4096  table 0: 2^17 slots  even segments
 //! 1052672  table 1: 2^17 slots  odd segments
 //! 2101248  end
 //! ```
 //! Mark and view have 128 bytes each to themselves: processors fetch cache lines in pairs.
+//!
+//! Of all versions, the length is the same, and so are the places of magic, version and view and the view that says
+//! that the generation is over: a daemon of another build says so to readers before it makes a file of its own.
 
 /// The number of slots of one table.
 pub const SLOTS: usize = 1 << 17;
@@ -28,7 +31,7 @@ pub const SLOTS: usize = 1 << 17;
 pub const ROTATE_AT: usize = SLOTS / 2;
 
 /// The version of everything in `recent`: of the layout, the slots and the hash of keys.
-pub const LAYOUT_VERSION: u64 = 1;
+pub const LAYOUT_VERSION: u64 = 2;
 
 /// The length of `recent` in 64-bit words.
 pub const WORDS: usize = TABLES + 2 * SLOTS;

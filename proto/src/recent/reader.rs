@@ -68,6 +68,10 @@ pub fn find<W: Words, S: Segments>(words: &W, hash: KeyHash, segments: &mut S) -
         if view.is_over() {
             return Found::Over;
         }
+        if view.is_all_in_lmdb() {
+            // Nothing was loaded that a later view could belie, so there is no need to look at it again.
+            return Found::Absent { view };
+        }
         if let Some(found) = find_in(words, view, hash, segments) {
             return found;
         }
@@ -164,6 +168,19 @@ mod tests {
     }
 
     #[test]
+    fn a_table_in_which_nothing_is_used_is_not_looked_into() {
+        let words = Plain::beginning_with(1, 4);
+        let nothing = |view| assert_eq!(words.find_among(hash_at(0, 9), &[]), Found::Absent { view });
+        nothing(View::alone(1));
+        assert_eq!(words.slots_loaded.get(), 0);
+        publish(&words, hash_at(1, 9), location(1, 1), None).unwrap();
+        rotate(&words).unwrap();
+        words.slots_loaded.set(0);
+        nothing(View::alone(1).rotated().unwrap());
+        assert_eq!(words.slots_loaded.get(), 1, "that of the segment that is being applied");
+    }
+
+    #[test]
     fn a_retired_segment_is_not_looked_at() {
         let words = Plain::beginning_with(1, 4);
         publish(&words, hash_at(0, 9), location(1, 1), None).unwrap();
@@ -192,7 +209,7 @@ mod tests {
         let words = Plain::beginning_with(1, 8);
         publish(&words, hash_at(2, 1), location(1, 1), None).unwrap();
         let found = find(&words, hash_at(2, 9), &mut |_| -> Candidate<()> { unreachable!() });
-        assert_eq!(found, Found::Absent { view: View::alone(1) });
+        assert_eq!(found, Found::Absent { view: View::alone(1).used() });
     }
 
     #[test]

@@ -164,7 +164,7 @@ mod tests {
                 "apply [segment 2, applying 1]",
                 "unlink 3 [segment 2]",
                 "create 3 [segment 2]",
-                "remove older than 3 [segment 3]",
+                "remove older than 3 [segment 3, empty]",
             ]
         );
     }

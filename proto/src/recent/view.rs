@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-/// Which segments of the log are not wholly in LMDB.
+/// Which segments of the log are not wholly in LMDB, and whether there is anything in the newest of them.
 ///
-/// `2n` = segment n is active and n-1 is being applied; `2n + 1` = n alone; all ones = this generation is over. Every
-/// step of the daemon adds one, so an equal view means that nothing happened in between.
+/// `4n` = segment n is active and n-1 is being applied; one more = n alone; two more = the table of n has a used slot;
+/// all ones = this generation is over. Every step of the daemon makes it larger, so an equal view means that no step
+/// was made in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct View(u64);
 
@@ -39,12 +40,19 @@ impl View {
     /// The view of a generation that has ended: open `current` again.
     pub const OVER: Self = Self(u64::MAX);
 
-    /// Returns the view in which `segment` is active and everything before it is in LMDB.
+    /// Set when no segment is being applied.
+    const ALONE: u64 = 1;
+    /// Set when the active segment's table has a used slot.
+    const USED: u64 = 2;
+    /// How many bits stand below the number of the active segment.
+    const BITS: u32 = 2;
+
+    /// Returns the view in which `segment` is active and empty, and everything before it is in LMDB.
     ///
-    /// Segment numbers are below 2^63 - 1: at one rotation a microsecond that is 290,000 years.
+    /// Segment numbers are below 2^62 - 1: at one rotation a microsecond that is 146,000 years.
     #[inline]
     pub const fn alone(segment: u64) -> Self {
-        Self(segment << 1 | 1)
+        Self(segment << Self::BITS | Self::ALONE)
     }
 
     /// Returns the view that `word` stands for.
@@ -62,13 +70,25 @@ impl View {
     /// Returns the number of the active segment; of no meaning when the generation is over.
     #[inline]
     pub const fn active(self) -> u64 {
-        self.0 >> 1
+        self.0 >> Self::BITS
     }
 
     /// Returns the number of the segment that is being applied to LMDB, if there is one.
     #[inline]
     pub const fn applying(self) -> Option<u64> {
-        if self.0 & 1 == 0 { self.active().checked_sub(1) } else { None }
+        if self.0 & Self::ALONE == 0 { self.active().checked_sub(1) } else { None }
+    }
+
+    /// Returns whether the active segment's table has no used slot.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.0 & Self::USED == 0
+    }
+
+    /// Returns whether LMDB has everything: the active segment is empty, and none is being applied.
+    #[inline]
+    pub const fn is_all_in_lmdb(self) -> bool {
+        self.is_empty() && self.0 & Self::ALONE != 0
     }
 
     /// Returns whether this generation has ended.
@@ -80,30 +100,37 @@ impl View {
     /// Returns the view after the segment that was being applied is in LMDB; itself if there was none.
     #[inline]
     pub const fn retired(self) -> Self {
-        Self(self.0 | 1)
+        Self(self.0 | Self::ALONE)
+    }
+
+    /// Returns the view after a slot of the active segment's table was used; itself if one was.
+    #[inline]
+    pub const fn used(self) -> Self {
+        Self(self.0 | Self::USED)
     }
 
     /// Returns the view after the next segment became active, or `None` while it can't: one is still being applied, or
     /// the generation is over.
     #[inline]
     pub const fn rotated(self) -> Option<Self> {
-        if self.0 & 1 == 0 || self.is_over() { None } else { Some(Self(self.0 + 1)) }
+        if self.0 & Self::ALONE == 0 || self.is_over() { None } else { Some(Self((self.active() + 1) << Self::BITS)) }
     }
 
     /// Returns the segments to look at, the newest first.
     #[inline]
     pub fn newest_first(self) -> impl Iterator<Item = u64> + use<> {
-        [Some(self.active()), self.applying()].into_iter().flatten()
+        let active = if self.is_empty() { None } else { Some(self.active()) };
+        [active, self.applying()].into_iter().flatten()
     }
 }
 
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.is_over(), self.applying()) {
-            (true, _) => write!(f, "over"),
-            (false, Some(older)) => write!(f, "segment {}, applying {older}", self.active()),
-            (false, None) => write!(f, "segment {}", self.active()),
+        if self.is_over() {
+            return write!(f, "over");
         }
+        write!(f, "segment {}{}", self.active(), if self.is_empty() { ", empty" } else { "" })?;
+        self.applying().map_or(Ok(()), |older| write!(f, ", applying {older}"))
     }
 }
 
@@ -112,34 +139,61 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segments_life_moves_the_view_by_one_at_each_step() {
-        let alone = View::alone(7);
-        let applying = alone.rotated().unwrap();
+    fn a_segments_life_is_told_by_the_view() {
+        let begun = View::alone(7);
+        let used = begun.used();
+        let applying = used.rotated().unwrap();
         let next = applying.retired();
 
-        assert_eq!([alone, applying, next].map(View::to_word), [15, 16, 17]);
-        assert_eq!([alone, applying, next].map(View::active), [7, 8, 8]);
-        assert_eq!([alone, applying, next].map(View::applying), [None, Some(7), None]);
+        assert_eq!([begun, used, applying, next].map(View::to_word), [29, 31, 32, 33]);
+        assert_eq!([begun, used, applying, next].map(View::active), [7, 7, 8, 8]);
+        assert_eq!([begun, used, applying, next].map(View::applying), [None, None, Some(7), None]);
         assert_eq!(next, View::alone(8));
     }
 
     #[test]
+    fn every_step_makes_the_view_larger_whatever_its_order() {
+        let begun = View::alone(7).rotated().unwrap();
+        assert_eq!(begun.used().retired(), begun.retired().used());
+        assert!(begun < begun.retired() && begun.retired() < begun.retired().used());
+        assert!(begun < begun.used() && begun.used() < begun.used().retired());
+        for last in [begun.retired(), begun.used().retired()] {
+            assert!(last < last.rotated().unwrap() && last.rotated().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn lmdb_has_everything_when_an_empty_segment_is_alone() {
+        let begun = View::alone(7);
+        let applying = begun.used().rotated().unwrap();
+        let all = [begun, begun.used(), applying, applying.used(), applying.retired(), View::OVER];
+        assert_eq!(all.map(View::is_all_in_lmdb), [true, false, false, false, true, false]);
+    }
+
+    #[test]
     fn the_newest_segment_is_looked_at_first() {
-        assert!(View::alone(8).newest_first().eq([8]));
-        assert!(View::alone(7).rotated().unwrap().newest_first().eq([8, 7]));
+        let applying = View::alone(7).used().rotated().unwrap();
+        assert!(View::alone(8).used().newest_first().eq([8]));
+        assert!(applying.used().newest_first().eq([8, 7]));
+    }
+
+    #[test]
+    fn an_empty_segment_is_not_looked_at() {
+        assert_eq!(View::alone(8).newest_first().next(), None);
+        assert!(View::alone(7).used().rotated().unwrap().newest_first().eq([7]));
     }
 
     #[test]
     fn a_segment_can_not_be_succeeded_while_one_is_being_applied() {
-        assert_eq!(View::from_word(16).rotated(), None);
+        assert_eq!(View::from_word(32).rotated(), None);
     }
 
     #[test]
     fn nothing_follows_the_end_of_a_generation() {
         assert!(View::OVER.is_over());
         assert_eq!(View::OVER.rotated(), None);
-        assert_eq!(View::OVER.retired(), View::OVER);
-        assert!(View::alone(u64::MAX >> 2) < View::OVER);
+        assert_eq!([View::OVER.retired(), View::OVER.used()], [View::OVER; 2]);
+        assert!(View::alone(u64::MAX >> 3).used() < View::OVER);
     }
 
     #[test]
@@ -156,8 +210,10 @@ mod tests {
 
     #[test]
     fn a_view_is_printed_as_what_it_means() {
-        assert_eq!(View::from_word(16).to_string(), "segment 8, applying 7");
-        assert_eq!(View::from_word(17).to_string(), "segment 8");
+        assert_eq!(View::from_word(32).to_string(), "segment 8, empty, applying 7");
+        assert_eq!(View::from_word(34).to_string(), "segment 8, applying 7");
+        assert_eq!(View::from_word(33).to_string(), "segment 8, empty");
+        assert_eq!(View::from_word(35).to_string(), "segment 8");
         assert_eq!(View::OVER.to_string(), "over");
     }
 }

@@ -76,6 +76,7 @@ pub fn publish<W: WordsMut>(
         let slot = Slot::from_word(words.load(word));
         // Of a new key both are none: the first free slot.
         if slot == older {
+            say_used(words);
             // Release: who sees the slot sees the frame.
             words.store(word, Slot::new(hash, at.offset).to_word(), Ordering::Release);
             return Ok(if slot.is_none() { Published::Added } else { Published::Replaced });
@@ -85,6 +86,16 @@ pub fn publish<W: WordsMut>(
         }
     }
     Err(replaces.map_or(PublishError::Full { at }, |replaces| PublishError::Lost { at, replaces }))
+}
+
+/// Has readers look into the active segment's table. Once a segment, before its first slot is used.
+#[inline]
+fn say_used<W: WordsMut>(words: &W) {
+    let view = view(words);
+    if view.is_empty() {
+        // IMPORTANT: before the operation is acknowledged. Whoever learns of it must find a view that sends readers here.
+        set_view(words, view.used());
+    }
 }
 
 /// Says that everything before the active segment is in LMDB. After the commit; no harm if it was said before.
@@ -160,6 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn readers_are_sent_to_a_table_once_it_has_something() {
+        let words = Plain::beginning_with(1, 8);
+        assert_eq!(view(&words), View::alone(1));
+        publish(&words, hash_at(3, 9), location(1, 1), None).unwrap();
+        assert_eq!(view(&words), View::alone(1).used());
+        publish(&words, hash_at(4, 9), location(1, 2), None).unwrap();
+        assert_eq!(view(&words), View::alone(1).used());
+        let next = rotate(&words).unwrap();
+        assert!(next.is_empty());
+        publish(&words, hash_at(3, 9), location(2, 1), None).unwrap();
+        assert_eq!(view(&words), next.used());
+    }
+
+    #[test]
     fn an_operation_of_an_older_segment_is_not_replaced_but_hidden() {
         let words = Plain::beginning_with(1, 8);
         // The same offset in both: it must not be taken for the slot of another key in this table.
@@ -221,7 +246,7 @@ mod tests {
         rotate(&words).unwrap();
         publish(&words, hash_at(0, 9), location(2, 1), None).unwrap();
 
-        let in_use = RotateError { view: View::from_word(4) };
+        let in_use = RotateError { view: View::alone(1).rotated().unwrap().used() };
         assert_eq!(clear_free(&words), Err(in_use));
         assert_eq!(rotate(&words), Err(in_use));
         assert_eq!([Table::Odd, Table::Even].map(|table| words.used(table)), [1, 1]);
@@ -229,7 +254,7 @@ mod tests {
         retire(&words);
         clear_free(&words).unwrap();
         assert_eq!([Table::Odd, Table::Even].map(|table| words.used(table)), [0, 1]);
-        assert_eq!(rotate(&words), Ok(View::from_word(6)));
+        assert_eq!(rotate(&words), Ok(View::alone(2).rotated().unwrap()));
     }
 
     #[test]

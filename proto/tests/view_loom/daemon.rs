@@ -67,6 +67,7 @@ impl Daemon {
         self.alive()?;
         published.expect("the tables of the models are never full");
         self.process.effect(|| world.tell(value));
+        world.store_late();
         self.alive()
     }
 

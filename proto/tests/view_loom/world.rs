@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use datacache_proto::recent::{Candidate, Fence, Found, KeyHash, Location, Offset, Word, Words, WordsMut, find};
+use datacache_proto::recent::{Candidate, Fence, Found, KeyHash, Location, Offset, View, Word, Words, WordsMut, find};
 use loom::cell::Cell;
 use loom::sync::atomic::{AtomicBool, AtomicU64, fence};
 
@@ -39,6 +39,8 @@ pub(crate) enum Broken {
     RelaxedSlots,
     /// The view is stored relaxed.
     RelaxedView,
+    /// The view says that a table is used only after the operation was acknowledged.
+    LateUse,
 }
 
 enum Operation {
@@ -59,6 +61,8 @@ pub(crate) struct World {
     /// The newest value of each key that somebody knows to be there.
     known: [AtomicU64; KEYS],
     broken: Broken,
+    /// A view that is to be stored late. The daemon's alone.
+    late: std::cell::Cell<Option<u64>>,
 }
 
 impl World {
@@ -79,6 +83,7 @@ impl World {
             next_generation: per_key(),
             known: per_key(),
             broken,
+            late: std::cell::Cell::new(None),
         }
     }
 
@@ -91,6 +96,13 @@ impl World {
     pub(crate) fn tell(&self, value: Value) {
         // Not an acquire: the daemon must not learn from readers what they have seen of it.
         self.known[Self::key_of(value)].fetch_max(value, Ordering::Release);
+    }
+
+    /// Stores the view that was held back.
+    pub(crate) fn store_late(&self) {
+        if let Some(view) = self.late.take() {
+            self.view.store(view, Ordering::Release);
+        }
     }
 
     /// Returns the oldest value of `key` that a lookup may see which begins now.
@@ -178,6 +190,9 @@ impl Words for World {
 
 impl WordsMut for World {
     fn store(&self, word: Word, value: u64, order: Ordering) {
+        if self.broken == Broken::LateUse && word == Word::View && !View::from_word(value).is_empty() {
+            return self.late.set(Some(value));
+        }
         let order = match (word, self.broken) {
             (Word::Slot { .. }, Broken::RelaxedSlots) | (Word::View, Broken::RelaxedView) => Ordering::Relaxed,
             _ => order,
