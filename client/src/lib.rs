@@ -110,6 +110,7 @@ mod pending;
 mod prepared;
 mod random;
 mod reader;
+mod relay;
 mod repeat;
 mod route;
 mod scopes;

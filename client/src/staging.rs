@@ -1,4 +1,7 @@
 //! Making a value ready to be sent: it is read once, counted on the way, and put where it travels from.
+//!
+//! What is counted is what was stored, whatever happens to its source meanwhile: the very bytes that are written, or those that
+//! are read back.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,12 +14,10 @@ use datacache_proto::types::Codec;
 use crate::error::{Error, IoContext};
 use crate::new_value::NewValue;
 use crate::prepared::{Body, Place, Prepared, spool};
+use crate::relay::{PIECE, count};
 use crate::route::Route;
 use crate::staged::Staged;
 use crate::tally::{Progress, Tally, check_size};
-
-/// How much is read, hashed and written in one go, in bytes.
-const PIECE: usize = 256 * 1024;
 
 /// What is to be made ready.
 pub(crate) enum Source {
@@ -85,7 +86,7 @@ impl Order {
         match self.route.stage()? {
             Some(staged) => {
                 staged.reserve(length)?;
-                self.of_large(Vec::new(), bytes.as_slice(), Place::Staged(staged), |source| Error::Source { source })
+                self.of_large(length, bytes.as_slice(), Place::Staged(staged), |source| Error::Source { source })
             }
             None => self.of_memory(bytes),
         }
@@ -109,10 +110,10 @@ impl Order {
         }
         check_size(metadata.len(), self.value_max)?;
         match self.route.stage()? {
-            Some(staged) if staged.share(&file) => self.of_shared(staged),
+            Some(staged) if staged.share(&file) => self.of_shared(metadata.len(), staged),
             Some(staged) => {
                 staged.reserve(metadata.len())?;
-                self.of_large(Vec::new(), &file, Place::Staged(staged), fault)
+                self.of_large(metadata.len(), &file, Place::Staged(staged), fault)
             }
             None => self.of_reader(&file, fault),
         }
@@ -125,7 +126,8 @@ impl Order {
             reader.read_to_end(&mut text).map_err(fault)?;
             return self.of_value(canonical(text)?);
         }
-        let head = read_up_to(&mut reader, self.inline_max + 1).map_err(&fault)?;
+        let mut head = Vec::new();
+        (&mut reader).take(self.inline_max + 1).read_to_end(&mut head).map_err(&fault)?;
         if head.len() as u64 <= self.inline_max {
             return self.of_memory(head);
         }
@@ -133,40 +135,36 @@ impl Order {
             Some(staged) => Place::Staged(staged),
             None => Place::Spooled(spool()?),
         };
-        self.of_large(head, reader, place, fault)
+        self.of_large(0, head.chain(reader), place, fault)
     }
 
     /// Counts what was staged, not what it was shared with: that one may have changed since.
-    fn of_shared(mut self, staged: Staged) -> Result<Prepared, Error> {
-        let mut tally = self.tally(true);
-        let mut buffer = vec![0; PIECE];
-        loop {
-            let read = staged.read(&mut buffer, tally.length)?;
-            if read == 0 {
-                return self.finish(tally, Place::Staged(staged));
-            }
-            tally.update(&buffer[..read])?;
-        }
+    fn of_shared(mut self, expected: u64, staged: Staged) -> Result<Prepared, Error> {
+        let (mut tally, mut offset) = (self.tally(true), 0);
+        count(expected, &mut tally, |buffer| {
+            let length = staged.read(buffer, offset)?;
+            offset += length as u64;
+            Ok(length)
+        })?;
+        self.finish(tally, Place::Staged(staged))
     }
 
-    /// Writes what is counted, piece by piece: first `head`, then what `reader` yields.
+    /// Writes and counts what `reader` yields; `expected` says how much that is, 0 where it is not known.
     fn of_large(
         mut self,
-        head: Vec<u8>,
+        expected: u64,
         mut reader: impl Read,
         place: Place,
         fault: impl Fn(io::Error) -> Error,
     ) -> Result<Prepared, Error> {
-        let mut tally = self.tally(matches!(place, Place::Staged(_)));
-        let mut piece = head;
-        loop {
-            place.write(&piece, tally.length)?;
-            tally.update(&piece)?;
-            piece = read_up_to(&mut reader, PIECE as u64).map_err(&fault)?;
-            if piece.is_empty() {
-                return self.finish(tally, place);
-            }
-        }
+        let (mut tally, mut offset) = (self.tally(matches!(place, Place::Staged(_))), 0);
+        count(expected, &mut tally, |buffer| {
+            let length = fill(&mut reader, buffer).map_err(&fault)?;
+            place.write(&buffer[..length], offset)?;
+            offset += length as u64;
+            Ok(length)
+        })?;
+        self.finish(tally, place)
     }
 
     fn tally(&mut self, needs_digest: bool) -> Tally {
@@ -186,21 +184,31 @@ fn canonical(text: Vec<u8>) -> Result<NewValue, Error> {
     Ok(NewValue::canonical(canonicalize(&text)?))
 }
 
-fn read_up_to(reader: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(length).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Fills `buffer` as far as `reader` goes; returns how far that is.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::blob::sha256;
+    use crate::relay::ALONE;
     use datacache_proto::hash::hash_bytes;
     use datacache_proto::layout::STAGING;
+    use std::os::unix::fs::FileExt;
 
     const INLINE_MAX: u64 = 100;
-    const VALUE_MAX: u64 = 1_000_000;
+    const VALUE_MAX: u64 = 4_000_000;
 
     fn store() -> tempfile::TempDir {
         let store = tempfile::tempdir().unwrap();
@@ -219,7 +227,7 @@ mod tests {
     }
 
     fn large() -> Vec<u8> {
-        (0..PIECE * 2 + 7).map(|n| u8::try_from(n % 251).unwrap()).collect()
+        (0..PIECE * 4 + 7).map(|n| u8::try_from(n % 251).unwrap()).collect()
     }
 
     fn content(prepared: &Prepared) -> Vec<u8> {
@@ -249,6 +257,29 @@ mod tests {
             assert_eq!(*digest, sha256(&large()));
             assert_eq!(prepared.key_hash, Some(digest.to_string()));
             assert_eq!(content(&prepared), large());
+        }
+    }
+
+    #[test]
+    fn a_source_that_changes_meanwhile_does_not_make_the_claim_wrong() {
+        // Counted by one thread, and by two.
+        for length in [PIECE * 4 + 7, usize::try_from(ALONE).unwrap() + 7] {
+            let store = store();
+            let path = store.path().join("source");
+            std::fs::write(&path, vec![0; length]).unwrap();
+            let source = File::options().write(true).open(&path).unwrap();
+            let mut times = 0_u8;
+            let progress: Progress = Box::new(move |_| {
+                times += 1;
+                source.write_all_at(&vec![times; length], 0).unwrap();
+            });
+            let order = order(Codec::Bytes, Some(store.path()));
+            let order = Order { value_max: length as u64, progress: Some(progress), ..order };
+            let prepared = Source::File(path).prepare(order).unwrap();
+            let Body::Staged(_, digest) = &prepared.body else { panic!("not staged") };
+            let stored = content(&prepared);
+            assert!(stored.len() == length && stored.iter().any(|byte| *byte != 0));
+            assert_eq!((*digest, &prepared.key_hash), (sha256(&stored), &Some(sha256(&stored).to_string())));
         }
     }
 
