@@ -122,7 +122,7 @@ impl Direct {
 
     /// Returns how many clients called the daemon lately; `None` where the store is not open.
     pub(crate) fn callers(&self) -> Option<u64> {
-        self.slot.load().as_ref().map(|map| map.access.words().callers())
+        self.slot.load().as_ref().map(|map| map.memory.access().callers())
     }
 
     /// Learns from a new connection which store the daemon serves, and where it is as far as can be seen from here.
@@ -218,7 +218,7 @@ fn look(
     };
     let place = Place::of(number, key);
     // Loaded here, so that the processor waits for it and for the index at the same time.
-    let frequency = map.access.words().frequency(place.hash);
+    let frequency = map.memory.access().frequency(place.hash);
     map.look(place, judge)?;
     Ok((number, place.hash, frequency))
 }
@@ -226,7 +226,7 @@ fn look(
 /// Counts a read, and marks what was found as in use.
 #[inline]
 pub(super) fn count(map: &Map, namespace: u32, hash: KeyHash, hit: bool) {
-    let access = map.access.words();
+    let access = map.memory.access();
     access.count(shard(), namespace, hit);
     if hit {
         access.mark(hash);
@@ -238,7 +238,7 @@ impl Look {
     #[inline]
     pub(crate) fn count(&self, hit: bool) {
         let Some(map) = &*self.map else { return };
-        let access = map.access.words();
+        let access = map.memory.access();
         access.count(shard(), self.namespace, hit);
         if hit && self.frequency < FREQUENCY_MAX {
             access.mark(self.hash);

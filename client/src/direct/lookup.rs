@@ -84,7 +84,7 @@ impl Map {
         }
         let mut buffer = Buffer::default();
         let mut fetch = |at| self.fetch(at, place, &mut buffer);
-        match find(&self.recent.words(), place.hash, &mut fetch) {
+        match find(&self.memory.recent(), place.hash, &mut fetch) {
             Found::Absent { .. } => Ok(false),
             Found::Here((Kind::Delete, _)) => {
                 judge(None);

@@ -6,16 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use datacache_proto::access::{self, Field as AccessField};
-use datacache_proto::filesystem::is_shareable;
 use datacache_proto::layout::{ACCESS, CURRENT, GENERATION_PREFIX, LOG, READER_SLOTS, RECENT};
-use datacache_proto::process::pid_namespace;
-use datacache_proto::recent::{self, Field, Header, Mark, View, Word, Words};
+use datacache_proto::recent::{self, Field, Header, Mark, Place, View, Word, Words};
 use datacache_proto::types::Fallback;
 
 use super::clock;
-use super::registry::{DATA_FILE, Share};
+use super::registry::{DATA_FILE, Share, kept};
 use super::segments::Segments;
-use super::shared::{AccessMap, RecentMap, SharedFile, check_blocks};
+use super::shared::{Memory, check_blocks};
 
 /// LMDB's table of readers, in a generation's folder.
 const LOCK_FILE: &str = "lock.mdb";
@@ -28,13 +26,12 @@ pub(super) struct Map {
     /// Names it among all maps that this process ever had; not 0.
     pub(super) id: u32,
     pub(super) environment: Share,
-    pub(super) recent: RecentMap,
-    pub(super) access: AccessMap,
+    pub(super) memory: Memory,
     pub(super) segments: Segments,
     pub(super) trust: Trust,
     /// The store's folder, as it was reached.
     pub(super) store: PathBuf,
-    place: Place,
+    paths: Paths,
     /// When it was last seen in its place, in seconds.
     seen: AtomicU64,
 }
@@ -51,11 +48,9 @@ pub(super) enum Trust {
 
 /// Where the files that are mapped should be found again.
 #[derive(Debug)]
-struct Place {
+struct Paths {
     recent: PathBuf,
-    recent_identity: (u64, u64),
     access: PathBuf,
-    access_identity: (u64, u64),
 }
 
 impl Map {
@@ -66,31 +61,22 @@ impl Map {
     pub(super) fn open(store: &Path) -> Result<Self, Fallback> {
         static MAPS: AtomicU32 = AtomicU32::new(1);
         let generation = live_generation(store)?;
-        let recent_file = SharedFile::open(&generation.join(RECENT), recent::FILE_LEN, false)?;
-        let access_file = SharedFile::open(&generation.join(ACCESS), access::FILE_LEN, true)?;
+        let kept = kept(&generation).filter(|memory| memory.is_of(&generation));
+        let memory = kept.map_or_else(|| Memory::map(&generation), Ok)?;
         check_index_files(&generation)?;
-        for shared in [&recent_file, &access_file] {
-            if !is_shareable(&shared.file).map_err(|_| Fallback::Unreachable)? {
-                return Err(Fallback::Filesystem);
-            }
-        }
-        let (recent, access) = (RecentMap::map(&recent_file)?, AccessMap::map(&access_file)?);
         // IMPORTANT: before LMDB is opened, which tells processes apart by their numbers.
-        let access_header = check_access(&access)?;
+        let access_header = check_access(&memory)?;
         let environment = Share::take(&generation)?;
         if access_header.store != environment.store {
             return Err(Fallback::Unrecovered);
         }
-        let trust = check_recent(&recent, &recent_file, environment.store, &generation)?;
-        let place = Place {
-            recent: store.join(CURRENT).join(RECENT),
-            recent_identity: recent_file.identity,
-            access: store.join(CURRENT).join(ACCESS),
-            access_identity: access_file.identity,
-        };
+        let trust = check_recent(&memory, environment.store, &generation)?;
+        environment.keep(&memory);
         let segments = Segments::of(&generation, environment.store);
         let (id, store, seen) = (MAPS.fetch_add(1, Ordering::Relaxed).max(1), store.to_owned(), AtomicU64::new(0));
-        let map = Self { id, environment, recent, access, segments, trust, store, place, seen };
+        let current = store.join(CURRENT);
+        let paths = Paths { recent: current.join(RECENT), access: current.join(ACCESS) };
+        let map = Self { id, environment, memory, segments, trust, store, paths, seen };
         if map.is_in_place() { Ok(map) } else { Err(Fallback::Unreachable) }
     }
 
@@ -104,7 +90,7 @@ impl Map {
 
     #[cold]
     fn look_at_place(&self, now: u64) -> bool {
-        let is_there = self.place.has_recent() && self.place.has_access();
+        let is_there = self.has_recent() && is_at(&self.paths.access, self.memory.access_place);
         if is_there {
             self.seen.store(now, Ordering::Relaxed);
         }
@@ -119,22 +105,17 @@ impl Map {
 
     /// Tells whether a store that was closed still is: the daemon that opens it puts another file in the place of `recent`.
     pub(super) fn is_still_closed(&self) -> bool {
-        self.recent.words().mark() == Mark::Closed && self.place.has_recent()
+        self.memory.recent().mark() == Mark::Closed && self.has_recent()
     }
-}
 
-impl Place {
     fn has_recent(&self) -> bool {
-        identity(&self.recent) == Some(self.recent_identity)
-    }
-
-    fn has_access(&self) -> bool {
-        identity(&self.access) == Some(self.access_identity)
+        is_at(&self.paths.recent, self.memory.recent_place)
     }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    rustix::fs::stat(path).ok().map(|file| (file.st_dev, file.st_ino))
+/// Tells whether the file in this place is found under a path.
+fn is_at(path: &Path, place: Place) -> bool {
+    rustix::fs::stat(path).is_ok_and(|found| (found.st_dev, found.st_ino) == (place.device, place.inode))
 }
 
 /// Returns the folder of the live generation: a folder of ours in a folder of ours, both no links but for the way to the first.
@@ -166,12 +147,12 @@ fn check_index_files(generation: &Path) -> Result<(), Fallback> {
     Ok(())
 }
 
-fn check_access(access: &AccessMap) -> Result<access::Header, Fallback> {
-    let header = access.words().header().map_err(|error| match error {
+fn check_access(memory: &Memory) -> Result<access::Header, Fallback> {
+    let header = memory.access().header().map_err(|error| match error {
         access::HeaderError::Layout { .. } => Fallback::Layout,
         _ => Fallback::Unreadable,
     })?;
-    let expected = access::Header { pid_namespace: pid_namespace(), ..header };
+    let expected = access::Header { pid_namespace: memory.pid_namespace, ..header };
     match header.check(&expected) {
         Ok(()) if header.pid_namespace != 0 => Ok(header),
         Ok(()) | Err(access::HeaderError::Foreign { field: AccessField::PidNamespace, .. }) => {
@@ -182,13 +163,13 @@ fn check_access(access: &AccessMap) -> Result<access::Header, Fallback> {
 }
 
 /// Decides what lookups may go by.
-fn check_recent(recent: &RecentMap, file: &SharedFile, store: u128, generation: &Path) -> Result<Trust, Fallback> {
-    let words = recent.words();
+fn check_recent(memory: &Memory, store: u128, generation: &Path) -> Result<Trust, Fallback> {
+    let words = memory.recent();
     let found = words.header().map_err(|error| match error {
         recent::HeaderError::Layout { .. } => Fallback::Layout,
         _ => Fallback::Unreadable,
     })?;
-    let expected = Header::expected(&file.file, store).map_err(|_| Fallback::Unreachable)?;
+    let expected = Header::expected_in(memory.recent_place, store).map_err(|_| Fallback::Unreachable)?;
     match found.check(&expected) {
         // What comes after it is not there yet.
         Ok(()) if View::from_word(words.load(Word::View)).is_over() => Err(Fallback::Unrecovered),
@@ -213,7 +194,9 @@ mod tests {
     use std::os::unix::fs::{FileExt, symlink};
 
     use datacache_proto::layout;
+    use datacache_proto::process::pid_namespace;
 
+    use super::super::registry::rest;
     use super::super::testing::{STORE, Store};
     use super::*;
 
@@ -239,6 +222,38 @@ mod tests {
         assert_eq!((map.trust, map.environment.store), (Trust::All, STORE));
         assert!(map.is_in_place() && map.id != 0);
         assert_ne!(map.id, Map::open(store.path()).unwrap().id);
+    }
+
+    #[test]
+    fn who_comes_back_soon_finds_the_memory_mapped_and_all_else_is_checked_again() {
+        let store = Store::new();
+        let memory = Map::open(store.path()).unwrap().memory;
+        assert!(Map::open(store.path()).unwrap().memory.is_same(&memory));
+        store.write_recent(|header| header, Mark::InUse, View::OVER);
+        assert_eq!(refusal(&store), Fallback::Unrecovered);
+        store.write_recent(|header| header, Mark::InUse, View::alone(1));
+        store.write_access(access::Header { store: STORE, pid_namespace: pid_namespace() + 1 });
+        assert_eq!(refusal(&store), Fallback::Unreachable);
+        store.write_access(access::Header { store: STORE, pid_namespace: pid_namespace() });
+        assert!(Map::open(store.path()).unwrap().memory.is_same(&memory));
+        rest(&store.generation());
+        assert!(!Map::open(store.path()).unwrap().memory.is_same(&memory));
+    }
+
+    /// As a daemon does that opens a store which was copied.
+    #[test]
+    fn memory_in_whose_place_there_is_other_is_mapped_anew() {
+        for name in [RECENT, ACCESS] {
+            let store = Store::new();
+            let before = Map::open(store.path()).unwrap();
+            fs::rename(store.generation().join(name), store.path().join("away")).unwrap();
+            assert_eq!(refusal(&store), Fallback::Unreachable, "{name}");
+            store.write_recent(|header| header, Mark::InUse, View::alone(1));
+            store.write_access(access::Header { store: STORE, pid_namespace: pid_namespace() });
+            let after = Map::open(store.path()).unwrap();
+            assert!(after.is_in_place() && !after.memory.is_same(&before.memory), "{name}");
+            assert!(Map::open(store.path()).unwrap().memory.is_same(&after.memory), "{name}");
+        }
     }
 
     #[test]

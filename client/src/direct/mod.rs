@@ -28,7 +28,8 @@
 //! # What is checked when a store is opened
 //! That its folders and files are ours and no links, that the files are as long as they should be and have all their blocks (a
 //! hole under a map is a SIGBUS on a full disk), that the filesystem is one that memory can be shared on, that all layouts are known, that the files
-//! belong to one store and to this boot, device, inode and mount, and that the namespace of processes is the daemon's.
+//! belong to one store and to this boot, device, inode and mount, and that the namespace of processes is the daemon's. Who opens it
+//! again soon finds LMDB open and the shared files mapped, and does all of that over again for the files that are there now.
 //!
 //! A store that no daemon has opened since the boot, or since it was copied, may be read through LMDB alone if it was closed in
 //! good order, and as long as it stays closed.

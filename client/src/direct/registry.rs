@@ -8,7 +8,8 @@
 //! Not by its last user, but by whoever comes to open or leave one some seconds later. A thread that ends gives its reader's slot
 //! back by storing to LMDB's table of readers; nobody can tell whether one is just about to, and under it the table must not
 //! be unmapped. Threads end a moment after their work is done, which is when the last user goes. And who comes back soon finds
-//! everything open.
+//! everything open, the memory included that the generation shares: mapping that and touching it again takes longer than
+//! all the rest.
 
 use std::fs;
 use std::ops::Deref;
@@ -20,6 +21,7 @@ use datacache_proto::types::Fallback;
 
 use super::clock;
 use super::environment::{Environment, Identity};
+use super::shared::Memory;
 use crate::fork::{Mark, hold_off};
 
 /// LMDB's data, in a generation's folder.
@@ -36,6 +38,8 @@ struct Entry {
     /// The process that opened it.
     mark: Mark,
     environment: Arc<Environment>,
+    /// The memory that was mapped last in the index's folder.
+    memory: Option<Memory>,
     /// How many [`Share`]s of it there are in that process.
     users: usize,
     /// When the last one went, in seconds.
@@ -64,9 +68,29 @@ impl Share {
             return Ok(Self(Arc::clone(&entry.environment)));
         }
         let environment = Arc::new(Environment::open(generation, identity)?);
-        open.push(Entry { identity, mark: Mark::current(), environment: Arc::clone(&environment), users: 1, left: 0 });
+        let (mark, shared) = (Mark::current(), Arc::clone(&environment));
+        open.push(Entry { identity, mark, environment: shared, memory: None, users: 1, left: 0 });
         Ok(Self(environment))
     }
+
+    /// Keeps the generation's memory as long as the environment, in the place of what was kept before.
+    pub(super) fn keep(&self, memory: &Memory) {
+        let _still = hold_off();
+        let mut open = open();
+        if let Some(entry) = open.iter_mut().find(|entry| Arc::ptr_eq(&entry.environment, &self.0)) {
+            entry.memory = Some(memory.clone());
+        }
+    }
+}
+
+/// Returns the memory that is kept for the index in the folder of a generation. This process mapped it; whether it still is
+/// that of the folder is for the caller to see.
+pub(super) fn kept(generation: &Path) -> Option<Memory> {
+    let _still = hold_off();
+    let mut open = open();
+    close_unused(&mut open);
+    let identity = identity(generation)?;
+    open.iter().find(|entry| entry.identity == identity)?.memory.clone()
 }
 
 impl Deref for Share {
@@ -207,11 +231,13 @@ mod tests {
     fn a_child_gets_an_environment_of_its_own_and_closes_what_it_inherited() {
         let store = Store::new();
         let parents = Share::take(&store.generation()).unwrap();
-        assert!(works(&parents));
+        parents.keep(&Memory::map(&store.generation()).unwrap());
+        assert!(works(&parents) && kept(&store.generation()).is_some());
         assert!(in_child(|| {
             // While the inherited one is open, nobody can open the same.
             let own = Share::take(&store.generation()).unwrap();
             let is_another = !Arc::ptr_eq(&own.0, &parents.0) && (users(&own), users(&parents)) == (1, 0);
+            let is_another = is_another && kept(&store.generation()).is_none();
             is_another && parents.0.is_closed() && !own.0.is_closed() && works(&own)
         }));
         assert!(!parents.0.is_closed() && works(&parents));

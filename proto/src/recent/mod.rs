@@ -65,6 +65,7 @@ pub use header::{Field, Header, HeaderError, Mark};
 pub use key_hash::{KeyHash, Places};
 pub use layout::{FILE_LEN, LAYOUT_VERSION, ROTATE_AT, SLOTS, WORDS};
 pub use mapped::{LengthError, Mapped, MappedMut};
+pub use place::Place;
 pub use reader::{Candidate, Found, Segments, find};
 pub use restart::{RestartError, RestartSteps, restart};
 pub use slot::{Location, Offset};
