@@ -1,5 +1,6 @@
 //! Adding entries together: the builder, and the way of a batch to the daemon.
 
+use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
@@ -116,12 +117,11 @@ impl Request {
         let connection = session.connect().await?;
         let value_max = session.value_max(&connection, drafts.iter().map(Draft::length).max()).await?;
         let preparation = Preparation::of(common, cache.settings(), &connection, value_max);
-        let length = preparation.check(&drafts)?;
-        let prepare = move || preparation.prepare(drafts);
-        let batch = if length > SLOW { off_thread(prepare).await? } else { prepare()? };
-        let keys = batch.keys();
-        send(&cache, batch, length).await?;
-        Ok(keys)
+        let size = preparation.check(&drafts)?;
+        let prepare = move || preparation.prepare(drafts, size);
+        let batch = if size.values > SLOW { off_thread(prepare).await? } else { prepare()? };
+        send(&cache, &batch).await?;
+        Ok(batch.into_keys())
     }
 
     fn check(self, cache: &DataCache) -> Result<(Common, Vec<Draft>), Error> {
@@ -150,25 +150,24 @@ impl Request {
 }
 
 /// Sends a batch, again and again if need be, as one call.
-async fn send(cache: &DataCache, batch: Batch, length: u64) -> Result<Vec<Added>, Error> {
+async fn send(cache: &DataCache, batch: &Batch) -> Result<Vec<Added>, Error> {
     let session = cache.session();
     let id = session.next_call();
     let transfer = cache.settings().transfer;
-    let batch = Arc::new(batch);
     let attempt = |connection: Arc<Connection>, context: Context| {
         let sending = Sending { context, connection, transfer };
-        send_once(sending, id, Arc::clone(&batch))
+        send_once(sending, id, batch)
     };
-    session.call(Call::change("add_many").with_bytes(length), attempt).await?
+    session.call(Call::change("add_many").with_bytes(batch.length()), attempt).await?
 }
 
 /// One attempt. The inner error is one of ours, which no other attempt would mend.
-async fn send_once(sending: Sending, id: CallId, batch: Arc<Batch>) -> Result<Result<Vec<Added>, Error>, Fault> {
-    let mut additions = batch.additions.clone();
+async fn send_once(sending: Sending, id: CallId, batch: &Batch) -> Result<Result<Vec<Added>, Error>, Fault> {
+    let mut bodies = BTreeMap::new();
     let mut in_chunks = Vec::new();
     for (index, prepared) in &batch.large {
         match sending.at_once(prepared) {
-            Some(body) => additions[*index].body = body,
+            Some(body) => drop(bodies.insert(*index, body)),
             None => in_chunks.push((*index, prepared)),
         }
     }
@@ -182,12 +181,13 @@ async fn send_once(sending: Sending, id: CallId, batch: Arc<Batch>) -> Result<Re
     for (index, prepared) in in_chunks {
         match sending.in_chunks(prepared).await? {
             Ok((body, place)) => {
-                additions[index].body = body;
+                bodies.insert(index, body);
                 places.push(place);
             }
             Err(error) => return Ok(Err(error)),
         }
     }
+    let additions = batch.additions(&bodies);
     let answer = settle(sending.connection.client.add_many(sending.context, id, additions).await);
     let added = sending.judge(answer)?;
     places.into_iter().for_each(TransferPlace::closed);

@@ -1,12 +1,14 @@
 //! Entries that are added together, on their way from items to what can be sent: nothing is staged before all is checked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datacache_proto::additions::{AdditionRef, Additions, AdditionsBuilder, BodyRef};
 use datacache_proto::codec::MAX_MESSAGE;
 use datacache_proto::hash::{HashType, hash_bytes};
 use datacache_proto::key::{Key, Tag, check_tags};
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Addition, BATCH_FILES_MAX, Body, Codec};
+use datacache_proto::types::{BATCH_FILES_MAX, Body, Codec};
 
 use crate::connection::Connection;
 use crate::error::Error;
@@ -47,10 +49,30 @@ pub(crate) struct Draft {
     tags: Vec<Tag>,
 }
 
-/// What can be sent: small values in their additions, large ones beside them, with the number of their addition.
+/// What can be sent: small values in their entries, large ones beside them, with the number of their entry.
 pub(crate) struct Batch {
-    pub(crate) additions: Vec<Addition>,
+    common: Common,
+    entries: Vec<Entry>,
     pub(crate) large: Vec<(usize, Arc<Prepared>)>,
+    size: Size,
+}
+
+/// A draft that has a key; the value is empty where it is a large one.
+struct Entry {
+    key: Key,
+    codec: Codec,
+    value: Vec<u8>,
+    expires: Option<Timestamp>,
+    tags: Vec<Tag>,
+}
+
+/// How much there is in a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// The sum of the values' lengths in bytes.
+    pub(crate) values: u64,
+    /// At least as many bytes as the call takes.
+    call: usize,
 }
 
 /// How drafts are made ready.
@@ -95,23 +117,23 @@ impl Preparation {
         Self { common, hash_type: settings.config.hash_type, inline_max, value_max, route }
     }
 
-    /// Checks that the values are taken and that all fit one call; returns the sum of their lengths.
+    /// Checks that the values are taken and that all fit one call; returns how much that is.
     ///
     /// # Errors
     /// Which bound they break.
-    pub(crate) fn check(&self, drafts: &[Draft]) -> Result<u64, Error> {
-        let (mut large, mut bytes, mut length) = (0, 0, 0);
+    pub(crate) fn check(&self, drafts: &[Draft]) -> Result<Size, Error> {
+        let (mut large, mut size) = (0, Size { values: 0, call: 0 });
         for (index, draft) in drafts.iter().enumerate() {
             if self.is_large(&draft.value) {
                 check_size(draft.value.len() as u64, self.value_max).map_err(in_batch(index))?;
                 large += 1;
             }
-            bytes += self.length_in_call(draft);
-            length += draft.value.len() as u64;
+            size.call += self.length_in_call(draft);
+            size.values += draft.length();
         }
         check_number("large values", large, BATCH_FILES_MAX)?;
-        check_number("bytes", bytes, BYTES_MAX)?;
-        Ok(length)
+        check_number("bytes", size.call, BYTES_MAX)?;
+        Ok(size)
     }
 
     fn is_large(&self, value: &[u8]) -> bool {
@@ -130,23 +152,22 @@ impl Preparation {
     ///
     /// # Errors
     /// Where a value can't be staged.
-    pub(crate) fn prepare(&self, drafts: Vec<Draft>) -> Result<Batch, Error> {
-        let mut batch = Batch { additions: Vec::with_capacity(drafts.len()), large: Vec::new() };
-        for (index, draft) in drafts.into_iter().enumerate() {
+    pub(crate) fn prepare(self, drafts: Vec<Draft>, size: Size) -> Result<Batch, Error> {
+        let mut large = Vec::new();
+        let entry = |(index, draft): (usize, Draft)| {
             let Draft { key, codec, value, expires, tags } = draft;
-            let (key, body) = if self.is_large(&value) {
-                let prepared = self.stage(NewValue::of(codec, value), key.is_none()).map_err(in_batch(index))?;
-                let hash = prepared.key_hash.as_deref().map(Key::text);
-                batch.large.push((index, Arc::new(prepared)));
-                (key.or(hash).expect("its hash was counted where it has no key"), Vec::new())
-            } else {
-                (key.unwrap_or_else(|| Key::text(&hash_bytes(&value, self.hash_type))), value)
-            };
-            let Common { namespace, scope, durable, .. } = &self.common;
-            let (namespace, scope, durable, body) = (namespace.clone(), *scope, *durable, Body::Inline(body));
-            batch.additions.push(Addition { namespace, key, codec, body, expires, tags, scope, durable });
-        }
-        Ok(batch)
+            if !self.is_large(&value) {
+                let key = key.unwrap_or_else(|| Key::text(&hash_bytes(&value, self.hash_type)));
+                return Ok(Entry { key, codec, value, expires, tags });
+            }
+            let prepared = self.stage(NewValue::of(codec, value), key.is_none()).map_err(in_batch(index))?;
+            let hash = prepared.key_hash.as_deref().map(Key::text);
+            large.push((index, Arc::new(prepared)));
+            let key = key.or(hash).expect("its hash was counted where it has no key");
+            Ok(Entry { key, codec, value: Vec::new(), expires, tags })
+        };
+        let entries = drafts.into_iter().enumerate().map(entry).collect::<Result<_, Error>>()?;
+        Ok(Batch { common: self.common, entries, large, size })
     }
 
     fn stage(&self, value: NewValue, needs_key: bool) -> Result<Prepared, Error> {
@@ -163,9 +184,33 @@ impl Preparation {
 }
 
 impl Batch {
+    /// Writes down what is sent; `large` says by the entry's number how each large value travels.
+    pub(crate) fn additions(&self, large: &BTreeMap<usize, Body>) -> Additions {
+        let Common { namespace, scope, durable, .. } = &self.common;
+        let mut additions = AdditionsBuilder::with_capacity(self.size.call);
+        for (index, entry) in self.entries.iter().enumerate() {
+            additions.push(&AdditionRef {
+                namespace,
+                key: entry.key.encoded(),
+                codec: entry.codec,
+                body: large.get(&index).map_or(BodyRef::Inline(&entry.value), BodyRef::from),
+                expires: entry.expires,
+                tags: entry.tags.iter().map(Tag::as_str).collect(),
+                scope: *scope,
+                durable: *durable,
+            });
+        }
+        additions.finish()
+    }
+
+    /// Returns how many bytes the values have.
+    pub(crate) fn length(&self) -> u64 {
+        self.size.values
+    }
+
     /// Returns the keys, in the order of the items.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        self.additions.iter().map(|addition| addition.key.clone()).collect()
+    pub(crate) fn into_keys(self) -> Vec<Key> {
+        self.entries.into_iter().map(|entry| entry.key).collect()
     }
 }
 

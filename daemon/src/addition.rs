@@ -1,9 +1,11 @@
 //! Adding an entry: checking what was sent, taking in its value, and handing both to the writer.
 
-use std::{slice, str};
+use std::str;
+use std::sync::Arc;
 
+use datacache_proto::additions::{AdditionRef, BodyRef};
 use datacache_proto::error::WireError;
-use datacache_proto::key::{check_namespace, check_tags};
+use datacache_proto::key::{Key, Tag, check_namespace, check_tags};
 use datacache_proto::types::{Added, Addition, Body, CallId, Codec};
 
 use crate::connection::Connection;
@@ -21,25 +23,32 @@ pub(crate) const LOOKS: usize = 8;
 /// [`WireError`] says which bound the addition breaks, or why it can't be stored.
 pub(crate) async fn add(connection: &Connection, call: CallId, addition: Addition) -> Result<Added, WireError> {
     let daemon = &connection.daemon;
-    let mut addition = check(daemon, addition)?;
-    if let Some(outcomes) = done_before(connection, call, slice::from_ref(&addition)).await? {
+    check_namespace(&addition.namespace)?;
+    let tags = Bounds::of(daemon).check(&AdditionRef::from(&addition))?;
+    let Addition { namespace, key, codec, body, expires, scope, durable, .. } = addition;
+    let file = Some(&body).filter(|body| !matches!(body, Body::Inline(_)));
+    if let Some(outcomes) = done_before(connection, call, file, durable).await? {
         return added(call, &outcomes);
     }
-    let mut value = receive(connection, &mut addition).await?;
+    let namespace = Arc::<str>::from(namespace);
+    let value = receive(connection, body, durable).await?;
+    let (key, holder) = (key.into(), None);
+    let mut put = Put { namespace: Arc::clone(&namespace), key, codec, value, expires, tags, holder };
     for _ in 0..LOOKS {
-        let looked_at = incoming(&value).cloned();
         // IMPORTANT: nothing is waited for between this and the writer's queue, or a scope that ends in between would
         // get a lease that nobody gives back.
-        let holder = connection.holder(addition.scope)?;
-        let put = Put { holder, ..put(&addition, value) };
-        let outcomes = daemon.writer.write(Batch::of(Command::Put(Box::new(put)), Some(call)), addition.durable).await;
-        match (outcomes, looked_at) {
-            (Err(WriteError::Store(StoreError::BlobChanged)), Some(incoming)) => {
-                value = NewValue::Blob(look_again(daemon, incoming, addition.durable).await?);
+        put.holder = connection.holder(scope)?;
+        let kept = incoming(&mut put.value).is_some().then(|| put.clone());
+        match (daemon.writer.write(Batch::of(Command::Put(put), Some(call)), durable).await, kept) {
+            (Err(WriteError::Store(StoreError::BlobChanged)), Some(mut kept)) => {
+                if let NewValue::Blob(incoming) = &mut kept.value {
+                    *incoming = look_again(daemon, incoming.clone(), durable).await?;
+                }
+                put = kept;
             }
             (outcomes, _) => {
                 let added = added(call, &outcomes?)?;
-                daemon.count(&addition.namespace, |events| events.adds += 1);
+                daemon.count(&namespace, |events| events.adds += 1);
                 return Ok(added);
             }
         }
@@ -47,77 +56,92 @@ pub(crate) async fn add(connection: &Connection, call: CallId, addition: Additio
     Err(StoreError::BlobChanged.into())
 }
 
-/// Returns what came of a repeated call: its files are adopted by now, or its uploads gone, but the reply is kept.
+/// Returns what came of a repeated call: its files are adopted by now, or its uploads gone, but the reply is kept. `files` are the
+/// bodies that don't come with the call.
 ///
 /// # Errors
 /// Where it is not known to be durable, which it was to be.
 pub(crate) async fn done_before(
     connection: &Connection,
     call: CallId,
-    additions: &[Addition],
+    files: impl IntoIterator<Item = &Body>,
+    durable: bool,
 ) -> Result<Option<Vec<Outcome>>, WireError> {
     let writer = &connection.daemon.writer;
-    let are_here = additions.iter().all(|addition| matches!(addition.body, Body::Inline(_)));
-    if are_here || writer.read(|store| store.reply(call).is_none())? {
+    let mut files = files.into_iter().peekable();
+    if files.peek().is_none() || writer.read(|store| store.reply(call).is_none())? {
         return Ok(None);
     }
-    for addition in additions {
-        if let Body::Uploaded { upload, .. } = addition.body {
+    for body in files {
+        if let Body::Uploaded { upload, .. } = body {
             // It was sent once more for nothing; the first attempt's is gone.
-            connection.transfers.close(upload).ok();
+            connection.transfers.close(*upload).ok();
         }
     }
     // Through the writer all the same: what was done may not be durable yet.
     let again = Batch { commands: Vec::new(), call: Some(call) };
-    let durable = additions.iter().any(|addition| addition.durable);
     Ok(Some(writer.write(again, durable).await?))
 }
 
-/// Checks everything that can be checked before the value is touched.
-///
-/// # Errors
-/// [`WireError`] says which bound the addition breaks.
-pub(crate) fn check(daemon: &Daemon, mut addition: Addition) -> Result<Addition, WireError> {
-    check_namespace(&addition.namespace)?;
-    addition.key.check()?;
-    addition.tags = check_tags(addition.tags)?;
-    let config = daemon.config.borrow();
-    let size = match &addition.body {
-        Body::Inline(bytes) => bytes.len() as u64,
-        Body::Staged { length, .. } | Body::Uploaded { length, .. } => *length,
-    };
-    if let Some(limit) = config.value_max.filter(|limit| size > *limit) {
-        return Err(WireError::TooLarge { size, limit });
+/// The bounds of what is added, as they are configured.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    inline_max: u64,
+    value_max: Option<u64>,
+}
+
+impl Bounds {
+    /// Returns those that hold now.
+    pub(crate) fn of(daemon: &Daemon) -> Self {
+        let config = daemon.config.borrow();
+        Self { inline_max: config.inline_max, value_max: config.value_max }
     }
-    if let Body::Inline(bytes) = &addition.body {
-        if size > config.inline_max {
-            let field = "body.inline".into();
-            return Err(WireError::OutOfRange { field, value: size, min: 0, max: config.inline_max });
+
+    /// Checks everything but the namespace that can be checked before the value is touched; returns the tags, sorted.
+    ///
+    /// # Errors
+    /// [`WireError`] says which bound the addition breaks.
+    pub(crate) fn check(&self, addition: &AdditionRef<'_>) -> Result<Vec<Tag>, WireError> {
+        Key::check_encoded(addition.key)?;
+        let tags = addition.tags.iter().map(|tag| Tag::new(tag)).collect::<Result<_, _>>()?;
+        let tags = check_tags(tags)?;
+        let size = match addition.body {
+            BodyRef::Inline(bytes) => bytes.len() as u64,
+            BodyRef::Staged { length, .. } | BodyRef::Uploaded { length, .. } => length,
+        };
+        if let Some(limit) = self.value_max.filter(|limit| size > *limit) {
+            return Err(WireError::TooLarge { size, limit });
         }
-        check_text(addition.codec, bytes)?;
+        if let BodyRef::Inline(bytes) = addition.body {
+            if size > self.inline_max {
+                let field = "body.inline".into();
+                return Err(WireError::OutOfRange { field, value: size, min: 0, max: self.inline_max });
+            }
+            check_text(addition.codec, bytes)?;
+        }
+        Ok(tags)
     }
-    Ok(addition)
 }
 
 /// Checks that text is text. Of a value that does not come with the call the client says so, and readers look again.
 fn check_text(codec: Codec, bytes: &[u8]) -> Result<(), WireError> {
-    match (codec, str::from_utf8(bytes)) {
-        (Codec::Text | Codec::Json, Err(error)) => Err(WireError::NotText { valid_up_to: error.valid_up_to() as u64 }),
-        _ => Ok(()),
+    if codec == Codec::Bytes {
+        return Ok(());
     }
+    str::from_utf8(bytes)
+        .map_or_else(|error| Err(WireError::NotText { valid_up_to: error.valid_up_to() as u64 }), |_| Ok(()))
 }
 
 /// Takes in the value, which comes with the call, lies in a file, or was sent before.
-async fn receive(connection: &Connection, addition: &mut Addition) -> Result<NewValue, WireError> {
-    let (blobs, durable) = (connection.daemon.blobs.clone(), addition.durable);
-    let incoming = match &mut addition.body {
-        Body::Inline(bytes) => return Ok(NewValue::Inline(std::mem::take(bytes))),
+async fn receive(connection: &Connection, body: Body, durable: bool) -> Result<NewValue, WireError> {
+    let incoming = match body {
+        Body::Inline(bytes) => return Ok(NewValue::Inline(bytes.into())),
         Body::Uploaded { upload, length } => {
-            let upload = connection.transfers.take(*upload, *length).await?;
+            let upload = connection.transfers.take(upload, length).await?;
             blocking(move || upload.finish(durable)).await?
         }
         Body::Staged { name, length, digest } => {
-            let (name, length, digest) = (name.clone(), *length, *digest);
+            let blobs = connection.daemon.blobs.clone();
             blocking(move || blobs.receive(&name, length, digest, durable)).await?
         }
     };
@@ -129,23 +153,11 @@ async fn look_again(daemon: &Daemon, incoming: Incoming, durable: bool) -> Resul
     Ok(blocking(move || blobs.receive_again(&incoming, durable)).await??)
 }
 
-fn incoming(value: &NewValue) -> Option<&Incoming> {
+/// Returns the file that a value lies in, where it does.
+pub(crate) fn incoming(value: &mut NewValue) -> Option<&mut Incoming> {
     match value {
         NewValue::Inline(_) => None,
         NewValue::Blob(incoming) => Some(incoming),
-    }
-}
-
-/// Makes the command of an addition, bound to nothing yet.
-fn put(addition: &Addition, value: NewValue) -> Put {
-    Put {
-        namespace: addition.namespace.clone(),
-        key: addition.key.clone(),
-        codec: addition.codec,
-        value,
-        expires: addition.expires,
-        tags: addition.tags.clone(),
-        holder: None,
     }
 }
 

@@ -1,15 +1,18 @@
 //! Adding entries together: each is checked as if it came alone, then all are one batch for the writer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use datacache_proto::additions::{Additions, BodyRef};
 use datacache_proto::error::WireError;
-use datacache_proto::types::{Added, Addition, BATCH_FILES_MAX, BATCH_MAX, Body, CallId, Digest};
+use datacache_proto::key::check_namespace;
+use datacache_proto::types::{Added, BATCH_FILES_MAX, BATCH_MAX, Body, CallId, Digest};
 
-use crate::addition::{LOOKS, check, done_before};
+use crate::addition::{Bounds, LOOKS, done_before, incoming};
 use crate::connection::Connection;
 use crate::daemon::{Daemon, blocking};
 use crate::refusal::used_before;
-use crate::store::{Batch, BlobStore, Command, Incoming, NewValue, Outcome, Put, StoreError, Upload};
+use crate::store::{Batch, BlobStore, Command, NewValue, Outcome, Put, StoreError, Upload};
 use crate::writer::WriteError;
 
 /// Adds entries for a client, all or none. Given up before they are in the log, they are not added; later, they are.
@@ -19,27 +22,30 @@ use crate::writer::WriteError;
 pub(crate) async fn add_many(
     connection: &Connection,
     call: CallId,
-    additions: Vec<Addition>,
+    additions: Additions,
 ) -> Result<Vec<Added>, WireError> {
     let daemon = &connection.daemon;
-    let mut additions = check_all(daemon, additions)?;
-    if additions.is_empty() {
+    let Checked { mut puts, files, scopes, durable } = Checked::of(Bounds::of(daemon), &additions)?;
+    if puts.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(outcomes) = done_before(connection, call, &additions).await? {
+    if let Some(outcomes) = done_before(connection, call, files.iter().map(|(_, body)| body), durable).await? {
         return added(call, &outcomes);
     }
-    let values = receive(connection, &mut additions).await?;
-    let (scopes, numbers) = (scopes_of(&additions), numbers_of(&additions));
-    let durable = additions.iter().any(|addition| addition.durable);
-    let mut puts: Vec<Put> = additions.into_iter().zip(values).map(|(addition, value)| put(addition, value)).collect();
+    let has_files = !files.is_empty();
+    if has_files {
+        for (index, value) in receive(connection, files).await? {
+            puts[index].value = value;
+        }
+    }
+    let numbers = numbers_of(&puts);
     for _ in 0..LOOKS {
         // IMPORTANT: nothing is waited for between this and the writer's queue, see `addition::add`.
         for (index, scope) in &scopes {
             puts[*index].holder = connection.holder(Some(*scope)).map_err(in_batch(*index))?;
         }
-        let kept = puts.iter().any(|put| matches!(put.value, NewValue::Blob(_))).then(|| puts.clone());
-        let commands = puts.into_iter().map(|put| Command::Put(Box::new(put))).collect();
+        let kept = has_files.then(|| puts.clone());
+        let commands = puts.into_iter().map(Command::Put).collect();
         match (daemon.writer.write(Batch { commands, call: Some(call) }, durable).await, kept) {
             (Err(WriteError::Store(StoreError::BlobChanged)), Some(kept)) => puts = look_again(daemon, kept).await?,
             (outcomes, _) => {
@@ -52,13 +58,59 @@ pub(crate) async fn add_many(
     Err(StoreError::BlobChanged.into())
 }
 
-fn check_all(daemon: &Daemon, additions: Vec<Addition>) -> Result<Vec<Addition>, WireError> {
-    let is_file = |addition: &&Addition| !matches!(addition.body, Body::Inline(_));
-    let files = additions.iter().filter(is_file).count();
-    check_number("additions", additions.len(), BATCH_MAX)?;
-    check_number("additions.files", files, BATCH_FILES_MAX)?;
-    let checked = |(index, addition)| check(daemon, addition).map_err(in_batch(index));
-    additions.into_iter().enumerate().map(checked).collect()
+/// Additions that keep to the bounds, as what the writer takes: bound to nothing yet, and without the values that don't come
+/// with the call.
+#[derive(Default)]
+struct Checked {
+    puts: Vec<Put>,
+    /// The bodies that don't come with the call, each with the number of its put.
+    files: Vec<(usize, Body)>,
+    /// The scopes that puts are to be bound to, each with the number of its put.
+    scopes: Vec<(usize, u64)>,
+    durable: bool,
+}
+
+impl Checked {
+    fn of(bounds: Bounds, additions: &Additions) -> Result<Self, WireError> {
+        check_number("additions", additions.len(), BATCH_MAX)?;
+        let mut checked = Self { puts: Vec::with_capacity(additions.len()), ..Self::default() };
+        for (index, addition) in additions.iter().enumerate() {
+            let addition = addition.map_err(in_batch(index))?;
+            let namespace = checked.namespace(addition.namespace).map_err(in_batch(index))?;
+            let tags = bounds.check(&addition).map_err(in_batch(index))?;
+            checked.durable |= addition.durable;
+            checked.scopes.extend(addition.scope.map(|scope| (index, scope)));
+            let value = match addition.body {
+                BodyRef::Inline(bytes) => additions.part(bytes),
+                file => {
+                    checked.files.push((index, file.into()));
+                    Default::default()
+                }
+            };
+            checked.puts.push(Put {
+                namespace,
+                key: additions.part(addition.key),
+                codec: addition.codec,
+                value: NewValue::Inline(value),
+                expires: addition.expires,
+                tags,
+                holder: None,
+            });
+        }
+        check_number("additions.files", checked.files.len(), BATCH_FILES_MAX)?;
+        Ok(checked)
+    }
+
+    /// Takes the name of the next put's namespace, which mostly is that of the one before.
+    fn namespace(&self, name: &str) -> Result<Arc<str>, WireError> {
+        match self.puts.last() {
+            Some(before) if *before.namespace == *name => Ok(Arc::clone(&before.namespace)),
+            _ => {
+                check_namespace(name)?;
+                Ok(name.into())
+            }
+        }
+    }
 }
 
 fn check_number(field: &str, value: usize, max: usize) -> Result<(), WireError> {
@@ -73,47 +125,38 @@ fn in_batch<E: Into<WireError>>(index: usize) -> impl FnOnce(E) -> WireError {
     move |error| WireError::InBatch { index: index as u64, error: Box::new(error.into()) }
 }
 
-/// A value that came with the call, lies in a file, or was sent before.
+/// A value that lies in a file, or was sent before.
 enum Arrival {
-    Inline(Vec<u8>),
     Sent(Upload),
     Staged { name: String, length: u64, digest: Digest },
 }
 
-/// Takes in all values; what has to be done with files is done in one go on the blocking pool.
-async fn receive(connection: &Connection, additions: &mut [Addition]) -> Result<Vec<NewValue>, WireError> {
-    let mut arrivals = Vec::with_capacity(additions.len());
-    for (index, addition) in additions.iter_mut().enumerate() {
-        arrivals.push(match std::mem::replace(&mut addition.body, Body::Inline(Vec::new())) {
-            Body::Inline(bytes) => Arrival::Inline(bytes),
+/// Takes in the values that did not come with the call; what has to be done with files is done in one go on the blocking pool.
+async fn receive(connection: &Connection, files: Vec<(usize, Body)>) -> Result<Vec<(usize, NewValue)>, WireError> {
+    let mut arrivals = Vec::with_capacity(files.len());
+    for (index, body) in files {
+        arrivals.push(match body {
+            Body::Inline(_) => continue,
             Body::Uploaded { upload, length } => {
-                Arrival::Sent(connection.transfers.take(upload, length).await.map_err(in_batch(index))?)
+                let upload = connection.transfers.take(upload, length).await.map_err(in_batch(index))?;
+                (index, Arrival::Sent(upload))
             }
-            Body::Staged { name, length, digest } => Arrival::Staged { name, length, digest },
+            Body::Staged { name, length, digest } => (index, Arrival::Staged { name, length, digest }),
         });
     }
     let (blobs, adopter) = (connection.daemon.blobs.clone(), connection.daemon.adopter.clone());
-    let are_here = arrivals.iter().all(|arrival| matches!(arrival, Arrival::Inline(_)));
     let take = move || {
-        let take = |(index, arrival): (_, Arrival)| arrival.take(&blobs).map_err(in_batch(index));
-        let mut values = arrivals.into_iter().enumerate().map(take).collect::<Result<Vec<_>, _>>()?;
-        adopter.adopt(&mut values.iter_mut().filter_map(incoming).collect::<Vec<_>>())?;
+        let take = |(index, arrival): (usize, Arrival)| Ok((index, arrival.take(&blobs).map_err(in_batch(index))?));
+        let mut values = arrivals.into_iter().map(take).collect::<Result<Vec<_>, WireError>>()?;
+        adopter.adopt(&mut values.iter_mut().filter_map(|(_, value)| incoming(value)).collect::<Vec<_>>())?;
         Ok(values)
     };
-    if are_here { take() } else { blocking(take).await? }
-}
-
-fn incoming(value: &mut NewValue) -> Option<&mut Incoming> {
-    match value {
-        NewValue::Inline(_) => None,
-        NewValue::Blob(incoming) => Some(incoming),
-    }
+    blocking(take).await?
 }
 
 impl Arrival {
     fn take(self, blobs: &BlobStore) -> Result<NewValue, StoreError> {
         match self {
-            Self::Inline(bytes) => Ok(NewValue::Inline(bytes)),
             Self::Sent(upload) => upload.finish(false).map(NewValue::Blob),
             Self::Staged { name, length, digest } => blobs.receive(&name, length, digest, false).map(NewValue::Blob),
         }
@@ -144,26 +187,11 @@ fn added(call: CallId, outcomes: &[Outcome]) -> Result<Vec<Added>, WireError> {
     all.filter(|all| !all.is_empty()).ok_or_else(|| used_before(call))
 }
 
-/// Returns the additions that are to be bound, each with its scope.
-fn scopes_of(additions: &[Addition]) -> Vec<(usize, u64)> {
-    let scope = |(index, addition): (_, &Addition)| addition.scope.map(|scope| (index, scope));
-    additions.iter().enumerate().filter_map(scope).collect()
-}
-
-/// Returns how many additions there are for each namespace.
-fn numbers_of(additions: &[Addition]) -> BTreeMap<String, u64> {
+/// Returns how many puts there are for each namespace.
+fn numbers_of(puts: &[Put]) -> BTreeMap<Arc<str>, u64> {
     let mut numbers = BTreeMap::new();
-    for addition in additions {
-        match numbers.get_mut(&addition.namespace) {
-            Some(number) => *number += 1,
-            None => drop(numbers.insert(addition.namespace.clone(), 1)),
-        }
+    for run in puts.chunk_by(|one, next| Arc::ptr_eq(&one.namespace, &next.namespace)) {
+        *numbers.entry(Arc::clone(&run[0].namespace)).or_default() += run.len() as u64;
     }
     numbers
-}
-
-/// Makes the command of an addition, bound to nothing yet.
-fn put(addition: Addition, value: NewValue) -> Put {
-    let Addition { namespace, key, codec, expires, tags, .. } = addition;
-    Put { namespace, key, codec, value, expires, tags, holder: None }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use datacache_proto::additions::Additions;
 use datacache_proto::error::{StoreStep, WireError};
 use datacache_proto::key::{Key, Tag, check_namespace};
 use datacache_proto::record::{Record, Value};
@@ -117,7 +118,7 @@ impl Cache for Service {
         Box::pin(addition::add(&self.0, call, addition)).await
     }
 
-    async fn add_many(self, _: Context, call: CallId, additions: Vec<Addition>) -> Result<Vec<Added>, WireError> {
+    async fn add_many(self, _: Context, call: CallId, additions: Additions) -> Result<Vec<Added>, WireError> {
         self.admit()?;
         Box::pin(additions::add_many(&self.0, call, additions)).await
     }

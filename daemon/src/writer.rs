@@ -245,10 +245,10 @@ mod tests {
     }
 
     fn put(key: i64) -> Batch {
-        let (codec, value) = (Codec::Bytes, NewValue::Inline(vec![7]));
-        let (namespace, key) = ("n".to_owned(), Key::from(key));
+        let (codec, value) = (Codec::Bytes, NewValue::Inline(vec![7].into()));
+        let (namespace, key) = ("n".into(), Key::from(key).into());
         let put = Put { namespace, key, codec, value, expires: None, tags: Vec::new(), holder: None };
-        Batch::of(Command::Put(Box::new(put)), None)
+        Batch::of(Command::Put(put), None)
     }
 
     fn len(writer: &Writer) -> u64 {

@@ -204,7 +204,7 @@ impl<Req, Resp: DeserializeOwned> tokio_serde::Deserializer<Response<Resp>> for 
 }
 
 /// Where postcard writes to.
-struct Appending<'o>(&'o mut Vec<u8>);
+pub(crate) struct Appending<'o>(pub(crate) &'o mut Vec<u8>);
 
 impl Flavor for Appending<'_> {
     type Output = ();

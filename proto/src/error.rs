@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::additions::Malformed;
 use crate::key::{KeyError, NamespaceError, TagError};
 
 /// Why the daemon did not do what it was asked.
@@ -131,6 +132,15 @@ pub enum WireError {
     /// The bytes of an entry are damaged.
     #[error("the entry is damaged; `datacache verify --repair` removes it")]
     Damaged,
+    /// The additions of a batch are not written down as this build does it.
+    #[error("the additions of the batch can't be read")]
+    Malformed,
+}
+
+impl From<Malformed> for WireError {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
 }
 
 impl WireError {

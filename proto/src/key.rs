@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// The longest key in bytes (64 KiB), not counting the byte that tells its kind.
@@ -113,7 +114,15 @@ impl Key {
     /// # Errors
     /// [`KeyError`] says which bound it breaks.
     pub fn check(&self) -> Result<(), KeyError> {
-        let Some((&kind, content)) = self.0.split_first() else {
+        Self::check_encoded(&self.0)
+    }
+
+    /// The same of a key as [`Key::encoded`] gives it.
+    ///
+    /// # Errors
+    /// [`KeyError`] says which bound it breaks.
+    pub fn check_encoded(encoded: &[u8]) -> Result<(), KeyError> {
+        let Some((&kind, content)) = encoded.split_first() else {
             return Err(KeyError::Empty);
         };
         match kind {
@@ -160,6 +169,13 @@ impl<const N: usize> From<&[u8; N]> for Key {
 impl From<i64> for Key {
     fn from(integer: i64) -> Self {
         Self::integer(integer)
+    }
+}
+
+impl From<Key> for Bytes {
+    /// What [`Key::encoded`] gives, without copying it.
+    fn from(key: Key) -> Self {
+        key.0.into()
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | module | what it settles |
 //! | --- | --- |
-//! | [`service`], [`types`], [`error`] | the calls, what they carry, and how they fail |
+//! | [`service`], [`types`], [`additions`], [`error`] | the calls, what they carry, and how they fail |
 //! | [`codec`], [`wire`], [`readable`] | how calls travel over the socket |
 //! | [`key`], [`time`], [`hash`], [`json`], [`utf8`] | keys and tags, moments and durations, the default key, canonical JSON, text |
 //! | [`record`] | an entry as it is stored |
@@ -23,6 +23,7 @@
 //! it does not fit: a change to [`recent`] or [`access`] is a new version of its own; but the hash of keys is in every record.
 
 pub mod access;
+pub mod additions;
 pub mod codec;
 pub mod error;
 pub mod filesystem;
@@ -45,7 +46,7 @@ pub mod utf8;
 pub mod wire;
 
 /// The protocol that this build speaks.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// This build, for people to read: the version of the crates.
 pub const BUILD: &str = env!("CARGO_PKG_VERSION");

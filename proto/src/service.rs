@@ -1,6 +1,7 @@
 //! The calls that a client can make: one tarpc service, typed, with the same verbs as every other layer.
 //! How they travel is [`crate::codec`]'s business.
 
+use crate::additions::Additions;
 use crate::error::WireError;
 use crate::key::{Key, Tag};
 use crate::time::Timestamp;
@@ -24,7 +25,7 @@ pub trait Cache {
     /// Adds an entry, or replaces value, expiry and tags of the one with its key.
     async fn add(call: CallId, addition: Addition) -> Result<Added, WireError>;
     /// Adds entries, all or none of them: they are one frame of the log. At most [`crate::types::BATCH_MAX`].
-    async fn add_many(call: CallId, additions: Vec<Addition>) -> Result<Vec<Added>, WireError>;
+    async fn add_many(call: CallId, additions: Additions) -> Result<Vec<Added>, WireError>;
     /// Looks a key up; `fallback` says why the client does not do that itself.
     async fn get(namespace: String, key: Key, fallback: Fallback) -> Result<Lookup, WireError>;
     /// Looks keys up, at most [`crate::types::BATCH_MAX`]. Answers for as many of them, from the first on, as fit a message:

@@ -148,11 +148,11 @@ mod tests {
     /// Puts a file under `k`, together with a small value.
     fn write(store: &mut Store, incoming: Incoming) -> BatchResult {
         let put = |key: &str, value| {
-            let (namespace, key) = ("n".to_owned(), Key::from(key));
+            let (namespace, key) = ("n".into(), Key::from(key).into());
             let put = Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None };
-            Command::Put(Box::new(put))
+            Command::Put(put)
         };
-        let commands = vec![put("k", NewValue::Blob(incoming)), put("small", NewValue::Inline(vec![1]))];
+        let commands = vec![put("k", NewValue::Blob(incoming)), put("small", NewValue::Inline(vec![1].into()))];
         let mut results = Vec::new();
         store.write(&mut [Batch { commands, call: None }].into(), NOW, &mut results);
         results.pop().expect("there is room")

@@ -1,5 +1,8 @@
 //! What the store can be told to do, and what comes of it: the writer's vocabulary, free of sockets and files.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::process::Process;
 use datacache_proto::time::Timestamp;
@@ -29,7 +32,7 @@ impl Batch {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Adds an entry, or replaces the one with its key.
-    Put(Box<Put>),
+    Put(Put),
     /// Gives a live entry another expiry (`None` for never).
     Touch {
         /// The namespace's number.
@@ -62,13 +65,13 @@ pub enum Command {
     },
 }
 
-/// An entry to be added.
+/// An entry to be added. Those of one batch share the memory that they came in.
 #[derive(Clone, Debug)]
 pub struct Put {
     /// The namespace's name; it is made if it is new.
-    pub namespace: String,
-    /// The entry's key.
-    pub key: Key,
+    pub namespace: Arc<str>,
+    /// The entry's key as [`Key::encoded`] gives it, checked.
+    pub key: Bytes,
     /// What the bytes stand for.
     pub codec: Codec,
     /// The value.
@@ -85,7 +88,7 @@ pub struct Put {
 #[derive(Clone, Debug)]
 pub enum NewValue {
     /// The bytes themselves.
-    Inline(Vec<u8>),
+    Inline(Bytes),
     /// A file in the staging folder that has been looked at.
     Blob(Incoming),
 }

@@ -73,7 +73,7 @@ mod tests {
     fn a_synced_segment_does_not_speak_for_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(&folder);
-        put(&mut store, NewValue::Inline(vec![7]));
+        put(&mut store, NewValue::Inline(vec![7].into()));
         let written = store.end();
         store.request_checkpoint();
         assert!(store.lookup.applying.is_some(), "the next segment was ready");
@@ -88,7 +88,7 @@ mod tests {
     fn what_was_synced_behind_a_segment_counts_once_that_is_applied() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(&folder);
-        put(&mut store, NewValue::Inline(vec![7]));
+        put(&mut store, NewValue::Inline(vec![7].into()));
         let segment = store.end().segment;
         store.take(Event::SyncFailed { segment }, NOW);
         store.request_checkpoint();

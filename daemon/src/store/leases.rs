@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use datacache_proto::key::Key;
-
 use super::command::Holder;
 
 /// Every lease, by version and by holder.
@@ -18,16 +16,17 @@ pub(super) struct Leases {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Leased {
     pub(super) namespace: u32,
-    pub(super) key: Key,
+    /// The encoded key.
+    pub(super) key: Vec<u8>,
     holders: BTreeSet<Holder>,
 }
 
 impl Leases {
     /// Takes a lease; `false` where the holder has it already.
-    pub(super) fn take(&mut self, version: u64, namespace: u32, key: &Key, holder: Holder) -> bool {
+    pub(super) fn take(&mut self, version: u64, namespace: u32, key: &[u8], holder: Holder) -> bool {
         let leased = self.by_version.entry(version).or_insert_with(|| Leased {
             namespace,
-            key: key.clone(),
+            key: key.to_vec(),
             holders: BTreeSet::new(),
         });
         self.by_holder.entry(holder).or_default().insert(version);
@@ -36,7 +35,7 @@ impl Leases {
 
     /// Gives a lease back. `None` where the holder has none of this version; else what was leased, and whether this
     /// was the last lease of it.
-    pub(super) fn give_back(&mut self, version: u64, holder: &Holder) -> Option<(u32, Key, bool)> {
+    pub(super) fn give_back(&mut self, version: u64, holder: &Holder) -> Option<(u32, Vec<u8>, bool)> {
         let leased = self.by_version.get_mut(&version).filter(|leased| leased.holders.contains(holder))?;
         leased.holders.remove(holder);
         let (namespace, key, last) = (leased.namespace, leased.key.clone(), leased.holders.is_empty());
@@ -48,7 +47,7 @@ impl Leases {
     }
 
     /// Ends all leases of a version; returns who held them.
-    pub(super) fn drop_version(&mut self, version: u64) -> Option<(u32, Key, Vec<Holder>)> {
+    pub(super) fn drop_version(&mut self, version: u64) -> Option<(u32, Vec<u8>, Vec<Holder>)> {
         let leased = self.by_version.remove(&version)?;
         for holder in &leased.holders {
             self.forget(version, holder);
@@ -93,7 +92,7 @@ mod tests {
     #[test]
     fn a_version_is_held_until_its_last_lease_is_given_back() {
         let mut leases = Leases::default();
-        let key = Key::from("k");
+        let key = b"\x01k".to_vec();
         assert!(leases.take(5, 1, &key, holder(1)));
         assert!(leases.take(5, 1, &key, holder(2)));
         assert!(!leases.take(5, 1, &key, holder(2)), "taken twice is held once");
@@ -107,9 +106,9 @@ mod tests {
     #[test]
     fn an_overwritten_version_leaves_its_holders_with_nothing() {
         let mut leases = Leases::default();
-        leases.take(5, 1, &Key::from("k"), holder(1));
-        leases.take(6, 1, &Key::from("l"), holder(1));
-        assert_eq!(leases.drop_version(5), Some((1, Key::from("k"), vec![holder(1)])));
+        leases.take(5, 1, b"\x01k", holder(1));
+        leases.take(6, 1, b"\x01l", holder(1));
+        assert_eq!(leases.drop_version(5), Some((1, b"\x01k".to_vec(), vec![holder(1)])));
         assert_eq!(leases.of(&holder(1), 9), [6]);
         assert_eq!(leases.holders(), [holder(1)]);
     }

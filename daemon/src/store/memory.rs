@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use datacache_proto::key::Key;
 use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::types::{CallId, Digest};
 
@@ -33,7 +32,7 @@ enum Undo {
     Count { namespace: u32, entries: i64, bytes: i64 },
     Name(String),
     Taken { version: u64, holder: Holder },
-    GivenBack { version: u64, namespace: u32, key: Key, holder: Holder },
+    GivenBack { version: u64, namespace: u32, key: Vec<u8>, holder: Holder },
     Reply { client: u64 },
     Reference { digest: Digest, change: i64 },
 }
@@ -85,7 +84,7 @@ impl Memory {
     }
 
     /// Takes in a lease that the index knows.
-    pub(super) fn load_lease(&mut self, version: u64, namespace: u32, key: &Key, holder: Holder) {
+    pub(super) fn load_lease(&mut self, version: u64, namespace: u32, key: &[u8], holder: Holder) {
         self.leases.take(version, namespace, key, holder);
     }
 
@@ -142,7 +141,7 @@ impl Memory {
     }
 
     /// Takes a lease; `false` where the holder has it already.
-    pub(super) fn take_lease(&mut self, version: u64, namespace: u32, key: &Key, holder: Holder) -> bool {
+    pub(super) fn take_lease(&mut self, version: u64, namespace: u32, key: &[u8], holder: Holder) -> bool {
         let taken = self.leases.take(version, namespace, key, holder);
         if taken {
             self.journal.push(Undo::Taken { version, holder });
@@ -151,7 +150,7 @@ impl Memory {
     }
 
     /// Gives a lease back, see [`Leases::give_back`].
-    pub(super) fn give_back_lease(&mut self, version: u64, holder: Holder) -> Option<(u32, Key, bool)> {
+    pub(super) fn give_back_lease(&mut self, version: u64, holder: Holder) -> Option<(u32, Vec<u8>, bool)> {
         let (namespace, key, last) = self.leases.give_back(version, &holder)?;
         self.journal.push(Undo::GivenBack { version, namespace, key: key.clone(), holder });
         Some((namespace, key, last))
@@ -235,7 +234,7 @@ mod tests {
     #[test]
     fn what_comes_to_nothing_is_taken_back_in_full() {
         let holder = Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 };
-        let key = Key::from("k");
+        let key = b"\x01k".to_vec();
         let mut memory = Memory::default();
         memory.name("kept", 1);
         memory.count(1, 1, 10);

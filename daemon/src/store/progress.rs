@@ -255,10 +255,10 @@ mod tests {
         let log = store.generation.join(LOG);
         let away = log.with_extension("away");
         std::fs::rename(&log, &away).unwrap();
-        put(&mut store, NewValue::Inline(vec![7]));
+        put(&mut store, NewValue::Inline(vec![7].into()));
         store.request_checkpoint();
         wait(&mut store, |store| matches!(store.next, Next::Failed(_)));
-        put(&mut store, NewValue::Inline(vec![8]));
+        put(&mut store, NewValue::Inline(vec![8].into()));
         (store, away)
     }
 
@@ -287,7 +287,7 @@ mod tests {
         store.events = events;
         store.applier =
             Helper::start("panics", outbox, |jobs, _| panic!("at its first job: {:?}", jobs.recv())).unwrap();
-        put(&mut store, NewValue::Inline(vec![7]));
+        put(&mut store, NewValue::Inline(vec![7].into()));
         store.request_checkpoint();
         wait(&mut store, Store::is_poisoned);
         assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed)));

@@ -89,7 +89,7 @@ mod tests {
     fn a_read_marks_its_key_and_a_look_or_a_miss_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(&folder);
-        put(&mut store, NewValue::Inline(vec![1]));
+        put(&mut store, NewValue::Inline(vec![1].into()));
         let namespace = store.namespace("n").unwrap();
         let [key, missing] = ["k", "missing"].map(Key::from);
         let frequencies = |store: &Store| [&key, &missing].map(|key| store.frequency(namespace, key));
@@ -119,7 +119,7 @@ mod tests {
     fn a_store_without_counters_gets_them_and_an_index_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(&folder);
-        put(&mut store, NewValue::Inline(vec![1]));
+        put(&mut store, NewValue::Inline(vec![1].into()));
         let attached = Index::open(&store.generation, store.id).unwrap().expect("the store has one");
         std::fs::remove_file(store.generation.join(datacache_proto::layout::ACCESS)).unwrap();
         drop(store);

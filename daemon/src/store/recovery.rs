@@ -297,9 +297,10 @@ mod tests {
     /// Writes all entries into the log, in the order of their keys.
     fn fill(store: &mut Store, byte: u8) {
         let put = |number: i64| {
-            let (namespace, key, value) = ("n".to_owned(), Key::integer(number), NewValue::Inline(vec![byte; 300]));
+            let (namespace, key, value) =
+                ("n".into(), Key::integer(number).into(), NewValue::Inline(vec![byte; 300].into()));
             let put = Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None };
-            Command::Put(Box::new(put))
+            Command::Put(put)
         };
         for first in (0..ENTRIES).step_by(100) {
             let commands = (first..first + 100).map(put).collect();

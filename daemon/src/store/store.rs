@@ -434,7 +434,7 @@ fn load(tables: &Tables) -> heed::Result<Memory> {
         };
         let namespace = u32::from_le_bytes(namespace.try_into().unwrap_or_default());
         if let Ok(key) = Key::from_encoded(key) {
-            memory.load_lease(version, namespace, &key, holder);
+            memory.load_lease(version, namespace, key.encoded(), holder);
         }
     }
     for row in tables.replies.iter(&txn)? {

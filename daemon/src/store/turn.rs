@@ -49,13 +49,14 @@ struct Before {
 #[derive(Clone, Copy)]
 struct Place<'k> {
     namespace: u32,
-    key: &'k Key,
+    /// The encoded key.
+    key: &'k [u8],
     hash: KeyHash,
 }
 
 impl<'k> Place<'k> {
-    fn of(namespace: u32, key: &'k Key) -> Self {
-        Self { namespace, key, hash: KeyHash::of(namespace, key.encoded()) }
+    fn of(namespace: u32, key: &'k [u8]) -> Self {
+        Self { namespace, key, hash: KeyHash::of(namespace, key) }
     }
 
     fn decision(&self, kind: Kind, replaces: Option<Location>) -> Decision {
@@ -109,8 +110,8 @@ impl Turn<'_> {
     fn command(&mut self, command: &Command) -> Result<Outcome, StoreError> {
         match command {
             Command::Put(put) => self.put(put),
-            Command::Touch { namespace, key, expires } => self.touch(Place::of(*namespace, key), *expires),
-            Command::Delete { namespace, key, when } => self.delete(Place::of(*namespace, key), when),
+            Command::Touch { namespace, key, expires } => self.touch(Place::of(*namespace, key.encoded()), *expires),
+            Command::Delete { namespace, key, when } => self.delete(Place::of(*namespace, key.encoded()), when),
             Command::Release { holder, version } => self.release(*holder, *version),
             Command::Verified { digest } => self.verified(*digest),
         }
@@ -121,7 +122,7 @@ impl Turn<'_> {
         let place = Place::of(namespace, &put.key);
         let tags = TagsBuf::new(&put.tags);
         let value = value_of(&put.value);
-        self.fits(2 * put.key.encoded().len() + inline_length(&value) + RECORD)?;
+        self.fits(2 * put.key.len() + inline_length(&value) + RECORD)?;
 
         let (before, same, replaces) = self.look(place, |record| record.codec == put.codec && record.value == value)?;
         let live = before.filter(|before| before.live);
@@ -138,13 +139,13 @@ impl Turn<'_> {
             created: keeps.map_or(self.now, |before| before.created),
             expires: put.expires,
             tags: tags.as_tags(),
-            key: is_cut(put.key.encoded()).then_some(put.key.encoded()),
+            key: is_cut(&put.key).then_some(&put.key[..]),
             value,
         };
         let version = record.version;
         let decision =
             Decision { expires: record.expires, digest: record.value.digest(), ..place.decision(Kind::Put, replaces) };
-        self.draft.decide(decision, put.key.encoded(), |out| record.encode(place.hash.to_bits(), out));
+        self.draft.decide(decision, &put.key, |out| record.encode(place.hash.to_bits(), out));
         if let Some(old) = before.filter(|old| old.version != version || (old.bound && !bound)) {
             self.memory.drop_leases(old.version);
         }
@@ -156,9 +157,9 @@ impl Turn<'_> {
     }
 
     fn lease(&mut self, place: Place<'_>, version: u64, holder: Holder) -> Result<(), StoreError> {
-        self.fits(place.key.encoded().len() + super::body::LEASE)?;
+        self.fits(place.key.len() + super::body::LEASE)?;
         if self.memory.take_lease(version, place.namespace, place.key, holder) {
-            self.draft.frame.push(Kind::Lease, place.namespace, place.key.encoded(), |out| {
+            self.draft.frame.push(Kind::Lease, place.namespace, place.key, |out| {
                 encode_lease(version, &holder, out);
             });
         }
@@ -178,9 +179,9 @@ impl Turn<'_> {
             live
         })?;
         if live {
-            self.fits(place.key.encoded().len() + touched.len())?;
+            self.fits(place.key.len() + touched.len())?;
             let decision = Decision { expires, digest, ..place.decision(Kind::Touch, replaces) };
-            self.draft.decide(decision, place.key.encoded(), |out| out.extend_from_slice(&touched));
+            self.draft.decide(decision, place.key, |out| out.extend_from_slice(&touched));
         }
         Ok(Outcome::Touched(live))
     }
@@ -206,8 +207,8 @@ impl Turn<'_> {
     }
 
     fn remove(&mut self, place: Place<'_>, before: Before, replaces: Option<Location>) -> Result<(), StoreError> {
-        self.fits(place.key.encoded().len())?;
-        self.draft.decide(place.decision(Kind::Delete, replaces), place.key.encoded(), |_| ());
+        self.fits(place.key.len())?;
+        self.draft.decide(place.decision(Kind::Delete, replaces), place.key, |_| ());
         self.memory.drop_leases(before.version);
         self.count(place.namespace, Some(before), None)
     }
@@ -217,8 +218,8 @@ impl Turn<'_> {
             return Ok(Outcome::Released(false));
         };
         let place = Place::of(namespace, &key);
-        self.fits(key.encoded().len() + super::body::LEASE)?;
-        self.draft.frame.push(Kind::Release, namespace, key.encoded(), |out| encode_lease(version, &holder, out));
+        self.fits(key.len() + super::body::LEASE)?;
+        self.draft.frame.push(Kind::Release, namespace, &key, |out| encode_lease(version, &holder, out));
         if !last {
             return Ok(Outcome::Released(false));
         }
@@ -247,7 +248,7 @@ impl Turn<'_> {
             return Err(StoreError::TooMany { what, limit: MAX_NAMESPACES });
         }
         let key = Key::text(name);
-        let place = Place::of(DIRECTORY_NAMESPACE, &key);
+        let place = Place::of(DIRECTORY_NAMESPACE, key.encoded());
         let seq = self.draft.frame.next_seq();
         let bytes = number.to_le_bytes();
         let record = Record {
@@ -284,7 +285,7 @@ impl Turn<'_> {
             Seen::Damaged => (Some(Before::unknown()), false),
             Seen::Entry(record) => (Some(Before::of(&record, now)), judge(&record)),
         };
-        if let Some((operation, replaces)) = self.draft.find(namespace, key.encoded(), hash) {
+        if let Some((operation, replaces)) = self.draft.find(namespace, key, hash) {
             let (before, judged) = match operation.kind {
                 Kind::Delete => (None, false),
                 // The record's checksum is in place already; the operation's comes when the frame is sealed.
@@ -292,7 +293,7 @@ impl Turn<'_> {
             };
             return Ok((before, judged, replaces));
         }
-        self.lookup.see(&self.snapshot, namespace, key.encoded(), hash, |seen, at| {
+        self.lookup.see(&self.snapshot, namespace, key, hash, |seen, at| {
             let (before, judged) = facts(seen);
             (before, judged, at)
         })

@@ -14,7 +14,7 @@ use crate::additions::stage;
 use crate::harness::{Client, Daemon, NAMESPACE, Place, bytes, daemon_and_client, soon, tags, until};
 
 async fn try_add(client: &Client, call: CallId, additions: Vec<Addition>) -> Result<Vec<Added>, WireError> {
-    client.rpc.add_many(soon(), call, additions).await.unwrap()
+    client.rpc.add_many(soon(), call, additions.into()).await.unwrap()
 }
 
 async fn add(client: &Client, additions: Vec<Addition>) -> Vec<Added> {
@@ -238,7 +238,7 @@ async fn a_batch_that_is_given_up_is_there_whole_or_not_at_all_and_leaves_no_fil
         let body = stage(&place.staging(), &number.to_string(), &[u8::try_from(number).unwrap(); 50_000]);
         let additions = vec![bytes(number, b"x"), Addition { body, ..bytes(1_000 + number, b"") }];
         let lost = daemon.client().await;
-        let mut given_up = std::pin::pin!(lost.rpc.add_many(soon(), lost.call(), additions));
+        let mut given_up = std::pin::pin!(lost.rpc.add_many(soon(), lost.call(), additions.into()));
         assert!(futures::poll!(&mut given_up).is_pending());
         if number % 2 == 0 {
             // The daemon has the call once a later one on that connection is answered.

@@ -117,19 +117,19 @@ impl Driver {
 }
 
 pub(crate) fn put(key: impl Into<Key>, value: NewValue) -> Command {
-    Command::Put(Box::new(Put {
-        namespace: "default".to_owned(),
-        key: key.into(),
+    Command::Put(Put {
+        namespace: "default".into(),
+        key: key.into().into(),
         codec: Codec::Bytes,
         value,
         expires: Some(NOW.after(Duration::from_secs(3_600))),
         tags: vec![Tag::new("t").unwrap()],
         holder: None,
-    }))
+    })
 }
 
 pub(crate) fn inline(value: &[u8]) -> NewValue {
-    NewValue::Inline(value.to_vec())
+    NewValue::Inline(value.to_vec().into())
 }
 
 pub(crate) fn digest(value: &[u8]) -> Digest {

@@ -19,7 +19,7 @@ fn a_put_that_would_make_a_frame_too_long_to_be_read_is_refused() {
     // The key stands in the operation and, since it is long, in the record too.
     let besides_value = OPERATION_HEAD + 2 * key.encoded().len() + 64 * 256;
     let with_everything = |length| {
-        let mut command = put(key.clone(), NewValue::Inline(vec![7; length]));
+        let mut command = put(key.clone(), NewValue::Inline(vec![7; length].into()));
         if let Command::Put(put) = &mut command {
             put.tags = (0..64).map(|number| Tag::new(&format!("{number:0255}")).unwrap()).collect();
         }

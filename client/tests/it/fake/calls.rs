@@ -1,5 +1,6 @@
 //! The calls of the service, each as the daemon answers it.
 
+use datacache_proto::additions::{AdditionRef, Additions};
 use datacache_proto::error::{Resource, WireError};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::process::Process;
@@ -49,7 +50,8 @@ impl Cache for Service {
         added.await.map(|version| Added { version, replaced: false })
     }
 
-    async fn add_many(self, _: Context, call: CallId, additions: Vec<Addition>) -> Result<Vec<Added>, WireError> {
+    async fn add_many(self, _: Context, call: CallId, additions: Additions) -> Result<Vec<Added>, WireError> {
+        let additions: Vec<Addition> = additions.iter().map(|addition| owned(&addition.unwrap())).collect();
         let added = self.change("add_many", call, |state| {
             let take = |addition: &Addition| self.take(state, &addition.body);
             let values = additions.iter().map(take).collect::<Result<Vec<_>, _>>()?;
@@ -235,5 +237,18 @@ impl Cache for Service {
     async fn stop(self, _: Context) -> Result<(), WireError> {
         self.begin("stop", None).await?;
         Ok(())
+    }
+}
+
+fn owned(addition: &AdditionRef<'_>) -> Addition {
+    Addition {
+        namespace: addition.namespace.into(),
+        key: Key::from_encoded(addition.key).unwrap(),
+        codec: addition.codec,
+        body: addition.body.into(),
+        expires: addition.expires,
+        tags: addition.tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
+        scope: addition.scope,
+        durable: addition.durable,
     }
 }

@@ -106,10 +106,10 @@ impl Run {
         let tags: BTreeSet<String> = (0..self.rng.usize(0..3)).map(|n| TAGS[n + self.rng.usize(..2)].into()).collect();
         let (expires, scope) = (self.expiry(), (self.rng.u32(0..4) == 0).then(|| self.rng.u64(..SCOPES)));
         let put = Put {
-            namespace: self.space().to_owned(),
-            key: self.key(),
+            namespace: self.space().into(),
+            key: self.key().into(),
             codec,
-            value: if is_blob { self.subject.stage(&value) } else { NewValue::Inline(value.clone()) },
+            value: if is_blob { self.subject.stage(&value) } else { NewValue::Inline(value.clone().into()) },
             expires: expires.map(moment),
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
             holder: scope.map(holder),
@@ -120,8 +120,8 @@ impl Run {
 
     fn put(&mut self) {
         let (put, entry, scope) = self.new_put();
-        let (space, key) = (put.namespace.clone(), put.key.clone());
-        let outcome = self.subject.write(vec![Command::Put(Box::new(put))], self.now);
+        let (space, key) = (put.namespace.clone(), key_of(&put));
+        let outcome = self.subject.write(vec![Command::Put(put)], self.now);
         self.note_put(&space, &key, entry, scope, &outcome.unwrap()[0]);
     }
 
@@ -144,17 +144,17 @@ impl Run {
     fn batch(&mut self) {
         let count = self.rng.usize(1..6);
         let puts: Vec<_> = (0..count).map(|_| self.new_put()).collect();
-        let places: Vec<_> = puts.iter().map(|(put, ..)| (put.namespace.clone(), put.key.clone())).collect();
+        let places: Vec<_> = puts.iter().map(|(put, ..)| (put.namespace.clone(), key_of(put))).collect();
         let (mut commands, mut entries) = (Vec::new(), Vec::new());
         for (put, entry, scope) in puts {
-            commands.push(Command::Put(Box::new(put)));
+            commands.push(Command::Put(put));
             entries.push((entry, scope));
         }
         let fails = self.rng.u32(0..4) == 0;
         if fails {
             let (mut huge, ..) = self.new_put();
-            huge.value = NewValue::Inline(vec![0; 9 << 20]);
-            commands.push(Command::Put(Box::new(huge)));
+            huge.value = NewValue::Inline(vec![0; 9 << 20].into());
+            commands.push(Command::Put(huge));
         }
         self.calls += 1;
         let call = Some(CallId { client: 77, number: self.calls });
@@ -237,15 +237,15 @@ impl Run {
         self.calls += 1;
         let call = Some(CallId { client: 77, number: self.calls });
         let (put, entry, scope) = self.new_put();
-        let (space, key) = (put.namespace.clone(), put.key.clone());
-        let first = self.subject.write_batch(Batch { commands: vec![Command::Put(Box::new(put))], call }, self.now);
+        let (space, key) = (put.namespace.clone(), key_of(&put));
+        let first = self.subject.write_batch(Batch { commands: vec![Command::Put(put)], call }, self.now);
         self.note_put(&space, &key, entry, scope, &first.as_ref().unwrap()[0]);
         match self.rng.u32(0..3) {
             0 => self.subject.reopen_after_death(self.now),
             1 => self.subject.checkpoint(self.now),
             _ => {}
         }
-        let other = Command::Put(Box::new(self.new_put().0));
+        let other = Command::Put(self.new_put().0);
         let again = self.subject.write_batch(Batch { commands: vec![other], call }, self.now);
         assert_eq!(first.unwrap(), again.unwrap(), "step {}: the repeated call", self.step);
     }
@@ -328,4 +328,8 @@ fn moment(millis: u64) -> datacache_proto::time::Timestamp {
 
 fn holder(scope: u64) -> datacache_daemon::store::Holder {
     datacache_daemon::store::Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope }
+}
+
+fn key_of(put: &Put) -> Key {
+    Key::from_encoded(&put.key).unwrap()
 }
