@@ -79,7 +79,7 @@ pub(crate) async fn done_before(
         }
     }
     // Through the writer all the same: what was done may not be durable yet.
-    let again = Batch { commands: Vec::new(), call: Some(call) };
+    let again = Batch::all(Vec::new(), Some(call));
     Ok(Some(writer.write(again, durable).await?))
 }
 

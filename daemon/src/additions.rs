@@ -2,18 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datacache_proto::additions::{Additions, BodyRef};
 use datacache_proto::error::WireError;
 use datacache_proto::key::check_namespace;
 use datacache_proto::types::{Added, BATCH_FILES_MAX, BATCH_MAX, Body, CallId, Digest};
+use tokio::time::timeout;
 
 use crate::addition::{Bounds, LOOKS, done_before, incoming};
 use crate::connection::Connection;
 use crate::daemon::{Daemon, blocking};
 use crate::refusal::used_before;
-use crate::store::{Batch, BlobStore, Command, NewValue, Outcome, Put, StoreError, Upload};
+use crate::store::{Batch, BlobStore, Command, Foreseer, Foresight, NewValue, Outcome, Put, StoreError, Upload};
 use crate::writer::WriteError;
+
+/// So many additions are worth another thread's waking up.
+const MANY: usize = 128;
+/// How many batches are looked up ahead at once; those that were not waited for count until they are done.
+const AT_ONCE: usize = 2;
+/// How long that is waited for.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Adds entries for a client, all or none. Given up before they are in the log, they are not added; later, they are.
 ///
@@ -25,7 +34,7 @@ pub(crate) async fn add_many(
     additions: Additions,
 ) -> Result<Vec<Added>, WireError> {
     let daemon = &connection.daemon;
-    let Checked { mut puts, files, scopes, durable } = Checked::of(Bounds::of(daemon), &additions)?;
+    let (Checked { mut puts, files, scopes, durable }, mut foresight) = check(daemon, additions).await?;
     if puts.is_empty() {
         return Ok(Vec::new());
     }
@@ -46,7 +55,8 @@ pub(crate) async fn add_many(
         }
         let kept = has_files.then(|| puts.clone());
         let commands = puts.into_iter().map(Command::Put).collect();
-        match (daemon.writer.write(Batch { commands, call: Some(call) }, durable).await, kept) {
+        let batch = Batch { commands, call: Some(call), foresight: foresight.take() };
+        match (daemon.writer.write(batch, durable).await, kept) {
             (Err(WriteError::Store(StoreError::BlobChanged)), Some(kept)) => puts = look_again(daemon, kept).await?,
             (outcomes, _) => {
                 let added = added(call, &outcomes?)?;
@@ -56,6 +66,42 @@ pub(crate) async fn add_many(
         }
     }
     Err(StoreError::BlobChanged.into())
+}
+
+/// Checks additions. While other calls are under way, much of what is to be done for a large batch is done on the blocking pool,
+/// beside the writer, which takes a tenth more values a second then. Calls that are under way at once have no order.
+async fn check(daemon: &Daemon, additions: Additions) -> Result<(Checked, Option<Foresight>), WireError> {
+    let bounds = Bounds::of(daemon);
+    if let Some(foreseer) = foreseer(daemon, &additions)? {
+        let (additions, at_work) = (additions.clone(), Arc::clone(&daemon.foreseeing));
+        let check = move || {
+            let checked = Checked::of(bounds, &additions)?;
+            let foresight = checked.has_one_place().then(|| foreseer.look(&checked.puts));
+            drop(at_work);
+            Ok((checked, foresight))
+        };
+        // A stopped process may be in the way of LMDB's table of readers, and other work in that of the pool's threads.
+        if let Ok(checked) = timeout(PATIENCE, blocking(check)).await {
+            return checked?;
+        }
+    }
+    Ok((Checked::of(bounds, &additions)?, None))
+}
+
+/// Returns what looks the keys of a batch up ahead, where that pays: not for a large one that is alone, like the one before it.
+fn foreseer(daemon: &Daemon, additions: &Additions) -> Result<Option<Foreseer>, WireError> {
+    if additions.len() < MANY {
+        return Ok(None);
+    }
+    // Of several that were answered together the first successor is alone for a moment.
+    let is_alone = daemon.calls.count() <= 1;
+    let was_alone = daemon.batch_was_alone.replace(is_alone);
+    let are_many = Arc::strong_count(&daemon.foreseeing) > AT_ONCE;
+    if is_alone && was_alone || are_many {
+        return Ok(None);
+    }
+    let Some(Ok(first)) = additions.iter().next() else { return Ok(None) };
+    Ok(daemon.writer.read(|store| store.foreseer(first.namespace))?)
 }
 
 /// Additions that keep to the bounds, as what the writer takes: bound to nothing yet, and without the values that don't come
@@ -99,6 +145,13 @@ impl Checked {
         }
         check_number("additions.files", checked.files.len(), BATCH_FILES_MAX)?;
         Ok(checked)
+    }
+
+    /// Tells whether all puts are about one namespace, and none about a file, whose content is not known yet.
+    fn has_one_place(&self) -> bool {
+        let first = self.puts.first().map(|put| &put.namespace);
+        self.files.is_empty()
+            && self.puts.iter().all(|put| first.is_some_and(|first| Arc::ptr_eq(first, &put.namespace)))
     }
 
     /// Takes the name of the next put's namespace, which mostly is that of the one before.

@@ -77,7 +77,7 @@ pub(crate) async fn release(daemon: &Daemon, holder: Holder) -> Result<u64, Writ
             return Ok(count);
         }
         let commands = versions.into_iter().map(|version| Command::Release { holder, version }).collect();
-        let outcomes = daemon.writer.write(Batch { commands, call: None }, false).await?;
+        let outcomes = daemon.writer.write(Batch::all(commands, None), false).await?;
         count += outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Released(true))).count() as u64;
     }
 }
@@ -116,7 +116,7 @@ pub(crate) async fn delete(
         let rest = commands.split_off(slice_of(&commands));
         let slice = std::mem::replace(&mut commands, rest);
         let namespaces: Vec<_> = slice.iter().map(namespace_of).collect();
-        let outcomes = daemon.writer.write(Batch { commands: slice, call: None }, false).await?;
+        let outcomes = daemon.writer.write(Batch::all(slice, None), false).await?;
         for (namespace, outcome) in namespaces.into_iter().zip(outcomes) {
             if let (Some(namespace), Outcome::Deleted(true)) = (namespace, outcome) {
                 daemon.events.count(namespace, |events| note(events, 1));

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use datacache_proto::process::Process;
@@ -55,6 +56,10 @@ pub(crate) struct Daemon {
     pub(crate) connections: Gauge,
     /// Calls under way, until their answer is on the wire.
     pub(crate) calls: Gauge,
+    /// Whether no other call was under way when the last large batch came.
+    pub(crate) batch_was_alone: Cell<bool>,
+    /// Held for each batch whose keys are looked up ahead.
+    pub(crate) foreseeing: Arc<()>,
     /// Connections that were turned away.
     pub(crate) refused: Cell<u64>,
     /// Serving, or on the way to the end.
@@ -95,6 +100,8 @@ impl Daemon {
             tasks: Tasks::default(),
             connections: Gauge::default(),
             calls: Gauge::default(),
+            batch_was_alone: Cell::new(true),
+            foreseeing: Arc::new(()),
             refused: Cell::new(0),
             lifecycle: Lifecycle::new(),
             process,

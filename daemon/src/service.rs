@@ -171,7 +171,7 @@ impl Cache for Service {
         check_keys(&keys)?;
         let Some(namespace) = namespace.filter(|_| !keys.is_empty()) else { return Ok(0) };
         let delete = |key| Command::Delete { namespace, key, when: Condition::Live };
-        let batch = Batch { commands: keys.into_iter().map(delete).collect(), call: Some(call) };
+        let batch = Batch::all(keys.into_iter().map(delete).collect(), Some(call));
         let outcomes = self.0.daemon.writer.write(batch, false).await?;
         let count = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Deleted(true))).count() as u64;
         self.0.daemon.events.count(namespace, |events| events.deletes += count);

@@ -154,7 +154,7 @@ mod tests {
         };
         let commands = vec![put("k", NewValue::Blob(incoming)), put("small", NewValue::Inline(vec![1].into()))];
         let mut results = Vec::new();
-        store.write(&mut [Batch { commands, call: None }].into(), NOW, &mut results);
+        store.write(&mut [Batch::all(commands, None)].into(), NOW, &mut results);
         results.pop().expect("there is room")
     }
 

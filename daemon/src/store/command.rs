@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::process::Process;
+use datacache_proto::record::{Record, Value};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Added, CallId, Codec, Digest};
 use serde::{Deserialize, Serialize};
 
 use super::blob::Incoming;
+use super::foresight::Foresight;
 
 /// Commands that are done together or not at all, also across a crash.
 #[derive(Clone, Debug)]
@@ -18,13 +20,21 @@ pub struct Batch {
     pub commands: Vec<Command>,
     /// Names the call, so that a repeated one is answered from its stored reply.
     pub call: Option<CallId>,
+    /// What was looked up ahead for commands that are puts; they come first then.
+    pub foresight: Option<Foresight>,
 }
 
 impl Batch {
+    /// Returns a batch of which nothing was looked up ahead.
+    #[must_use]
+    pub fn all(commands: Vec<Command>, call: Option<CallId>) -> Self {
+        Self { commands, call, foresight: None }
+    }
+
     /// Returns a batch of one command.
     #[must_use]
     pub fn of(command: Command, call: Option<CallId>) -> Self {
-        Self { commands: vec![command], call }
+        Self::all(vec![command], call)
     }
 }
 
@@ -84,6 +94,13 @@ pub struct Put {
     pub holder: Option<Holder>,
 }
 
+impl Put {
+    /// Tells whether a record has this very content.
+    pub(super) fn has_content_of(&self, record: &Record<'_>) -> bool {
+        record.codec == self.codec && record.value == self.value.as_value()
+    }
+}
+
 /// A value on its way in.
 #[derive(Clone, Debug)]
 pub enum NewValue {
@@ -91,6 +108,16 @@ pub enum NewValue {
     Inline(Bytes),
     /// A file in the staging folder that has been looked at.
     Blob(Incoming),
+}
+
+impl NewValue {
+    /// Returns it as a record has it.
+    pub(super) fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Inline(bytes) => Value::Inline(bytes),
+            Self::Blob(incoming) => Value::Blob { length: incoming.length(), digest: incoming.digest() },
+        }
+    }
 }
 
 /// Who holds a lease: a scope of a process.

@@ -1,6 +1,7 @@
 //! The daemon's own look at a key: the shared index, the log, LMDB, in the order in which every reader looks.
 
 use std::cell::{OnceCell, RefCell};
+use std::ops::Range;
 use std::sync::Arc;
 
 use datacache_proto::key::Key;
@@ -51,7 +52,7 @@ impl<'l> Snapshot<'l> {
 }
 
 /// What is there under a key.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Seen<'a> {
     /// Nothing.
     Absent,
@@ -59,6 +60,23 @@ pub(super) enum Seen<'a> {
     Damaged,
     /// An entry, whose time may be over.
     Entry(Record<'a>),
+}
+
+/// An operation of the log, as it was fetched.
+struct Fetched {
+    at: Location,
+    kind: Kind,
+    /// Where its body is in the buffer.
+    body: Range<usize>,
+}
+
+impl Fetched {
+    fn show<R>(self, buffer: &[u8], hash: KeyHash, look: impl FnOnce(Seen<'_>, Location) -> R) -> R {
+        match self.kind {
+            Kind::Delete => look(Seen::Absent, self.at),
+            _ => look(seen(&buffer[self.body], hash), self.at),
+        }
+    }
 }
 
 impl Lookup {
@@ -83,11 +101,35 @@ impl Lookup {
         look: impl FnOnce(Seen<'_>, Option<Location>) -> R,
     ) -> Result<R, StoreError> {
         let mut buffer = self.buffer.borrow_mut();
-        let mut fetch = |at: Location| self.fetch(at, namespace, key, &mut buffer);
-        match find(&self.index.words(), hash, &mut fetch) {
-            Found::Here((at, Kind::Delete, _)) => Ok(look(Seen::Absent, Some(at))),
-            Found::Here((at, _, body)) => Ok(look(seen(&buffer[body], hash), Some(at))),
-            Found::Absent { .. } => self.see_in_index(snapshot, namespace, key, hash, |seen| look(seen, None)),
+        match self.find_in_log(namespace, key, hash, &mut buffer)? {
+            Some(found) => Ok(found.show(&buffer, hash, |seen, at| look(seen, Some(at)))),
+            None => self.see_in_index(snapshot, namespace, key, hash, |seen| look(seen, None)),
+        }
+    }
+
+    /// The same of the log alone; `None` where it has no operation of the key.
+    pub(super) fn see_in_log<R>(
+        &self,
+        namespace: u32,
+        key: &[u8],
+        hash: KeyHash,
+        look: impl FnOnce(Seen<'_>, Option<Location>) -> R,
+    ) -> Result<Option<R>, StoreError> {
+        let mut buffer = self.buffer.borrow_mut();
+        let found = self.find_in_log(namespace, key, hash, &mut buffer)?;
+        Ok(found.map(|found| found.show(&buffer, hash, |seen, at| look(seen, Some(at)))))
+    }
+
+    fn find_in_log(
+        &self,
+        namespace: u32,
+        key: &[u8],
+        hash: KeyHash,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Fetched>, StoreError> {
+        match find(&self.index.words(), hash, &mut |at: Location| self.fetch(at, namespace, key, buffer)) {
+            Found::Here(fetched) => Ok(Some(fetched)),
+            Found::Absent { .. } => Ok(None),
             // The writer's own thread moves the view, so it never moves under its looks.
             Found::Over | Found::Unstable | Found::Unreadable { .. } => {
                 error!(namespace, "an operation that the index names can't be read");
@@ -97,20 +139,14 @@ impl Lookup {
     }
 
     /// Reads the operation at `at` and tells whether it is about the key: where it is, its kind, its body in `buffer`.
-    fn fetch(
-        &self,
-        at: Location,
-        namespace: u32,
-        key: &[u8],
-        buffer: &mut Vec<u8>,
-    ) -> Candidate<(Location, Kind, std::ops::Range<usize>)> {
+    fn fetch(&self, at: Location, namespace: u32, key: &[u8], buffer: &mut Vec<u8>) -> Candidate<Fetched> {
         let Some(segment) = self.segment(at.segment) else { return Candidate::Unreadable };
         let Ok(operation) = segment.read(at, buffer) else { return Candidate::Unreadable };
         if operation.namespace != namespace || operation.key != key {
             return Candidate::Other;
         }
         let start = datacache_proto::log::OPERATION_HEAD + operation.key.len();
-        Candidate::Mine((at, operation.kind, start..start + operation.body.len()))
+        Candidate::Mine(Fetched { at, kind: operation.kind, body: start..start + operation.body.len() })
     }
 
     /// Returns one of the two segments that readers may be sent to.
@@ -149,13 +185,14 @@ impl Lookup {
     pub(super) fn locate(&self, namespace: u32, key: &[u8], hash: KeyHash) -> Option<Location> {
         let mut buffer = self.buffer.borrow_mut();
         match find(&self.index.words(), hash, &mut |at: Location| self.fetch(at, namespace, key, &mut buffer)) {
-            Found::Here((at, ..)) => Some(at),
+            Found::Here(Fetched { at, .. }) => Some(at),
             _ => None,
         }
     }
 }
 
-fn seen(record: &[u8], hash: KeyHash) -> Seen<'_> {
+/// Reads what is there under a key whose record has these bytes.
+pub(super) fn seen(record: &[u8], hash: KeyHash) -> Seen<'_> {
     match Record::decode(record, hash.to_bits()) {
         Ok(record) => Seen::Entry(record),
         Err(_) => Seen::Damaged,

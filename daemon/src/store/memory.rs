@@ -17,13 +17,19 @@ use super::tables::{BLOBS_COUNTED, Counts};
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     names: BTreeMap<String, u32>,
-    counts: HashMap<u32, Counts>,
-    /// What the active segment added to `counts`: the rest is what the index must say once the others are applied.
-    active: HashMap<u32, (i64, i64)>,
+    counts: HashMap<u32, Counted>,
     leases: Leases,
     references: References,
     replies: Replies,
     journal: Vec<Undo>,
+}
+
+/// What a namespace holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    all: Counts,
+    /// What the active segment added to it, entries and bytes: the rest is what the index must say once the others are applied.
+    active: (i64, i64),
 }
 
 /// How to take one change back.
@@ -59,13 +65,13 @@ impl Memory {
 
     /// Returns what a namespace holds.
     pub(super) fn counts(&self, namespace: u32) -> Counts {
-        self.counts.get(&namespace).copied().unwrap_or_default()
+        self.counts.get(&namespace).copied().unwrap_or_default().all
     }
 
     /// Returns how many entries there are, in all namespaces.
     pub(super) fn entries(&self) -> u64 {
         let of_namespaces = self.counts.iter().filter(|(number, _)| **number != BLOBS_COUNTED);
-        of_namespaces.map(|(_, counts)| counts.entries).sum()
+        of_namespaces.map(|(_, counted)| counted.all.entries).sum()
     }
 
     pub(super) fn leases(&self) -> &Leases {
@@ -80,7 +86,7 @@ impl Memory {
     /// Takes in what the index knows.
     pub(super) fn load(&mut self, names: Vec<(String, u32)>, counts: Vec<(u32, Counts)>) {
         self.names.extend(names);
-        self.counts.extend(counts);
+        self.counts.extend(counts.into_iter().map(|(namespace, all)| (namespace, Counted { all, active: (0, 0) })));
     }
 
     /// Takes in a lease that the index knows.
@@ -99,13 +105,13 @@ impl Memory {
 
     /// Takes in that the index had counted wrongly.
     pub(super) fn correct(&mut self, namespace: u32, entries: i64, bytes: i64) {
-        self.counts.entry(namespace).or_default().change(entries, bytes);
+        self.counts.entry(namespace).or_default().all.change(entries, bytes);
     }
 
     fn change(&mut self, namespace: u32, entries: i64, bytes: i64) {
-        self.counts.entry(namespace).or_default().change(entries, bytes);
-        let active = self.active.entry(namespace).or_default();
-        *active = (active.0 + entries, active.1 + bytes);
+        let counted = self.counts.entry(namespace).or_default();
+        counted.all.change(entries, bytes);
+        counted.active = (counted.active.0 + entries, counted.active.1 + bytes);
     }
 
     pub(super) fn name(&mut self, name: &str, number: u32) {
@@ -205,7 +211,7 @@ impl Memory {
 
     /// Notes that a new segment is active.
     pub(super) fn rotate(&mut self) {
-        self.active.clear();
+        self.counts.values_mut().for_each(|counted| counted.active = (0, 0));
         self.references.rotate();
     }
 
@@ -216,11 +222,10 @@ impl Memory {
 
     /// Returns what the index must say of each namespace, and of all blobs, once it has every segment but the active one.
     pub(super) fn expected_in_index(&self) -> BTreeMap<u32, Counts> {
-        let before_active = self.counts.iter().map(|(&namespace, &counts)| {
-            let mut counts = counts;
-            let (entries, bytes) = self.active.get(&namespace).copied().unwrap_or_default();
-            counts.change(-entries, -bytes);
-            (namespace, counts)
+        let before_active = self.counts.iter().map(|(&namespace, counted)| {
+            let Counted { mut all, active: (entries, bytes) } = *counted;
+            all.change(-entries, -bytes);
+            (namespace, all)
         });
         before_active.filter(|(_, counts)| *counts != Counts::default()).collect()
     }

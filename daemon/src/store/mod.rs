@@ -9,7 +9,7 @@
 //! # Who does what
 //! | | thread | file |
 //! | --- | --- | --- |
-//! | decide, append, publish | the owner's | `write`, `turn`, `draft`, `memory` |
+//! | decide, append, publish | the owner's | `write`, `turn`, `before`, `draft`, `memory` |
 //! | look, plan an expiry sweep | the owner's | `lookup`, `sweep`, `expiring` |
 //! | tell what clients read themselves | the owner's | `reads`, `access` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
@@ -19,6 +19,7 @@
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
 //! | look at the whole store, mend derived rows | any | `verify`, `repair` |
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
+//! | look the keys of a batch up ahead of it | any | `foresight` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
 //! | open, recover | the owner's, before all else | `folder`, `recovery` |
 //!
@@ -49,6 +50,7 @@
 mod access;
 mod adopter;
 mod apply;
+mod before;
 mod blob;
 mod body;
 mod command;
@@ -57,6 +59,7 @@ mod durability;
 mod error;
 mod expiring;
 mod folder;
+mod foresight;
 mod index;
 mod leases;
 mod list;
@@ -93,6 +96,7 @@ pub use adopter::Adopter;
 pub use blob::{BlobStore, Incoming};
 pub use command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 pub use error::{OpenError, StoreError};
+pub use foresight::{Foreseer, Foresight};
 pub use plan::{Cursor, Plan, Reader};
 pub use position::Position;
 pub use repair::{Corrections, Repairs};

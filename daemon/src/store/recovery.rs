@@ -305,7 +305,7 @@ mod tests {
         for first in (0..ENTRIES).step_by(100) {
             let commands = (first..first + 100).map(put).collect();
             let mut results = Vec::new();
-            store.write(&mut [Batch { commands, call: None }].into(), NOW, &mut results);
+            store.write(&mut [Batch::all(commands, None)].into(), NOW, &mut results);
             results.pop().expect("there is room").unwrap();
         }
     }

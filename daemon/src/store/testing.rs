@@ -40,11 +40,15 @@ pub(super) fn wait(store: &mut Store, done: impl Fn(&Store) -> bool) {
 
 /// Puts a value under the one key that these tests need.
 pub(super) fn put(store: &mut Store, value: NewValue) {
-    let (namespace, key) = ("n".into(), Key::from("k").into());
-    let put = Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None };
     let mut results = Vec::new();
-    store.write(&mut [Batch::of(Command::Put(put), None)].into(), NOW, &mut results);
+    store.write(&mut [Batch::of(Command::Put(put_of(value)), None)].into(), NOW, &mut results);
     results.pop().expect("there is room").unwrap();
+}
+
+/// Makes the put of a value under that key.
+pub(super) fn put_of(value: NewValue) -> Put {
+    let (namespace, key) = ("n".into(), Key::from("k").into());
+    Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None }
 }
 
 /// Stages the value `value`, said to have this digest.

@@ -9,12 +9,14 @@ use datacache_proto::record::{Record, Tags, TagsBuf, Value};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Added, Codec, Digest};
 
+use super::before::Before;
 use super::blob::BlobStore;
 use super::body::encode_lease;
 use super::command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 use super::draft::{Decision, Draft};
 use super::error::StoreError;
-use super::lookup::{Lookup, Seen, Snapshot};
+use super::foresight::Foreseen;
+use super::lookup::{Lookup, Seen, Snapshot, seen};
 use super::memory::Memory;
 
 /// The most namespaces that a store can have.
@@ -31,18 +33,8 @@ pub(super) struct Turn<'s> {
     pub(super) draft: &'s mut Draft,
     pub(super) blobs: &'s BlobStore,
     pub(super) now: Timestamp,
-}
-
-/// What a decision has to know of the entry that is there.
-#[derive(Clone, Copy, Debug)]
-struct Before {
-    seq: u64,
-    version: u64,
-    created: Timestamp,
-    bound: bool,
-    live: bool,
-    bytes: u64,
-    digest: Option<Digest>,
+    /// How many segments were retired, see [`Foresight`](super::foresight::Foresight).
+    pub(super) segments: u64,
 }
 
 /// A key with what is derived from it.
@@ -82,7 +74,11 @@ impl Turn<'_> {
 
     fn commands(&mut self, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         self.adopt(batch)?;
-        let outcomes = batch.commands.iter().map(|command| self.command(command)).collect::<Result<Vec<_>, _>>()?;
+        let foresight = batch.foresight.as_ref().filter(|foresight| foresight.holds(self.segments));
+        let mut outcomes = Vec::with_capacity(batch.commands.len());
+        for (index, command) in batch.commands.iter().enumerate() {
+            outcomes.push(self.command(command, foresight.and_then(|foresight| foresight.of(index)))?);
+        }
         if let Some(call) = batch.call {
             let seq = self.draft.frame.next_seq();
             let reply = self.memory.keep_reply(call, seq, &outcomes);
@@ -107,9 +103,9 @@ impl Turn<'_> {
         Ok(())
     }
 
-    fn command(&mut self, command: &Command) -> Result<Outcome, StoreError> {
+    fn command(&mut self, command: &Command, foreseen: Option<Foreseen>) -> Result<Outcome, StoreError> {
         match command {
-            Command::Put(put) => self.put(put),
+            Command::Put(put) => self.put(put, foreseen),
             Command::Touch { namespace, key, expires } => self.touch(Place::of(*namespace, key.encoded()), *expires),
             Command::Delete { namespace, key, when } => self.delete(Place::of(*namespace, key.encoded()), when),
             Command::Release { holder, version } => self.release(*holder, *version),
@@ -117,15 +113,15 @@ impl Turn<'_> {
         }
     }
 
-    fn put(&mut self, put: &Put) -> Result<Outcome, StoreError> {
+    fn put(&mut self, put: &Put, foreseen: Option<Foreseen>) -> Result<Outcome, StoreError> {
         let namespace = self.namespace(&put.namespace)?;
         let place = Place::of(namespace, &put.key);
         let tags = TagsBuf::new(&put.tags);
-        let value = value_of(&put.value);
+        let value = put.value.as_value();
         self.fits(2 * put.key.len() + inline_length(&value) + RECORD)?;
 
-        let (before, same, replaces) = self.look(place, |record| record.codec == put.codec && record.value == value)?;
-        let live = before.filter(|before| before.live);
+        let (before, same, replaces) = self.look(place, foreseen, |record| put.has_content_of(record))?;
+        let live = before.filter(|before| before.is_live(self.now));
         let same = live.filter(|_| same);
         // Equal content: bound joins the leases of that version, or leaves alone what is there for good.
         let keeps = same.filter(|before| put.holder.is_some() || !before.bound);
@@ -170,7 +166,7 @@ impl Turn<'_> {
         let seq = self.draft.frame.next_seq();
         let (mut touched, mut digest) = (Vec::new(), None);
         let (now, seed) = (self.now, place.hash.to_bits());
-        let (_, live, replaces) = self.look(place, |record| {
+        let (_, live, replaces) = self.look(place, None, |record| {
             let live = !record.is_expired(now);
             if live {
                 digest = record.value.digest();
@@ -187,18 +183,19 @@ impl Turn<'_> {
     }
 
     fn delete(&mut self, place: Place<'_>, when: &Condition) -> Result<Outcome, StoreError> {
-        let (before, tagged, replaces) = self.look(place, |record| match when {
+        let (before, tagged, replaces) = self.look(place, None, |record| match when {
             Condition::Tagged(tag) => record.tags.iter().any(|text| text == tag.as_str()),
             _ => false,
         })?;
         let Some(before) = before else { return Ok(Outcome::Deleted(false)) };
+        let live = before.is_live(self.now);
         let (holds, counts) = match when {
-            Condition::Live => (before.live, true),
-            Condition::Expired => (!before.live, true),
-            Condition::Tagged(_) => (tagged && before.live, true),
+            Condition::Live => (live, true),
+            Condition::Expired => (!live, true),
+            Condition::Tagged(_) => (tagged && live, true),
             // What had expired anyway was gone for every reader: it goes, and is not counted.
-            Condition::NotAfter(seq) => (before.seq <= *seq, before.live),
-            Condition::Version(version) => (before.version == *version, before.live),
+            Condition::NotAfter(seq) => (before.seq <= *seq, live),
+            Condition::Version(version) => (before.version == *version, live),
         };
         if holds {
             self.remove(place, before, replaces)?;
@@ -223,12 +220,12 @@ impl Turn<'_> {
         if !last {
             return Ok(Outcome::Released(false));
         }
-        let (before, _, replaces) = self.look(place, |_| false)?;
+        let (before, _, replaces) = self.look(place, None, |_| false)?;
         let Some(before) = before.filter(|before| before.bound && before.version == version) else {
             return Ok(Outcome::Released(false));
         };
         self.remove(place, before, replaces)?;
-        Ok(Outcome::Released(before.live))
+        Ok(Outcome::Released(before.is_live(self.now)))
     }
 
     fn verified(&mut self, digest: Digest) -> Result<Outcome, StoreError> {
@@ -272,31 +269,32 @@ impl Turn<'_> {
     }
 
     /// Looks at what is there: the facts about it, what `judge` says of the record (`false` where there is none), and
-    /// where in the log the key's newest operation is.
+    /// where in the log the key's newest operation is. Where the log has none, `foreseen` stands for a look into LMDB.
     fn look(
         &self,
         place: Place<'_>,
+        foreseen: Option<Foreseen>,
         judge: impl FnOnce(&Record<'_>) -> bool,
     ) -> Result<(Option<Before>, bool, Option<Location>), StoreError> {
         let Place { namespace, key, hash } = place;
-        let now = self.now;
-        let facts = |seen: Seen<'_>| match seen {
-            Seen::Absent => (None, false),
-            Seen::Damaged => (Some(Before::unknown()), false),
-            Seen::Entry(record) => (Some(Before::of(&record, now)), judge(&record)),
-        };
         if let Some((operation, replaces)) = self.draft.find(namespace, key, hash) {
             let (before, judged) = match operation.kind {
                 Kind::Delete => (None, false),
                 // The record's checksum is in place already; the operation's comes when the frame is sealed.
-                _ => facts(Record::decode(operation.body, hash.to_bits()).map_or(Seen::Damaged, Seen::Entry)),
+                _ => Before::of(seen(operation.body, hash), judge),
             };
             return Ok((before, judged, replaces));
         }
-        self.lookup.see(&self.snapshot, namespace, key, hash, |seen, at| {
-            let (before, judged) = facts(seen);
+        let look = |seen: Seen<'_>, at| {
+            let (before, judged) = Before::of(seen, judge);
             (before, judged, at)
-        })
+        };
+        match foreseen {
+            None => self.lookup.see(&self.snapshot, namespace, key, hash, look),
+            Some(Foreseen { before, same }) => {
+                Ok(self.lookup.see_in_log(namespace, key, hash, look)?.unwrap_or((before, same, None)))
+            }
+        }
     }
 
     /// Counts an entry that was there out and the value that is there now in.
@@ -330,34 +328,6 @@ impl Turn<'_> {
             return Ok(());
         }
         Err(StoreError::TooLarge { size: (self.draft.frame.length() + length) as u64, limit: MAX_FRAME as u64 })
-    }
-}
-
-impl Before {
-    fn of(record: &Record<'_>, now: Timestamp) -> Self {
-        Self {
-            seq: record.seq,
-            version: record.version,
-            created: record.created,
-            bound: record.bound,
-            live: !record.is_expired(now),
-            bytes: record.value.len(),
-            digest: record.value.digest(),
-        }
-    }
-
-    /// A damaged record: it is there, nothing is known of it, and anything may replace it. The apply thread counts it
-    /// the same way.
-    fn unknown() -> Self {
-        let created = Timestamp::default();
-        Self { seq: 0, version: 0, created, bound: false, live: false, bytes: 0, digest: None }
-    }
-}
-
-fn value_of(value: &NewValue) -> Value<'_> {
-    match value {
-        NewValue::Inline(bytes) => Value::Inline(bytes),
-        NewValue::Blob(incoming) => Value::Blob { length: incoming.length(), digest: incoming.digest() },
     }
 }
 

@@ -105,8 +105,8 @@ impl Store {
     }
 
     fn turn(&mut self, now: Timestamp) -> Turn<'_> {
-        let Self { lookup, memory, draft, blobs, .. } = self;
-        Turn { lookup, snapshot: lookup.snapshot(), memory, draft, blobs, now }
+        let Self { lookup, memory, draft, blobs, counters, .. } = self;
+        Turn { lookup, snapshot: lookup.snapshot(), memory, draft, blobs, now, segments: counters.segments }
     }
 
     /// Appends the draft and publishes what it decides. After an error nothing has happened.

@@ -213,6 +213,26 @@ async fn many_keys_are_answered_in_their_order_as_far_as_they_fit_a_message() {
     daemon.stop().await;
 }
 
+/// While several are under way, their keys are looked up ahead of the writer.
+#[tokio::test(flavor = "local")]
+async fn large_batches_that_are_under_way_together_replace_what_is_there_and_one_another() {
+    let (_place, daemon, client) = daemon_and_client().await;
+    add(&client, numbered(1_000)).await;
+    // Applies the log: what is replaced first is in the index alone.
+    client.rpc.verify(soon(), false).await.unwrap().unwrap();
+    let adding = (1..=6).map(|round| {
+        let additions = (0..1_000_i64).map(|number| bytes(number, &vec![7; round * 10]));
+        try_add(&client, client.call(), additions.collect())
+    });
+    for added in futures::future::join_all(adding).await {
+        assert!(added.unwrap().iter().all(|added| added.replaced));
+    }
+    assert_eq!(client.len().await, 1_000);
+    let verified = client.rpc.verify(soon(), false).await.unwrap().unwrap();
+    assert_eq!((verified.entries, verified.findings), (1_000, Vec::new()));
+    daemon.stop().await;
+}
+
 /// All calls of a connection run on one task, and each once had a piece of its own in each turn of that.
 #[tokio::test(flavor = "local")]
 async fn others_get_their_turn_while_a_client_looks_up_all_that_it_may_at_once() {

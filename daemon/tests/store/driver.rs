@@ -75,7 +75,7 @@ impl Driver {
     }
 
     pub(crate) fn write(&mut self, commands: Vec<Command>) -> BatchResult {
-        let (mut batches, mut results) = (VecDeque::from([Batch { commands, call: None }]), Vec::new());
+        let (mut batches, mut results) = (VecDeque::from([Batch::all(commands, None)]), Vec::new());
         loop {
             self.store().write(&mut batches, NOW, &mut results);
             match results.pop() {

@@ -158,10 +158,10 @@ impl Run {
         }
         self.calls += 1;
         let call = Some(CallId { client: 77, number: self.calls });
-        let outcomes = self.subject.write_batch(Batch { commands, call }, self.now);
+        let outcomes = self.subject.write_batch(Batch::all(commands, call), self.now);
         assert_eq!(outcomes.is_err(), fails, "step {}: {outcomes:?}", self.step);
         if let Ok(outcomes) = &outcomes {
-            let again = self.subject.write_batch(Batch { commands: Vec::new(), call }, self.now).unwrap();
+            let again = self.subject.write_batch(Batch::all(Vec::new(), call), self.now).unwrap();
             assert_eq!(again, *outcomes, "step {}: the repeated batch", self.step);
         }
         for (outcome, ((space, key), (entry, scope))) in
@@ -238,7 +238,7 @@ impl Run {
         let call = Some(CallId { client: 77, number: self.calls });
         let (put, entry, scope) = self.new_put();
         let (space, key) = (put.namespace.clone(), key_of(&put));
-        let first = self.subject.write_batch(Batch { commands: vec![Command::Put(put)], call }, self.now);
+        let first = self.subject.write_batch(Batch::of(Command::Put(put), call), self.now);
         self.note_put(&space, &key, entry, scope, &first.as_ref().unwrap()[0]);
         match self.rng.u32(0..3) {
             0 => self.subject.reopen_after_death(self.now),
@@ -246,7 +246,7 @@ impl Run {
             _ => {}
         }
         let other = Command::Put(self.new_put().0);
-        let again = self.subject.write_batch(Batch { commands: vec![other], call }, self.now);
+        let again = self.subject.write_batch(Batch::of(other, call), self.now);
         assert_eq!(first.unwrap(), again.unwrap(), "step {}: the repeated call", self.step);
     }
 

@@ -79,7 +79,7 @@ impl Subject {
     }
 
     pub(crate) fn write(&mut self, commands: Vec<Command>, now: u64) -> BatchResult {
-        self.write_batch(Batch { commands, call: None }, now)
+        self.write_batch(Batch::all(commands, None), now)
     }
 
     /// As the daemon does: what was staged is looked at again when the blob it would become changed meanwhile, and adopted
