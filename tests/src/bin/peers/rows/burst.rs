@@ -1,9 +1,11 @@
 //! Many values, many at a time.
 
+use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
 use datacache_client::Stats;
 use datacache_client::blocking::DataCache;
+use tokio::task::JoinSet;
 
 use crate::bench::Bench;
 use crate::ours::{Ours, settle};
@@ -15,30 +17,38 @@ use crate::{Fault, redis, stop};
 /// How often a burst is repeated; the middle one counts.
 const TIMES: u64 = 5;
 const PIPELINED: &str = "Redis, 64 in flight";
+const WAITING: &str = "datacache, a call at a time";
+/// How many calls of a burst are under way at a time.
+const IN_FLIGHT: usize = 4;
 
-/// A burst into a cache that has nothing else to do, beside Redis' own benchmark.
+/// A burst into a cache that has nothing else to do, beside Redis' own benchmark: what a program does that has many values, and one
+/// that waits for each call.
 pub(crate) fn burst(bench: &Bench) -> Result<Vec<Outcome>, Fault> {
     let (values, batch) = (bench.sizes.burst, bench.sizes.batch);
     let title = format!("burst of {} values of {VALUE} B, {} at a time", grouped(values), grouped(batch as u64));
     let mut outcome = Outcome::new("burst", title);
     let ours = Ours::start(&bench.place)?;
     let cache = ours.open()?;
-    let mut rates = Vec::new();
+    let redis = bench.redis.as_ref().map(|program| redis::start(program, &bench.place)).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asynchronous = runtime.block_on(datacache_client::DataCache::open(ours.options()))?;
+    let (mut in_flight, mut waiting, mut pipelined) = (Vec::new(), Vec::new(), Vec::new());
+    // In turn, or they would not see the same machine.
     for _ in 0..TIMES {
-        let begun = Instant::now();
-        add(&cache, 0..values, batch)?;
-        rates.push(rate(values, begun.elapsed()));
+        in_flight.push(timed(values, || runtime.block_on(add_in_flight(&asynchronous, values, batch)))?);
         // The next one finds an empty log again.
         settle(&cache)?;
+        waiting.push(timed(values, || add(&cache, 0..values, batch))?);
+        settle(&cache)?;
+        pipelined.extend(redis.as_ref().map(|server| redis::pipelined(server, values)).transpose()?);
     }
-    outcome.add(US, middle(rates));
-    if let Some(program) = &bench.redis {
-        let server = redis::start(program, &bench.place)?;
-        let rates = (0..TIMES).map(|_| redis::pipelined(&server, values)).collect::<Result<_, _>>()?;
-        outcome.add(PIPELINED, middle(rates));
-    } else {
-        outcome.note(format!("{REDIS} is missing."));
+    outcome.add(US, middle(in_flight));
+    outcome.add(WAITING, middle(waiting));
+    match redis {
+        Some(_) => outcome.add(PIPELINED, middle(pipelined)),
+        None => outcome.note(format!("{REDIS} is missing.")),
     }
+    outcome.note(format!("{US}: the asynchronous client, {IN_FLIGHT} calls under way; then the blocking one."));
     outcome.rate(1.5, PIPELINED);
     Ok(vec![outcome])
 }
@@ -86,6 +96,31 @@ pub(crate) fn add(cache: &DataCache, numbers: std::ops::Range<u64>, batch: usize
         cache.add_many(batch.map(|number| (key(number), value(number)))).run()?;
     }
     Ok(())
+}
+
+/// Adds values, a batch a call, several calls under way at a time.
+async fn add_in_flight(cache: &datacache_client::DataCache, values: u64, batch: usize) -> Result<(), Fault> {
+    let mut adding = JoinSet::new();
+    for begin in (0..values).step_by(batch) {
+        if adding.len() == IN_FLIGHT {
+            adding.join_next().await.transpose()?.transpose()?;
+        }
+        let batch = begin..values.min(begin + batch as u64);
+        adding.spawn(cache.add_many(batch.map(|number| (key(number), value(number)))).into_future());
+        // It is sent before the next one is made.
+        tokio::task::yield_now().await;
+    }
+    while let Some(added) = adding.join_next().await {
+        added??;
+    }
+    Ok(())
+}
+
+/// Returns how many values a second were added.
+fn timed(values: u64, add: impl FnOnce() -> Result<(), Fault>) -> Result<f64, Fault> {
+    let begun = Instant::now();
+    add()?;
+    Ok(rate(values, begun.elapsed()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nobody reads 53 bits of a rate")]
