@@ -32,7 +32,8 @@ const SLOW: u64 = 256 * 1024;
 ///
 /// A batch is one message and one step of the log, so it has bounds: 8,192 items (a scope that they are bound to counts for
 /// as many again in the log, which takes 16,384), 256 of them above 32 KiB, and about 4 MiB for the others together, keys and
-/// tags included. More than that is refused ([`Error::is_too_large`]): split it, which makes several steps of it.
+/// tags included. More than that is refused ([`Error::is_too_large`]): split it, which makes several steps of it. Some calls of the
+/// asynchronous cache that are under way at once are done sooner than one after the other, in any order.
 ///
 /// # Examples
 /// ```no_run
