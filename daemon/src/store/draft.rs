@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use datacache_proto::log::{FrameBuilder, Kind, Operation, SegmentHeader};
-use datacache_proto::recent::{KeyHash, Location};
+use datacache_proto::recent::KeyHash;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
+
+use super::expiring::Replaced;
 
 /// A frame under construction, with the operations that decide what a key's readers find.
 #[derive(Debug, Default)]
@@ -41,8 +43,8 @@ pub(super) struct Decision {
     pub(super) kind: Kind,
     pub(super) namespace: u32,
     pub(super) hash: KeyHash,
-    /// Where the key's newest operation is, of those that are in the log already.
-    pub(super) replaces: Option<Location>,
+    /// The key's newest operation of those that are in the log already.
+    pub(super) replaces: Option<Replaced>,
     /// When the entry ends.
     pub(super) expires: Option<Timestamp>,
     /// The blob that the record names.
@@ -88,7 +90,7 @@ impl Draft {
     }
 
     /// Returns the frame's newest operation on a key, and what of the log it replaces.
-    pub(super) fn find(&self, namespace: u32, key: &[u8], hash: KeyHash) -> Option<(Operation<'_>, Option<Location>)> {
+    pub(super) fn find(&self, namespace: u32, key: &[u8], hash: KeyHash) -> Option<(Operation<'_>, Option<Replaced>)> {
         let decided = self.decided[self.newest_of(namespace, key, hash)?];
         Some((self.operation(&decided), decided.decision.replaces))
     }

@@ -1,24 +1,13 @@
 //! When the entries end that the log brought and the index does not have yet: the log's own expiry index, a part for each segment.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use datacache_proto::recent::{Location, Offset};
 use datacache_proto::time::Timestamp;
 
-/// The newest operations of keys in one segment whose entries have an expiry.
+/// The newest operations of keys in one segment whose entries have an expiry, each with the namespace.
 #[derive(Debug, Default)]
-pub(super) struct SegmentExpiring {
-    /// By place, which grows: an operation is appended behind all others.
-    places: Vec<Placed>,
-    by_time: BTreeSet<(Timestamp, Offset)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Placed {
-    offset: Offset,
-    namespace: u32,
-    expires: Timestamp,
-}
+pub(super) struct SegmentExpiring(BTreeMap<(Timestamp, Offset), u32>);
 
 /// The same of the two segments that the index does not have.
 #[derive(Debug, Default)]
@@ -28,23 +17,28 @@ pub(super) struct Expiring {
     older: SegmentExpiring,
 }
 
-impl SegmentExpiring {
-    fn find(&self, offset: Offset) -> Option<Placed> {
-        let at = self.places.binary_search_by_key(&offset, |placed| placed.offset).ok()?;
-        Some(self.places[at])
-    }
+/// An operation of the log that is its key's newest until another one is appended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replaced {
+    pub(super) at: Location,
+    /// When the entry ended, which whoever replaces it has just read: to look it up by place costs more than all the rest here.
+    /// The outer `None` where that can't be read.
+    pub(super) expires: Option<Option<Timestamp>>,
+}
 
-    fn remove(&mut self, offset: Offset) {
-        if let Some(placed) = self.find(offset) {
-            self.by_time.remove(&(placed.expires, offset));
+impl SegmentExpiring {
+    fn remove(&mut self, offset: Offset, expires: Option<Option<Timestamp>>) {
+        match expires {
+            Some(Some(expires)) => drop(self.0.remove(&(expires, offset))),
+            Some(None) => {}
+            None => self.0.retain(|&(_, other), _| other != offset),
         }
     }
 
     fn until(&self, now: Timestamp, namespace: Option<u32>) -> impl Iterator<Item = Offset> {
-        let due = self.by_time.iter().take_while(move |(expires, _)| *expires <= now).map(|&(_, offset)| offset);
-        due.filter(move |&offset| {
-            namespace.is_none_or(|namespace| self.find(offset).is_some_and(|placed| placed.namespace == namespace))
-        })
+        let due = self.0.iter().take_while(move |((expires, _), _)| *expires <= now);
+        let wanted = due.filter(move |(_, of)| namespace.is_none_or(|namespace| namespace == **of));
+        wanted.map(|(&(_, offset), _)| offset)
     }
 }
 
@@ -60,21 +54,20 @@ impl Expiring {
         at: Location,
         namespace: u32,
         expires: Option<Timestamp>,
-        replaces: Option<Location>,
+        replaces: Option<Replaced>,
     ) {
         if let Some(old) = replaces {
-            let part = if old.segment == self.active { &mut self.newer } else { &mut self.older };
-            part.remove(old.offset);
+            let part = if old.at.segment == self.active { &mut self.newer } else { &mut self.older };
+            part.remove(old.at.offset, old.expires);
         }
         if let Some(expires) = expires {
-            self.newer.places.push(Placed { offset: at.offset, namespace, expires });
-            self.newer.by_time.insert((expires, at.offset));
+            self.newer.0.insert((expires, at.offset), namespace);
         }
     }
 
     /// Begins the next segment.
     pub(super) fn rotate(&mut self) {
-        debug_assert!(self.older.by_time.is_empty(), "the segment before was retired");
+        debug_assert!(self.older.0.is_empty(), "the segment before was retired");
         self.active += 1;
         self.older = std::mem::take(&mut self.newer);
     }
@@ -98,7 +91,7 @@ impl Expiring {
 
     /// Returns the earliest moment at which an entry ends, also if that is past.
     pub(super) fn first(&self) -> Option<Timestamp> {
-        let firsts = [&self.older, &self.newer].map(|part| part.by_time.first().map(|&(expires, _)| expires));
+        let firsts = [&self.older, &self.newer].map(|part| part.0.first_key_value().map(|(&(expires, _), _)| expires));
         firsts.into_iter().flatten().min()
     }
 }
@@ -111,6 +104,10 @@ mod tests {
         Location { segment, offset: Offset::from_bytes(offset).unwrap() }
     }
 
+    fn replaced(at: Location, expires: Option<Timestamp>) -> Option<Replaced> {
+        Some(Replaced { at, expires: Some(expires) })
+    }
+
     fn moment(millis: u64) -> Option<Timestamp> {
         Some(Timestamp::from_millis(millis))
     }
@@ -120,7 +117,7 @@ mod tests {
         let mut expiring = Expiring::new(3);
         expiring.publish(at(3, 64), 1, moment(10), None);
         expiring.publish(at(3, 128), 2, moment(5), None);
-        expiring.publish(at(3, 192), 1, moment(30), Some(at(3, 64)));
+        expiring.publish(at(3, 192), 1, moment(30), replaced(at(3, 64), moment(10)));
         let now = Timestamp::from_millis(20);
         assert_eq!(expiring.until(now, None, 9), [at(3, 128)]);
         assert_eq!((expiring.count_until(now, 1), expiring.count_until(now, 2)), (0, 1));
@@ -133,12 +130,21 @@ mod tests {
         expiring.publish(at(3, 64), 1, moment(10), None);
         expiring.publish(at(3, 128), 1, moment(11), None);
         expiring.rotate();
-        expiring.publish(at(4, 64), 1, None, Some(at(3, 64)));
+        expiring.publish(at(4, 64), 1, None, replaced(at(3, 64), moment(10)));
         assert_eq!(expiring.until(Timestamp::MAX, None, 9), [at(3, 128)]);
         expiring.publish(at(4, 128), 1, moment(12), None);
         assert_eq!(expiring.until(Timestamp::MAX, None, 9), [at(3, 128), at(4, 128)]);
         expiring.retire();
         assert_eq!(expiring.until(Timestamp::MAX, Some(1), 9), [at(4, 128)]);
+    }
+
+    #[test]
+    fn an_operation_that_can_not_be_read_is_replaced_all_the_same() {
+        let mut expiring = Expiring::new(3);
+        expiring.publish(at(3, 64), 1, moment(10), None);
+        expiring.publish(at(3, 128), 1, moment(10), None);
+        expiring.publish(at(3, 192), 1, moment(30), Some(Replaced { at: at(3, 64), expires: None }));
+        assert_eq!(expiring.until(Timestamp::MAX, None, 9), [at(3, 128), at(3, 192)]);
     }
 
     #[test]

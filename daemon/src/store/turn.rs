@@ -15,6 +15,7 @@ use super::body::encode_lease;
 use super::command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 use super::draft::{Decision, Draft};
 use super::error::StoreError;
+use super::expiring::Replaced;
 use super::foresight::Foreseen;
 use super::lookup::{Lookup, Seen, Snapshot, seen};
 use super::memory::Memory;
@@ -51,7 +52,7 @@ impl<'k> Place<'k> {
         Self { namespace, key, hash: KeyHash::of(namespace, key) }
     }
 
-    fn decision(&self, kind: Kind, replaces: Option<Location>) -> Decision {
+    fn decision(&self, kind: Kind, replaces: Option<Replaced>) -> Decision {
         let Self { namespace, hash, .. } = *self;
         Decision { kind, namespace, hash, replaces, expires: None, digest: None }
     }
@@ -203,7 +204,7 @@ impl Turn<'_> {
         Ok(Outcome::Deleted(holds && counts))
     }
 
-    fn remove(&mut self, place: Place<'_>, before: Before, replaces: Option<Location>) -> Result<(), StoreError> {
+    fn remove(&mut self, place: Place<'_>, before: Before, replaces: Option<Replaced>) -> Result<(), StoreError> {
         self.fits(place.key.len())?;
         self.draft.decide(place.decision(Kind::Delete, replaces), place.key, |_| ());
         self.memory.drop_leases(before.version);
@@ -269,13 +270,13 @@ impl Turn<'_> {
     }
 
     /// Looks at what is there: the facts about it, what `judge` says of the record (`false` where there is none), and
-    /// where in the log the key's newest operation is. Where the log has none, `foreseen` stands for a look into LMDB.
+    /// the key's newest operation in the log. Where the log has none, `foreseen` stands for a look into LMDB.
     fn look(
         &self,
         place: Place<'_>,
         foreseen: Option<Foreseen>,
         judge: impl FnOnce(&Record<'_>) -> bool,
-    ) -> Result<(Option<Before>, bool, Option<Location>), StoreError> {
+    ) -> Result<(Option<Before>, bool, Option<Replaced>), StoreError> {
         let Place { namespace, key, hash } = place;
         if let Some((operation, replaces)) = self.draft.find(namespace, key, hash) {
             let (before, judged) = match operation.kind {
@@ -285,9 +286,14 @@ impl Turn<'_> {
             };
             return Ok((before, judged, replaces));
         }
-        let look = |seen: Seen<'_>, at| {
+        let look = |seen: Seen<'_>, at: Option<Location>| {
+            let expires = match &seen {
+                Seen::Absent => Some(None),
+                Seen::Damaged => None,
+                Seen::Entry(record) => Some(record.expires),
+            };
             let (before, judged) = Before::of(seen, judge);
-            (before, judged, at)
+            (before, judged, at.map(|at| Replaced { at, expires }))
         };
         match foreseen {
             None => self.lookup.see(&self.snapshot, namespace, key, hash, look),

@@ -153,7 +153,7 @@ impl Store {
             let offset = Offset::from_bytes(self.end + u64::from(decided.start));
             let at = Location { segment, offset: offset.expect("operations are aligned, segments below 32 GiB") };
             let decision = decided.decision;
-            match publish(&self.lookup.index.words(), decision.hash, at, decision.replaces) {
+            match publish(&self.lookup.index.words(), decision.hash, at, decision.replaces.map(|old| old.at)) {
                 Ok(Published::Added) => self.used += 1,
                 Ok(Published::Replaced) => {}
                 Err(error) => {
