@@ -12,10 +12,11 @@ use tarpc::Request;
 use tarpc::server::Serve;
 use tokio::sync::Mutex;
 
-use crate::conversation::{Conversation, Done};
+use crate::conversation::{Conversation, Done, Host, Work};
 use crate::daemon::Daemon;
 use crate::leases;
 use crate::peer::Peer;
+use crate::polling::Looks;
 use crate::scopes::ConnectionId;
 use crate::service::Service;
 use crate::store::Holder;
@@ -102,10 +103,40 @@ impl Connection {
     pub(crate) async fn converse(self: Rc<Self>, wire: Wire) {
         let limit = self.daemon.config.borrow().calls_per_connection;
         let (id, connection) = (self.id, self);
-        let conversation = Conversation::new(wire, limit, |request| do_call(Rc::clone(&connection), request));
+        let host = Attendant { connection, looks: Looks::new() };
+        let conversation = Conversation::new(wire, limit, host);
         if let Err(error) = conversation.run().await {
             tracing::debug!(connection = id, %error, "a connection broke");
         }
+    }
+}
+
+/// Who talks with a client for the daemon.
+struct Attendant {
+    connection: Rc<Connection>,
+    looks: Looks,
+}
+
+impl Host for Attendant {
+    fn begin(&mut self, request: Request<CacheRequest>) -> Work {
+        Box::pin(do_call(Rc::clone(&self.connection), request))
+    }
+
+    /// Where others call too, their additions and this client's are to share a frame of the log.
+    fn hurries(&self) -> bool {
+        self.connection.daemon.callers.count() <= 1
+    }
+
+    fn hurry(&mut self) {
+        self.connection.daemon.writer.hurry();
+    }
+
+    fn tries(&mut self, is_fresh: bool) -> usize {
+        let daemon = &self.connection.daemon;
+        if is_fresh {
+            self.looks.begin(daemon.config.borrow().busy_poll, daemon.callers.count());
+        }
+        self.looks.tries(daemon.callers.count())
     }
 }
 

@@ -2,15 +2,16 @@
 //! what they do is not known here.
 
 use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
+use std::{hint, io, mem};
 
 use datacache_proto::codec::{put_answer, take_message};
 use datacache_proto::service::{CacheRequest, CacheResponse};
 use datacache_proto::wire::Wire;
 use tarpc::{ClientMessage, Request, ServerError};
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
 use crate::gauge::Counter;
@@ -20,45 +21,68 @@ use crate::gauge::Counter;
 const SWEEP: Duration = Duration::from_secs(1);
 /// With so many bytes to be written, neither calls nor answers are taken.
 const ENOUGH: usize = 64 << 10;
-/// How many messages are taken before the answers are sent that are there, and how often that is done before others get
-/// their turn.
+/// How many messages are taken before the answers are sent that are there, and how often that is done, or a message is looked for,
+/// before others get their turn.
 const MESSAGES: usize = 64;
 const ROUNDS: usize = 4;
 
 /// What comes of a call, and what counts it until its answer is on the wire.
 pub(crate) type Done = (Result<CacheResponse, ServerError>, Counter);
 
-/// A connection's calls.
-pub(crate) struct Conversation<B, F> {
-    wire: Wire,
+/// A call at work.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Done>>>;
+
+/// Who has a conversation, and has done what is said in it.
+pub(crate) trait Host {
     /// Begins a call.
-    begin: B,
+    fn begin(&mut self, request: Request<CacheRequest>) -> Work;
+
+    /// Tells whether [`Host::hurry`] is of use at the moment.
+    fn hurries(&self) -> bool {
+        false
+    }
+
+    /// Has done at once what calls wait for that were begun, instead of in a later turn.
+    fn hurry(&mut self) {}
+
+    /// Tells how often to try for the client's next message before others get their turn; 0 where it is waited for. `is_fresh`:
+    /// something was heard or said since the last time.
+    fn tries(&mut self, _is_fresh: bool) -> usize {
+        0
+    }
+}
+
+/// A connection's calls.
+pub(crate) struct Conversation<H> {
+    wire: Wire,
+    host: H,
     /// Calls under way. They run on this task: a call costs no task of its own, and all of them end with it. Each is polled
     /// when any of them gets on, which is less than to keep account of which did: they are few, and mostly done together.
-    calls: Vec<Call<F>>,
+    calls: Vec<Call>,
     /// The most calls at a time; more are not taken off the socket, which fills, and then the client waits.
     limit: usize,
     /// Those whose answers are still to be written.
     answered: Vec<Counter>,
+    /// Whether calls that are begun now are hurried.
+    hurries: bool,
+    /// Whether something was heard or said since the client's next message was last looked for.
+    is_fresh: bool,
     /// When to look next for calls whose time is over; `None` where none was under way.
     sweep: Option<Pin<Box<Sleep>>>,
 }
 
 /// A call under way.
-struct Call<F> {
+struct Call {
     id: u64,
     deadline: Instant,
-    work: Pin<Box<F>>,
+    work: Work,
 }
 
-impl<B, F> Conversation<B, F>
-where
-    B: FnMut(Request<CacheRequest>) -> F,
-    F: Future<Output = Done>,
-{
-    /// Makes one that does up to `limit` calls at a time, as `begin` has them done.
-    pub(crate) fn new(wire: Wire, limit: usize, begin: B) -> Self {
-        Self { wire, begin, calls: Vec::new(), limit, answered: Vec::new(), sweep: None }
+impl<H: Host> Conversation<H> {
+    /// Makes one that does up to `limit` calls at a time, as `host` has them done.
+    pub(crate) fn new(wire: Wire, limit: usize, host: H) -> Self {
+        let (calls, answered) = (Vec::new(), Vec::new());
+        Self { wire, host, calls, limit, answered, hurries: false, is_fresh: false, sweep: None }
     }
 
     /// Goes on until the client hangs up. Whatever is under way then is given up at once.
@@ -78,16 +102,41 @@ where
         for _ in 0..ROUNDS {
             // In this order: a call that is begun need not be polled again in the same turn.
             self.poll_calls(cx)?;
+            self.hurries = self.host.hurries();
             let has_all = self.poll_messages(cx)?;
-            let is_held_up = !has_all || self.is_backed_up();
+            if self.hurries && !self.calls.is_empty() {
+                self.host.hurry();
+                self.poll_calls(cx)?;
+            }
+            // Then some calls may not have been polled.
+            let was_backed_up = self.is_backed_up();
             ready!(self.wire.poll_flush(cx))?;
             self.answered.clear();
-            if !is_held_up || self.is_full() {
+            if !was_backed_up && (self.is_full() || has_all && !self.look(cx)?) {
                 return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Poll::Pending
+    }
+
+    /// Looks for the next message for a moment, where the host wants that; tells whether there is any.
+    fn look(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let tries = self.host.tries(mem::take(&mut self.is_fresh));
+        if tries == 0 {
+            return Ok(false);
+        }
+        // While calls are under way the client is not expected to say more; but what they wait for is soon there.
+        if self.calls.is_empty() {
+            for _ in 0..tries {
+                if self.wire.try_read()? {
+                    return Ok(true);
+                }
+                hint::spin_loop();
+            }
+        }
+        give_way(cx);
+        Ok(false)
     }
 
     /// Takes messages; tells whether nothing is left to take. A hang-up is noticed either way.
@@ -122,8 +171,12 @@ where
     /// Begins a call. Most that only look something up are done with that.
     fn begin(&mut self, request: Request<CacheRequest>, cx: &mut Context<'_>) -> io::Result<()> {
         let (id, deadline) = (request.id, request.context.deadline);
-        let mut call = Call { id, deadline, work: Box::pin((self.begin)(request)) };
-        if let Poll::Ready(done) = call.work.as_mut().poll(cx) {
+        let mut call = Call { id, deadline, work: self.host.begin(request) };
+        self.is_fresh = true;
+        // A call that is hurried is polled once more in this turn. It needs no other for that, so nothing is to be woken.
+        let unheard = &mut Context::from_waker(Waker::noop());
+        let waiting = if self.hurries { unheard } else { &mut *cx };
+        if let Poll::Ready(done) = call.work.as_mut().poll(waiting) {
             return self.answer(id, done);
         }
         self.calls.push(call);
@@ -152,6 +205,7 @@ where
 
     fn answer(&mut self, id: u64, (answer, counted): Done) -> io::Result<()> {
         self.answered.push(counted);
+        self.is_fresh = true;
         self.wire.put(|out| put_answer(out, id, &answer)).or_else(|error| {
             tracing::warn!(%error, "an answer can't be sent");
             let aborted = ServerError::new(io::ErrorKind::Other, String::new());
@@ -168,7 +222,7 @@ where
     }
 
     /// Gives calls up; what was handed to the writer by then and is in the log is done.
-    fn give_up(&mut self, is_meant: impl Fn(&Call<F>) -> bool) {
+    fn give_up(&mut self, is_meant: impl Fn(&Call) -> bool) {
         self.calls.retain(|call| !is_meant(call));
     }
 
@@ -190,6 +244,12 @@ where
     }
 }
 
+/// Has the task polled again after everybody else has had a turn, and the runtime has asked the system what has happened: for a
+/// task that is woken at once it does not always do that.
+fn give_way(cx: &mut Context<'_>) {
+    let _pending = pin!(yield_now()).poll(cx);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +258,12 @@ mod tests {
     use std::future::pending;
     use std::os::unix::net::UnixStream;
     use tokio::task::JoinHandle;
+
+    impl<B: FnMut(Request<CacheRequest>) -> Work> Host for B {
+        fn begin(&mut self, request: Request<CacheRequest>) -> Work {
+            self(request)
+        }
+    }
 
     /// A client's end of a conversation in which a `len` is answered at once, with the namespace's length, a `stop` when it
     /// is told to, and everything else never.
@@ -214,9 +280,9 @@ mod tests {
             let [ours, theirs] = [ours, theirs].map(|stream| Wire::new(stream).unwrap());
             let (gauge, go_on) = (Gauge::default(), std::rc::Rc::<tokio::sync::Notify>::default());
             let (counting, going_on) = (gauge.clone(), std::rc::Rc::clone(&go_on));
-            let begin = move |request: Request<CacheRequest>| {
+            let begin = move |request: Request<CacheRequest>| -> Work {
                 let (counted, going_on) = (counting.enter(), std::rc::Rc::clone(&going_on));
-                async move {
+                Box::pin(async move {
                     let answer = match request.message {
                         CacheRequest::Len { namespace } => CacheResponse::Len(Ok(namespace.len() as u64)),
                         CacheRequest::Stop {} => {
@@ -226,7 +292,7 @@ mod tests {
                         _ => pending().await,
                     };
                     (Ok(answer), counted)
-                }
+                })
             };
             let conversation = tokio::task::spawn_local(Conversation::new(theirs, limit, begin).run());
             Self { wire: ours, gauge, go_on, conversation }
@@ -289,6 +355,95 @@ mod tests {
             conversation.await.unwrap().unwrap();
             assert_eq!(gauge.count(), 0);
         }
+    }
+
+    /// What was left when the socket's buffer had to be emptied first was once polled no more, if the client had said more meanwhile.
+    #[tokio::test(flavor = "local")]
+    async fn calls_that_are_done_together_are_all_answered_however_long_the_answers_are() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let [ours, theirs] = [ours, theirs].map(|stream| Wire::new(stream).unwrap());
+        let mut client = Client { wire: ours, ..Client::talking(1) };
+        let (gauge, go_on) = (client.gauge.clone(), std::rc::Rc::clone(&client.go_on));
+        let begin = move |request: Request<CacheRequest>| -> Work {
+            let (counted, go_on) = (gauge.enter(), std::rc::Rc::clone(&go_on));
+            Box::pin(async move {
+                match request.message {
+                    CacheRequest::Stop {} => go_on.notified().await,
+                    _ => pending().await,
+                }
+                (Ok(CacheResponse::Read(Ok(datacache_proto::service::Chunk(vec![0; ENOUGH + 1])))), counted)
+            })
+        };
+        client.conversation = tokio::task::spawn_local(Conversation::new(theirs, 2, begin).run());
+        for (id, call) in [(1, CacheRequest::Stop {}), (2, CacheRequest::Stop {}), (3, endless())] {
+            client.say(id, &call);
+        }
+        client.send().await;
+        while client.gauge.count() < 2 {
+            tokio::task::yield_now().await;
+        }
+        client.go_on.notify_waiters();
+        let mut answered = [client.hear().await.0, client.hear().await.0];
+        answered.sort_unstable();
+        assert_eq!(answered, [1, 2]);
+    }
+
+    /// Does calls when it is told to hurry, and tries for messages as often as it is told to.
+    struct Hasty {
+        tries: usize,
+        begun: Vec<tokio::sync::oneshot::Sender<()>>,
+    }
+
+    impl Host for Hasty {
+        fn begin(&mut self, _: Request<CacheRequest>) -> Work {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            self.begun.push(sender);
+            Box::pin(async move {
+                receiver.await.unwrap();
+                (Ok(CacheResponse::Len(Ok(7))), Gauge::default().enter())
+            })
+        }
+
+        fn hurries(&self) -> bool {
+            true
+        }
+
+        fn hurry(&mut self) {
+            self.begun.drain(..).for_each(|sender| sender.send(()).unwrap());
+        }
+
+        fn tries(&mut self, _is_fresh: bool) -> usize {
+            self.tries
+        }
+    }
+
+    /// What a host that tries so often has answered after one turn to a call that the runtime does not know of yet, and whether
+    /// the task was woken meanwhile.
+    async fn after_a_turn(tries: usize) -> (bool, bool) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut client = Client { wire: Wire::new(ours).unwrap(), ..Client::talking(1) };
+        let mut conversation = Conversation::new(Wire::new(theirs).unwrap(), 8, Hasty { tries, begun: Vec::new() });
+        client.say(1, &len(1));
+        client.send().await;
+        let woken = std::sync::Arc::new(Woken::default());
+        assert!(conversation.poll(&mut Context::from_waker(&Waker::from(woken.clone()))).is_pending());
+        let is_woken = woken.0.load(std::sync::atomic::Ordering::Relaxed);
+        (client.wire.try_read().unwrap(), is_woken)
+    }
+
+    #[derive(Default)]
+    struct Woken(std::sync::atomic::AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_message_that_is_tried_for_is_answered_in_the_same_turn() {
+        assert_eq!(after_a_turn(1).await, (true, false));
+        assert_eq!(after_a_turn(0).await, (false, false), "it is waited for");
     }
 
     #[tokio::test(flavor = "local")]
@@ -364,10 +519,10 @@ mod tests {
         let [ours, theirs] = [ours, theirs].map(|stream| Wire::new(stream).unwrap());
         let gauge = Gauge::default();
         let mut client = Client { wire: ours, ..Client::talking(1) };
-        let begin = move |_| {
+        let begin = move |_| -> Work {
             let counted = gauge.enter();
             let chunk = datacache_proto::service::Chunk(vec![0; datacache_proto::codec::MAX_MESSAGE]);
-            async move { (Ok(CacheResponse::Read(Ok(chunk))), counted) }
+            Box::pin(async move { (Ok(CacheResponse::Read(Ok(chunk))), counted) })
         };
         client.conversation = tokio::task::spawn_local(Conversation::new(theirs, 8, begin).run());
         client.say(1, &len(1));

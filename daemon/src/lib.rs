@@ -20,7 +20,7 @@
 //! | `writer`, `queue`, `waiting` | everything that waits goes into one frame; replies; waits for durability |
 //! | `bulk`, `long_calls` | evict, clear, expire in slices; and what makes them repeatable |
 //! | `leases`, `scopes`, `peer`, `watch` | who holds entries, and how it is noticed that they are gone |
-//! | `polling`, `callers` | staying awake for the next call for a moment |
+//! | `polling`, `callers` | trying for the next call for a moment instead of sleeping |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
 //! | `notify`, `signals`, `logging`, `vanish` | the world outside |
 //!

@@ -18,7 +18,7 @@ use crate::open_store::OpenStore;
 use crate::store::{Store, StoreError};
 use crate::vanish::Vanishing;
 use crate::writer::Writer;
-use crate::{leases, maintenance, notify, polling, server};
+use crate::{leases, maintenance, notify, server};
 
 /// Why a daemon did not end in good order.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,6 @@ pub async fn run(
 fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
     let tasks = &daemon.tasks;
     tasks.spawn(feed_watchdog(daemon.writer.clone()));
-    tasks.spawn(polling::poll(Rc::clone(daemon)));
     tasks.spawn(maintenance::expire(Rc::clone(daemon), deadlines));
     tasks.spawn(maintenance::apply_log(Rc::clone(daemon)));
     tasks.spawn(maintenance::clear_dead_readers(Rc::clone(daemon)));
