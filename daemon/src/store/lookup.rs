@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datacache_proto::key::Key;
 use datacache_proto::layout::index_key;
-use datacache_proto::log::Kind;
+use datacache_proto::log::{Kind, Operation, operation_length};
 use datacache_proto::recent::{Candidate, Found, KeyHash, Location, find};
 use datacache_proto::record::Record;
 use datacache_proto::types::Digest;
@@ -17,6 +17,7 @@ use super::error::StoreError;
 use super::index::Index;
 use super::segment::Segment;
 use super::tables::{BlobRow, Tables};
+use super::trail::Trail;
 
 /// Where the newest operation of a key is looked for.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Lookup {
     pub(super) active: Arc<Segment>,
     /// The one before, until the index has all of it.
     pub(super) applying: Option<Arc<Segment>>,
+    /// The end of the active segment.
+    pub(super) trail: Trail,
     /// The operation that was fetched last. Kept, so that a look allocates nothing.
     buffer: RefCell<Vec<u8>>,
 }
@@ -81,7 +84,7 @@ impl Fetched {
 
 impl Lookup {
     pub(super) fn new(index: Arc<Index>, tables: Arc<Tables>, active: Arc<Segment>) -> Self {
-        Self { index, tables, active, applying: None, buffer: RefCell::default() }
+        Self { index, tables, active, applying: None, trail: Trail::default(), buffer: RefCell::default() }
     }
 
     /// Returns what the looks of one batch share.
@@ -140,13 +143,26 @@ impl Lookup {
 
     /// Reads the operation at `at` and tells whether it is about the key: where it is, its kind, its body in `buffer`.
     fn fetch(&self, at: Location, namespace: u32, key: &[u8], buffer: &mut Vec<u8>) -> Candidate<Fetched> {
-        let Some(segment) = self.segment(at.segment) else { return Candidate::Unreadable };
-        let Ok(operation) = segment.read(at, buffer) else { return Candidate::Unreadable };
+        let Some(operation) = self.read(at, buffer) else { return Candidate::Unreadable };
         if operation.namespace != namespace || operation.key != key {
             return Candidate::Other;
         }
         let start = datacache_proto::log::OPERATION_HEAD + operation.key.len();
         Candidate::Mine(Fetched { at, kind: operation.kind, body: start..start + operation.body.len() })
+    }
+
+    /// Fetches the operation at `at` into `buffer`; `None` where it is not there as a whole.
+    fn read<'b>(&self, at: Location, buffer: &'b mut Vec<u8>) -> Option<Operation<'b>> {
+        let segment = self.segment(at.segment)?;
+        if let Some(bytes) = self.trail.read(at)
+            && let Ok(length) = operation_length(bytes)
+            && let Some(bytes) = bytes.get(..length)
+        {
+            buffer.clear();
+            buffer.extend_from_slice(bytes);
+            return Operation::decode(buffer, segment.header(), at.offset.bytes()).ok();
+        }
+        segment.read(at, buffer).ok()
     }
 
     /// Returns one of the two segments that readers may be sent to.
@@ -177,7 +193,7 @@ impl Lookup {
     /// Returns what the operation at `at` is about.
     pub(super) fn key_at(&self, at: Location) -> Option<(u32, Key)> {
         let mut buffer = self.buffer.borrow_mut();
-        let operation = self.segment(at.segment)?.read(at, &mut buffer).ok()?;
+        let operation = self.read(at, &mut buffer)?;
         Some((operation.namespace, Key::from_encoded(operation.key).ok()?))
     }
 

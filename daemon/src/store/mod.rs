@@ -10,7 +10,7 @@
 //! | | thread | file |
 //! | --- | --- | --- |
 //! | decide, append, publish | the owner's | `write`, `turn`, `before`, `draft`, `memory` |
-//! | look, plan an expiry sweep | the owner's | `lookup`, `sweep`, `expiring` |
+//! | look, plan an expiry sweep | the owner's | `lookup`, `trail`, `sweep`, `expiring` |
 //! | tell what clients read themselves | the owner's | `reads`, `access` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
@@ -86,6 +86,7 @@ mod tables;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod trail;
 mod turn;
 mod upload;
 mod verifier;

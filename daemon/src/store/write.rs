@@ -127,6 +127,7 @@ impl Store {
             }
             return Err(StoreError::append(error));
         }
+        self.lookup.trail.append(segment.number(), self.end, frame);
         self.publish();
         self.memory.commit();
         self.last_seq = self.draft.frame.next_seq() - 1;
@@ -227,6 +228,7 @@ impl Store {
         self.applying_end = Position { segment: full.number(), offset: self.end };
         self.lookup.applying = Some(full);
         self.named.applying = std::mem::take(&mut self.named.active);
+        self.lookup.trail.clear();
         self.expiring.rotate();
         self.memory.rotate();
         self.applying_seq = self.last_seq;
