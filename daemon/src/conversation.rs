@@ -63,8 +63,9 @@ pub(crate) struct Conversation<H> {
     limit: usize,
     /// Those whose answers are still to be written.
     answered: Vec<Counter>,
-    /// Whether calls that are begun now are hurried.
+    /// Whether calls that are begun now are hurried, and whether any was in this round.
     hurries: bool,
+    has_hurried: bool,
     /// Whether something was heard or said since the client's next message was last looked for.
     is_fresh: bool,
     /// When to look next for calls whose time is over; `None` where none was under way.
@@ -82,7 +83,7 @@ impl<H: Host> Conversation<H> {
     /// Makes one that does up to `limit` calls at a time, as `host` has them done.
     pub(crate) fn new(wire: Wire, limit: usize, host: H) -> Self {
         let (calls, answered) = (Vec::new(), Vec::new());
-        Self { wire, host, calls, limit, answered, hurries: false, is_fresh: false, sweep: None }
+        Self { wire, host, calls, limit, answered, hurries: false, has_hurried: false, is_fresh: false, sweep: None }
     }
 
     /// Goes on until the client hangs up. Whatever is under way then is given up at once.
@@ -104,7 +105,7 @@ impl<H: Host> Conversation<H> {
             self.poll_calls(cx)?;
             self.hurries = self.host.hurries();
             let has_all = self.poll_messages(cx)?;
-            if self.hurries && !self.calls.is_empty() {
+            if mem::take(&mut self.has_hurried) {
                 self.host.hurry();
                 self.poll_calls(cx)?;
             }
@@ -179,6 +180,7 @@ impl<H: Host> Conversation<H> {
         if let Poll::Ready(done) = call.work.as_mut().poll(waiting) {
             return self.answer(id, done);
         }
+        self.has_hurried = self.hurries;
         self.calls.push(call);
         if self.sweep.is_none() {
             self.sweep_later(cx);
