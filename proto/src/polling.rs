@@ -4,7 +4,9 @@
 //! long as between two that look. But whoever looks keeps a core from others, so both ends look only while one is idle for
 //! them: while fewer clients call than there are cores. The daemon sees all of them, counts those that called lately, and
 //! tells their number in shared memory ([`crate::access`]); so nobody has to register, and nothing is left behind by a process
-//! that is killed. What else runs on the machine shows in that a look is interrupted; then nobody looks for a while.
+//! that is killed. What else runs on the machine shows in that a look is interrupted, or comes to nothing again and again, since
+//! the other end waits for the core of the one that looks; then nobody looks for a while. With one of two cores kept busy by
+//! somebody else, a `set` takes 120 µs where both ends look to the end each time, and 16 where they don't.
 
 use std::num::NonZero;
 use std::sync::LazyLock;
@@ -18,6 +20,10 @@ pub const LATELY: Duration = Duration::from_millis(2);
 const INTERRUPTION: Duration = Duration::from_micros(200);
 /// How long not to look after an interruption.
 const RETREAT: Duration = Duration::from_millis(1);
+/// So many looks in a row that come to nothing are not by chance: a call that takes long is mostly alone.
+const IN_VAIN: u32 = 2;
+/// How often the retreat doubles while every look comes to nothing.
+const DOUBLINGS: u32 = 4;
 
 /// One end's looks.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +36,10 @@ pub struct Polling {
     step: Instant,
     /// Until when nobody looks.
     retreat: Option<Instant>,
+    /// How many looks in a row came to nothing.
+    in_vain: u32,
+    /// Whether the last one did, or was interrupted.
+    ran_out: bool,
 }
 
 impl Polling {
@@ -42,7 +52,7 @@ impl Polling {
 
     fn with_cores(limit: Duration, cores: u64) -> Self {
         let now = Instant::now();
-        Self { limit, cores, end: now, step: now, retreat: None }
+        Self { limit, cores, end: now, step: now, retreat: None, in_vain: 0, ran_out: true }
     }
 
     /// Begins a look, if it may be one while `callers` clients call.
@@ -52,7 +62,10 @@ impl Polling {
         if self.limit.is_zero() || callers.max(1) >= self.cores || self.retreat.is_some_and(|until| now < until) {
             return false;
         }
-        self.retreat = None;
+        if !self.ran_out {
+            self.in_vain = 0;
+        }
+        (self.retreat, self.ran_out) = (None, false);
         (self.end, self.step) = (now + self.limit, now);
         true
     }
@@ -61,11 +74,22 @@ impl Polling {
     #[inline]
     pub fn goes_on(&mut self, now: Instant) -> bool {
         if now.saturating_duration_since(self.step) > INTERRUPTION {
-            self.retreat = Some(now + RETREAT);
+            (self.retreat, self.ran_out) = (Some(now + RETREAT), true);
             return false;
         }
         self.step = now;
-        now < self.end
+        if now >= self.end {
+            self.run_out(now);
+        }
+        !self.ran_out
+    }
+
+    fn run_out(&mut self, now: Instant) {
+        self.ran_out = true;
+        self.in_vain = self.in_vain.saturating_add(1);
+        if let Some(more) = self.in_vain.checked_sub(IN_VAIN) {
+            self.retreat = Some(now + RETREAT * (1 << more.min(DOUBLINGS)));
+        }
     }
 }
 
@@ -83,6 +107,35 @@ mod tests {
         let steps = (1..).take_while(|&step| polling.goes_on(now + STEP * step)).count();
         assert_eq!(steps, 4);
         assert!(polling.begin(1, now + LIMIT), "the next may begin at once");
+    }
+
+    /// Looks from `now` on until that comes to nothing; returns when it did.
+    fn in_vain(polling: &mut Polling, now: Instant) -> Instant {
+        assert!(polling.begin(1, now) && !polling.goes_on(now + LIMIT));
+        now + LIMIT
+    }
+
+    #[test]
+    fn looks_that_come_to_nothing_again_and_again_become_rare() {
+        let (mut polling, mut now) = (Polling::with_cores(LIMIT, 2), Instant::now());
+        let retreats = [(); 8].map(|()| {
+            now = in_vain(&mut polling, now);
+            let retreat = (0..).find(|&times| { polling }.begin(1, now + RETREAT * times)).unwrap();
+            now += RETREAT * retreat;
+            retreat
+        });
+        assert_eq!(retreats, [0, 1, 2, 4, 8, 16, 16, 16]);
+    }
+
+    #[test]
+    fn a_look_that_comes_to_something_makes_up_for_those_that_did_not() {
+        let (mut polling, now) = (Polling::with_cores(LIMIT, 2), Instant::now());
+        let mut now = in_vain(&mut polling, now);
+        for _ in 0..3 {
+            assert!(polling.begin(1, now) && polling.goes_on(now + STEP));
+            now = in_vain(&mut polling, now + STEP);
+            assert!({ polling }.begin(1, now), "no retreat");
+        }
     }
 
     #[test]
