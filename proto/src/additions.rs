@@ -251,4 +251,26 @@ mod tests {
         let more = Additions { count: u32::MAX, ..whole };
         assert_eq!((more.iter().count(), more.iter().last()), (5, Some(Err(Malformed))));
     }
+
+    /// Every other value of every byte: whatever a length or a kind is turned into.
+    #[test]
+    fn a_byte_that_is_another_shows_nothing_that_was_not_sent() {
+        let whole = Additions::from(some());
+        let changed = (0..whole.bytes.len()).flat_map(|at| (1..=u8::MAX).map(move |by| (at, by)));
+        for (at, by) in changed {
+            let mut bytes = whole.bytes.to_vec();
+            bytes[at] ^= by;
+            let changed = Additions { count: whole.count, bytes: bytes.into() };
+            let read: Vec<_> = changed.iter().collect();
+            let is_error = read.iter().position(Result::is_err).map(|error| error + 1);
+            assert_eq!(is_error.unwrap_or(changed.len()), read.len(), "with {by} at {at}");
+            for addition in read.into_iter().flatten() {
+                assert_eq!(changed.part(addition.key), addition.key);
+                assert!(addition.tags.len() <= changed.bytes.len());
+                if let BodyRef::Inline(value) = addition.body {
+                    assert_eq!(changed.part(value), value);
+                }
+            }
+        }
+    }
 }
