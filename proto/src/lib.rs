@@ -17,7 +17,7 @@
 //! | [`layout`], [`paths`], [`process`] | names in the store's folder, where it lies, who a process is |
 //!
 //! # Changing what is agreed on
-//! Calls: a change to [`service`] or [`types`] is a new [`PROTOCOL`]; a daemon may go on speaking older ones. Stored bytes: a
+//! Calls: a change to [`service`], [`types`] or [`additions`] is a new [`PROTOCOL`]; a daemon may go on speaking older ones. Stored bytes: a
 //! change to [`record`], [`log`] or [`layout`] is a new [`layout::LAYOUT`]; ask first what an old reader does with new data, a
 //! new reader with old data, and an old writer with a store that has both. What is shared in memory alone, and made anew where
 //! it does not fit: a change to [`recent`] or [`access`] is a new version of its own; but the hash of keys is in every record.

@@ -35,7 +35,7 @@
 //! # Who orders what
 //! Every load is relaxed and ordered by a fence: Rust promises that a relaxed load works on memory mapped read-only,
 //! and promises it for no other; a fence after it orders no less. x86 needs none of these and so hides every mistake
-//! here. `tests/view_loom.rs` runs this code under loom, and again without each of them.
+//! here. `tests/view_loom/` runs this code under loom, and again without each of them.
 //!
 //! | ordering | without it |
 //! | --- | --- |

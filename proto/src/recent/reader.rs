@@ -3,7 +3,7 @@
 use super::slot::Slot;
 use super::{Fence, KeyHash, Location, Table, View, Word, Words};
 
-/// How often a lookup begins again because the view moved under it. The view moves twice a segment, so more than a
+/// How often a lookup begins again because the view moved under it. The view moves three times a segment, so more than a
 /// second attempt takes a reader that is stopped again and again at the wrong place.
 const ATTEMPTS: usize = 8;
 
