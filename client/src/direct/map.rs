@@ -227,7 +227,9 @@ mod tests {
     #[test]
     fn who_comes_back_soon_finds_the_memory_mapped_and_all_else_is_checked_again() {
         let store = Store::new();
-        let memory = Map::open(store.path()).unwrap().memory;
+        // Its user, without which it rests for some seconds only, which is less than this may take.
+        let user = Map::open(store.path()).unwrap();
+        let memory = user.memory.clone();
         assert!(Map::open(store.path()).unwrap().memory.is_same(&memory));
         store.write_recent(|header| header, Mark::InUse, View::OVER);
         assert_eq!(refusal(&store), Fallback::Unrecovered);
@@ -236,6 +238,7 @@ mod tests {
         assert_eq!(refusal(&store), Fallback::Unreachable);
         store.write_access(access::Header { store: STORE, pid_namespace: pid_namespace() });
         assert!(Map::open(store.path()).unwrap().memory.is_same(&memory));
+        drop(user);
         rest(&store.generation());
         assert!(!Map::open(store.path()).unwrap().memory.is_same(&memory));
     }
