@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use datacache_proto::access::{self, Access};
+use datacache_proto::filesystem::forbid_copies;
 use datacache_proto::key::Key;
 use datacache_proto::layout::{
     self, ACCESS, CURRENT, DIRECTORY_NAMESPACE, LAYOUT, LOG, READER_SLOTS, RECENT, index_key,
@@ -111,6 +112,9 @@ impl Store {
     fn file(&self, name: &str, length: u64) -> File {
         let path = self.generation().join(name);
         let file = File::options().create(true).truncate(false).write(true).read(true).open(path).unwrap();
+        if file.metadata().unwrap().len() == 0 {
+            forbid_copies(&file).unwrap();
+        }
         file.set_len(length).unwrap();
         allocate(&file, length);
         file
