@@ -42,6 +42,10 @@ pub(crate) enum CopyError {
 /// [`CopyError`]; the target then has some of the bytes.
 pub(crate) fn copy(blob: &Blob, target: &File, progress: &mut Option<Progress>) -> Result<(), CopyError> {
     let is_shared = rustix::fs::ioctl_ficlone(target, &blob.file).is_ok();
+    if is_shared {
+        // The whole file was shared, however long that is: a shorter one is damaged, and behind a longer one's value is nothing.
+        target.set_len(blob.length).map_err(CopyError::Target)?;
+    }
     let way = if is_shared { Way::Shared } else { Way::Kernel };
     copy_by(way, blob, target, progress)
 }
@@ -150,5 +154,15 @@ mod tests {
         let blob = blob(b"short", sha256(b"longer"), 6);
         let copied = copy(&blob, &tempfile::tempfile().unwrap(), &mut None);
         assert!(matches!(copied, Err(CopyError::Damaged)), "{copied:?}");
+    }
+
+    #[test]
+    fn of_a_file_that_goes_on_only_the_value_is_copied() {
+        let blob = blob(b"longer", sha256(b"long"), 4);
+        let mut target = tempfile::tempfile().unwrap();
+        copy(&blob, &target, &mut None).unwrap();
+        let mut copied = Vec::new();
+        target.read_to_end(&mut copied).unwrap();
+        assert_eq!(copied, b"long");
     }
 }
