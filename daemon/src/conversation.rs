@@ -142,12 +142,16 @@ impl<H: Host> Conversation<H> {
 
     /// Takes messages; tells whether nothing is left to take. A hang-up is noticed either way.
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        for _ in 0..MESSAGES {
+        for taken in 0..=MESSAGES {
             if self.is_full() || self.is_backed_up() {
                 return match self.wire.poll_hung_up(cx)? {
                     Poll::Ready(()) => Err(io::ErrorKind::UnexpectedEof.into()),
                     Poll::Pending => Ok(false),
                 };
+            }
+            // IMPORTANT: not before that. The last one may be what makes it full, and then nobody comes back soon.
+            if taken == MESSAGES {
+                break;
             }
             while !self.take_message(cx)? {
                 if self.wire.poll_read(cx)?.is_pending() {
@@ -357,6 +361,32 @@ mod tests {
             conversation.await.unwrap().unwrap();
             assert_eq!(gauge.count(), 0);
         }
+    }
+
+    /// As many calls as may be under way, and as are taken in a round: then the hang-up was not waited for.
+    #[tokio::test(flavor = "local")]
+    async fn a_hang_up_is_noticed_behind_as_many_calls_as_are_taken_at_once() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut client = Client { wire: Wire::new(ours).unwrap(), ..Client::talking(1) };
+        let begin = |_| -> Work { Box::pin(pending()) };
+        let mut conversation = Conversation::new(Wire::new(theirs).unwrap(), MESSAGES, begin);
+        (0..MESSAGES as u64).for_each(|id| client.say(id, &endless()));
+        client.send().await;
+        let woken = std::sync::Arc::new(Woken::default());
+        while conversation.calls.len() < MESSAGES {
+            assert!(conversation.poll(&mut Context::from_waker(&Waker::from(woken.clone()))).is_pending());
+            tokio::task::yield_now().await;
+        }
+        // It would come round for the sweep, a second later.
+        conversation.sweep = None;
+        woken.0.store(false, std::sync::atomic::Ordering::Relaxed);
+        drop(client.wire);
+        let is_noticed = async {
+            while !woken.0.load(std::sync::atomic::Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), is_noticed).await.expect("the hang-up is noticed");
     }
 
     /// What was left when the socket's buffer had to be emptied first was once polled no more, if the client had said more meanwhile.
