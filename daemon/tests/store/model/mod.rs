@@ -1,5 +1,6 @@
 //! Drives a store and the map side by side, and compares them.
 
+mod ahead;
 mod map;
 mod subject;
 
@@ -11,6 +12,7 @@ use datacache_proto::process::Process;
 use datacache_proto::types::{CallId, Codec};
 use fastrand::Rng;
 
+use ahead::Ahead;
 use map::{Entry, Map};
 use subject::Subject;
 
@@ -28,6 +30,8 @@ pub(crate) struct Run {
     now: u64,
     step: u64,
     calls: u64,
+    /// Goes before the store is closed: it has the index open.
+    ahead: Option<Ahead>,
 }
 
 impl Run {
@@ -42,6 +46,7 @@ impl Run {
             now: 1_700_000_000_000,
             step: 0,
             calls: 0,
+            ahead: None,
             rng,
         }
     }
@@ -56,11 +61,12 @@ impl Run {
                 self.compare_all();
             }
         }
+        self.ahead = None;
         self.subject.close(self.now);
     }
 
     fn one(&mut self) {
-        match self.rng.u32(0..100) {
+        match self.rng.u32(0..112) {
             0..45 => self.put(),
             45..52 => self.batch(),
             52..60 => self.delete(),
@@ -73,9 +79,17 @@ impl Run {
             86..90 => drop(self.subject.store().request_checkpoint()),
             90..93 => self.subject.checkpoint(self.now),
             93..96 => drop(self.subject.store().progress(moment(self.now))),
-            96 => self.subject.reopen_cleanly(self.now),
-            97..99 => self.subject.reopen_after_death(self.now),
-            _ => self.repeat_a_call(),
+            96..99 => self.reopen(),
+            99 => self.repeat_a_call(),
+            _ => self.go_ahead(),
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.ahead = None;
+        match self.rng.u32(0..3) {
+            0 => self.subject.reopen_cleanly(self.now),
+            _ => self.subject.reopen_after_death(self.now),
         }
     }
 
@@ -97,8 +111,12 @@ impl Run {
 
     /// Makes a put and what it should leave in the map.
     fn new_put(&mut self) -> (Put, Entry, Option<u64>) {
+        let (space, is_blob) = (self.space(), self.rng.u32(0..4) == 0);
+        self.put_into(space, is_blob)
+    }
+
+    fn put_into(&mut self, space: &str, is_blob: bool) -> (Put, Entry, Option<u64>) {
         let codec = [Codec::Bytes, Codec::Text, Codec::Json][self.rng.usize(..3)];
-        let is_blob = self.rng.u32(0..4) == 0;
         let value = match is_blob {
             true => self.contents[self.rng.usize(..self.contents.len())].clone(),
             false => vec![b'a' + self.rng.u8(..3); self.rng.usize(0..3) * 150],
@@ -106,7 +124,7 @@ impl Run {
         let tags: BTreeSet<String> = (0..self.rng.usize(0..3)).map(|n| TAGS[n + self.rng.usize(..2)].into()).collect();
         let (expires, scope) = (self.expiry(), (self.rng.u32(0..4) == 0).then(|| self.rng.u64(..SCOPES)));
         let put = Put {
-            namespace: self.space().into(),
+            namespace: space.into(),
             key: self.key().into(),
             codec,
             value: if is_blob { self.subject.stage(&value) } else { NewValue::Inline(value.clone().into()) },
@@ -241,7 +259,10 @@ impl Run {
         let first = self.subject.write_batch(Batch::of(Command::Put(put), call), self.now);
         self.note_put(&space, &key, entry, scope, &first.as_ref().unwrap()[0]);
         match self.rng.u32(0..3) {
-            0 => self.subject.reopen_after_death(self.now),
+            0 => {
+                self.ahead = None;
+                self.subject.reopen_after_death(self.now);
+            }
             1 => self.subject.checkpoint(self.now),
             _ => {}
         }
