@@ -181,6 +181,10 @@ impl Writer {
         let store = self.0.store.borrow_mut().take();
         *self.0.queue.borrow_mut() = Queue::default();
         *self.0.waiting.borrow_mut() = Waiting::default();
+        if self.0.is_in_turn.get() {
+            // What a turn that died left in memory is not to decide what becomes of the log.
+            return Err(StoreError::ApplyFailed);
+        }
         store.map_or(Ok(()), |store| store.close(Timestamp::now()))
     }
 
@@ -344,6 +348,8 @@ mod tests {
         writer.work().await;
         writer.hurry();
         assert!(poll!(&mut write).is_pending(), "nothing is done with that store any more");
+        assert!(matches!(writer.close(), Err(StoreError::ApplyFailed)), "the next daemon sees to the log");
+        assert!(matches!(write.await, Err(WriteError::Closed)));
     }
 
     #[tokio::test(flavor = "local")]
