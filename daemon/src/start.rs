@@ -18,7 +18,8 @@ use crate::run::{RunError, run};
 use crate::store::OpenError;
 use crate::{notify, signals};
 
-/// The threads for work that may block. One of them may hang on another process for as long as that is stopped.
+/// The threads for work that may block. Those that look into the index may hang on another process for as long as that is stopped:
+/// of the housekeeping one, of the batches that are looked up ahead two.
 const BLOCKING_THREADS: usize = 4;
 /// How long work that blocks may hold up the end of the process.
 const BLOCKING_END: Duration = Duration::from_millis(500);

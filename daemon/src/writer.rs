@@ -2,7 +2,8 @@
 //! Knows commands and outcomes; nothing of sockets, clients and calls.
 //!
 //! It runs on the runtime's own thread, so whoever hands it a batch and waits costs no wake-up of another thread; all
-//! batches that arrive in one turn of the runtime share a frame and its write to the log.
+//! batches that arrive in one turn of the runtime share a frame and its write to the log; from a client that calls alone, those
+//! that it sent in one go.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -53,7 +54,7 @@ struct Inner {
 }
 
 impl Writer {
-    /// Takes an open store. Nothing is done before [`Writer::work`] runs.
+    /// Takes an open store. Nothing is done before [`Writer::work`] runs, or somebody hurries.
     pub(crate) fn new(open: OpenStore, deadlines: Deadlines) -> Self {
         Self(Rc::new(Inner {
             store: RefCell::new(Some(open.store)),
