@@ -99,12 +99,16 @@ impl Additions {
     /// Returns them in their order; an error is the last item.
     pub fn iter(&self) -> impl Iterator<Item = Result<AdditionRef<'_>, Malformed>> {
         let mut rest = Some(&self.bytes[..]);
-        (0..self.count).map_while(move |_| {
+        (1..=self.count).map_while(move |number| {
             let taken = postcard::take_from_bytes(rest.take()?);
-            Some(taken.map_err(|_| Malformed).map(|(addition, behind)| {
-                rest = Some(behind);
-                addition
-            }))
+            let (addition, behind) = match taken {
+                // What is behind the last one would be lost without a word.
+                Ok((_, behind)) if number == self.count && !behind.is_empty() => return Some(Err(Malformed)),
+                Ok(taken) => taken,
+                Err(_) => return Some(Err(Malformed)),
+            };
+            rest = Some(behind);
+            Some(Ok(addition))
         })
     }
 
@@ -248,8 +252,10 @@ mod tests {
             let read: Vec<_> = cut.iter().collect();
             assert!(read.len() <= cut.len() && read.last() == Some(&Err(Malformed)), "a cut at {length} goes unseen");
         }
-        let more = Additions { count: u32::MAX, ..whole };
+        let more = Additions { count: u32::MAX, ..whole.clone() };
         assert_eq!((more.iter().count(), more.iter().last()), (5, Some(Err(Malformed))));
+        let fewer = Additions { count: 3, ..whole };
+        assert_eq!((fewer.iter().count(), fewer.iter().last()), (3, Some(Err(Malformed))));
     }
 
     /// Every other value of every byte: whatever a length or a kind is turned into.
