@@ -277,11 +277,11 @@ impl Error {
         }
     }
 
-    /// Tells whether the filesystem of the store, or of a file that was to be written, is full.
+    /// Tells whether the filesystem of the store, or of a file that was to be written, is full, or the index of the store.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
         match self.innermost() {
-            Self::Refused(error) => *error.innermost() == WireError::NoSpace,
+            Self::Refused(error) => error.is_no_space(),
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
@@ -360,6 +360,10 @@ mod tests {
         Err::<(), _>(io::Error::from(kind)).during("write", Path::new("/x")).unwrap_err()
     }
 
+    fn no_space() -> WireError {
+        WireError::NoSpace { folder: "/s".into() }
+    }
+
     #[test]
     fn a_message_does_not_repeat_its_source() {
         let error = io_error(io::ErrorKind::PermissionDenied);
@@ -382,7 +386,8 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_wherever_it_shows() {
         assert!(io_error(io::ErrorKind::StorageFull).is_no_space());
-        assert!(Error::from(WireError::NoSpace).is_no_space());
+        assert!(Error::from(no_space()).is_no_space());
+        assert!(Error::from(WireError::IndexFull { limit: 1 }).is_no_space());
         assert!(!io_error(io::ErrorKind::NotFound).is_no_space());
     }
 
@@ -390,7 +395,7 @@ mod tests {
     fn bad_input_is_told_whoever_noticed_it() {
         assert!(Error::from(KeyError::Empty).is_invalid_input());
         assert!(Error::from(WireError::Key(KeyError::Empty)).is_invalid_input());
-        assert!(!Error::from(WireError::NoSpace).is_invalid_input());
+        assert!(!Error::from(no_space()).is_invalid_input());
     }
 
     #[test]
@@ -401,7 +406,7 @@ mod tests {
         let in_batch = |error| Error::from(WireError::InBatch { index: 3, error: Box::new(error) });
         let large = in_batch(WireError::TooLarge { size: 2, limit: 1 });
         assert!(large.is_too_large() && large.is_refused() && !large.is_invalid_input());
-        assert!(in_batch(WireError::NoSpace).is_no_space());
+        assert!(in_batch(no_space()).is_no_space());
         let batch = Error::BatchTooLarge { what: "items", size: 9_000, limit: 8_192 };
         assert!(batch.is_too_large());
         assert_eq!(batch.to_string(), "9000 items are too many for one batch, the limit is 8192; split it");

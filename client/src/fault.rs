@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_refusal_leaves_the_connection_in_use_unless_the_daemon_is_stopping() {
-        assert!(!Fault::Refused(WireError::NoSpace).ends_connection());
+        assert!(!Fault::Refused(WireError::NoSpace { folder: "/s".into() }).ends_connection());
         assert!(Fault::Refused(WireError::Stopping).ends_connection());
         assert!(!Fault::Late.ends_connection());
     }

@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test(flavor = "local")]
     async fn a_failed_call_can_be_tried_again() {
         let (calls, tasks) = (LongCalls::default(), Tasks::default());
-        assert_eq!(calls.run(&tasks, CALL, async { Err(WireError::NoSpace) }).await, Err(WireError::NoSpace));
+        assert_eq!(calls.run(&tasks, CALL, async { Err(WireError::Stopping) }).await, Err(WireError::Stopping));
         assert_eq!(calls.run(&tasks, CALL, async { Ok(2) }).await, Ok(2));
     }
 

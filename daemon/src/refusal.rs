@@ -26,10 +26,11 @@ impl From<StoreError> for WireError {
         match &error {
             StoreError::Append { source } => failed(StoreStep::Append, source.raw_os_error()),
             StoreError::Read { source } => failed(StoreStep::Read, errno_of(source)),
-            StoreError::ApplyFailed => failed(StoreStep::Apply, None),
+            StoreError::ApplyFailed { errno } => failed(StoreStep::Apply, *errno),
             StoreError::Blob { source, .. } => failed(StoreStep::Blob, source.raw_os_error()),
             StoreError::BlobChanged => failed(StoreStep::Blob, None),
-            StoreError::NoSpace => Self::NoSpace,
+            StoreError::NoSpace { folder } => Self::NoSpace { folder: folder.to_string_lossy().into_owned() },
+            StoreError::IndexFull { limit } => Self::IndexFull { limit: *limit },
             StoreError::Staged { name, fault } => Self::Staged { name: name.clone(), fault: fault.clone() },
             StoreError::Damaged => Self::Damaged,
             StoreError::TooLarge { size, limit } => Self::BatchTooLarge { size: *size, limit: *limit },
@@ -48,6 +49,7 @@ pub(crate) fn used_before(call: CallId) -> WireError {
 fn errno_of(error: &heed::Error) -> Option<i32> {
     match error {
         heed::Error::Io(error) => error.raw_os_error(),
+        heed::Error::Mdb(error) => Some(error.to_err_code()),
         _ => None,
     }
 }
@@ -76,7 +78,9 @@ mod tests {
         let fault = StagedFault::Missing;
         let staged = StoreError::Staged { name: "n".into(), fault: fault.clone() };
         assert_eq!(WireError::from(staged), WireError::Staged { name: "n".into(), fault });
-        assert_eq!(WireError::from(StoreError::NoSpace), WireError::NoSpace);
+        let full = StoreError::NoSpace { folder: "/s".into() };
+        assert_eq!(WireError::from(full), WireError::NoSpace { folder: "/s".into() });
+        assert_eq!(WireError::from(StoreError::IndexFull { limit: 9 }), WireError::IndexFull { limit: 9 });
         let many = StoreError::TooMany { what: Resource::Namespaces, limit: 2 };
         assert_eq!(WireError::from(many), WireError::Busy { what: Resource::Namespaces, limit: 2 });
         let ended = WireError::Unbindable { reason: UnbindableReason::Ended };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use crate::store::{Outcome, Position, Store, StoreError};
+use crate::store::{Outcome, Position, Store};
 use crate::writer::{Outcomes, WriteError};
 
 /// Those who wait for more than a frame.
@@ -89,7 +89,8 @@ impl Waiting {
     fn settle_checkpoints(&mut self, store: &Store) {
         let (applied, failed) = (store.applied(), store.apply_failed());
         for (seq, reply) in self.checkpoints.extract_if(.., |(seq, _)| *seq <= applied || failed) {
-            answer(reply, if seq <= applied { Ok(seq) } else { Err(StoreError::ApplyFailed.into()) });
+            let failure = store.apply_failure().filter(|_| seq > applied);
+            answer(reply, failure.map_or(Ok(seq), |failure| Err(failure.into())));
         }
     }
 }

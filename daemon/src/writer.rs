@@ -184,7 +184,7 @@ impl Writer {
         *self.0.waiting.borrow_mut() = Waiting::default();
         if self.0.is_in_turn.get() {
             // What a turn that died left in memory is not to decide what becomes of the log.
-            return Err(StoreError::ApplyFailed);
+            return Err(StoreError::ApplyFailed { errno: None });
         }
         store.map_or(Ok(()), |store| store.close(Timestamp::now()))
     }
@@ -221,9 +221,9 @@ impl Inner {
         }
         self.reply(store, done);
         let mut queue = self.queue.borrow_mut();
-        if !took_any && store.apply_failed() {
+        if let Some(failure) = store.apply_failure().filter(|_| !took_any) {
             // There is nothing to wait for.
-            queue.give_up().for_each(|slot| answer(slot.reply, Err(StoreError::ApplyFailed.into())));
+            queue.give_up().for_each(|slot| answer(slot.reply, Err(failure.again().into())));
         }
         self.waiting.borrow_mut().settle(store, queue.first());
         took_any && !queue.is_empty()
@@ -349,7 +349,7 @@ mod tests {
         writer.work().await;
         writer.hurry();
         assert!(poll!(&mut write).is_pending(), "nothing is done with that store any more");
-        assert!(matches!(writer.close(), Err(StoreError::ApplyFailed)), "the next daemon sees to the log");
+        assert!(matches!(writer.close(), Err(StoreError::ApplyFailed { .. })), "the next daemon sees to the log");
         assert!(matches!(write.await, Err(WriteError::Closed)));
     }
 

@@ -107,9 +107,21 @@ pub enum WireError {
         /// Why.
         reason: UnbindableReason,
     },
-    /// The filesystem of the store is full.
-    #[error("no space left on the store's filesystem; delete or evict entries, or free space there")]
-    NoSpace,
+    /// The filesystem of the store is full, or its user has no more of it. Reads, and what removes entries, go on.
+    #[error("no space left on the filesystem of `{folder}`; free space there, or delete or evict entries")]
+    NoSpace {
+        /// The store's folder, as the daemon sees it.
+        folder: String,
+    },
+    /// The index can't grow any more. Reads, and what removes entries, go on.
+    #[error(
+        "the index of the store fills the {limit} bytes of its map; delete or evict entries, or grant the daemon more address \
+         space (`ulimit -v`) and start it again"
+    )]
+    IndexFull {
+        /// The size of its map in bytes.
+        limit: u64,
+    },
     /// Too many of something are in use.
     #[error("too many {what}: the limit is {limit}; try again when some are done")]
     Busy {
@@ -122,11 +134,11 @@ pub enum WireError {
     #[error("the daemon is stopping; the call can be repeated")]
     Stopping,
     /// The store failed to do its part.
-    #[error("the store failed to {step}{}", .errno.map(|code| format!(" ({})", std::io::Error::from_raw_os_error(code))).unwrap_or_default())]
+    #[error("the store failed to {step}{}; {}", cause(*.errno), .step.advice())]
     Store {
         /// What it was doing.
         step: StoreStep,
-        /// The system's error number, where there is one.
+        /// The system's error number, where there is one, or LMDB's, which is negative.
         errno: Option<i32>,
     },
     /// The bytes of an entry are damaged.
@@ -143,7 +155,22 @@ impl From<Malformed> for WireError {
     }
 }
 
+/// Returns the words for an error number, to be put behind what failed.
+fn cause(errno: Option<i32>) -> String {
+    match errno {
+        Some(code) if code < 0 => format!(" (error {code} of LMDB)"),
+        Some(code) => format!(" ({})", std::io::Error::from_raw_os_error(code)),
+        None => String::new(),
+    }
+}
+
 impl WireError {
+    /// Tells whether there is no room for more: what helps is to remove something.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self.innermost(), Self::NoSpace { .. } | Self::IndexFull { .. })
+    }
+
     /// Returns what is wrong with the one addition of a batch that is refused; else the error itself.
     #[must_use]
     pub fn innermost(&self) -> &Self {
@@ -233,15 +260,50 @@ pub enum StoreStep {
     Blob,
 }
 
+impl StoreStep {
+    /// Returns what to do about it.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Sync => {
+                "the change is made, and a loss of power may undo it: check the disk, and see the daemon's log"
+            }
+            _ => "check the disk, and see the daemon's log",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_the_store_tells_the_step_and_the_cause() {
-        let error = WireError::Store { step: StoreStep::Append, errno: Some(5) };
-        assert_eq!(error.to_string(), "the store failed to append to its log (Input/output error (os error 5))");
-        let error = WireError::Store { step: StoreStep::Read, errno: None };
-        assert_eq!(error.to_string(), "the store failed to read its index");
+    fn an_error_of_the_store_tells_the_step_the_cause_and_what_to_do() {
+        let told = |step, errno| WireError::Store { step, errno }.to_string();
+        assert_eq!(
+            told(StoreStep::Append, Some(5)),
+            "the store failed to append to its log (Input/output error (os error 5)); check the disk, and see the daemon's log"
+        );
+        assert_eq!(
+            told(StoreStep::Apply, Some(-30_788)),
+            "the store failed to apply its log to the index (error -30788 of LMDB); check the disk, and see the daemon's log"
+        );
+        assert!(told(StoreStep::Sync, None).contains("; the change is made, and a loss of power may undo it: "));
+    }
+
+    #[test]
+    fn what_is_full_is_named_with_what_to_do() {
+        let disk = WireError::NoSpace { folder: "/s".into() };
+        assert!(disk.is_no_space());
+        assert_eq!(
+            disk.to_string(),
+            "no space left on the filesystem of `/s`; free space there, or delete or evict entries"
+        );
+        let map = WireError::InBatch { index: 3, error: Box::new(WireError::IndexFull { limit: 1 << 32 }) };
+        assert!(map.is_no_space());
+        assert!(
+            map.to_string().contains("fills the 4294967296 bytes of its map; delete or evict entries, or "),
+            "{map}"
+        );
+        assert!(!WireError::Stopping.is_no_space());
     }
 }

@@ -53,7 +53,7 @@ impl Adopter {
     /// Where they can't be adopted or written through; none is held then.
     pub fn adopt(&self, files: &mut [&mut Incoming]) -> Result<(), StoreError> {
         let pins = files.iter_mut().map(|file| self.adopt_one(file)).collect::<Result<Vec<_>, _>>()?;
-        let failed = |source| StoreError::Blob { action: "write through", source };
+        let failed = |source| StoreError::blob("write through", source, self.blobs.folder());
         self.blobs.sync(pins.iter().map(|pin| &pin.digest)).map_err(failed)?;
         // IMPORTANT: only now, a pin tells the writer that the disk has the file.
         files.iter_mut().zip(pins).for_each(|(file, pin)| file.hold(pin));

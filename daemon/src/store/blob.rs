@@ -99,6 +99,11 @@ impl BlobStore {
         File::open(store.join(BLOBS))?.sync_all()
     }
 
+    /// Returns the store's folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.store
+    }
+
     /// Returns the folder that clients stage their values in.
     #[must_use]
     pub fn staging(&self) -> PathBuf {
@@ -153,7 +158,7 @@ impl BlobStore {
         durable: bool,
     ) -> Result<Incoming, StoreError> {
         if durable {
-            file.sync_all().map_err(|source| StoreError::Blob { action: "write through", source })?;
+            file.sync_all().map_err(|source| StoreError::blob("write through", source, &self.store))?;
         }
         let mut incoming = Incoming { file: Arc::new(file), path, length, digest, equal: None, pin: None };
         let Some(there) = self.open(&digest)? else { return Ok(incoming) };
@@ -170,7 +175,7 @@ impl BlobStore {
         }
         // Another client may have been here with the right content in the meantime.
         if !self.is_replaced(&digest, &there) {
-            self.set_aside(&digest).map_err(|source| StoreError::Blob { action: "set aside", source })?;
+            self.set_aside(&digest).map_err(|source| StoreError::blob("set aside", source, &self.store))?;
         }
         Ok(incoming)
     }
@@ -185,7 +190,7 @@ impl BlobStore {
     /// Gives a staged file its blob's name. Never touches a file that is there: either that is the one whose content was
     /// found to be the same, or the caller has to look again.
     pub(super) fn adopt(&self, incoming: &Incoming) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Blob { action: "adopt", source };
+        let failed = |source| StoreError::blob("adopt", source, &self.store);
         let blob = blob_path(&self.store, &incoming.digest);
         rustix::fs::fchmod(&*incoming.file, Mode::RUSR).map_err(|errno| failed(errno.into()))?;
         // By descriptor: what was looked at is what is adopted, whatever happened to the name.
@@ -198,7 +203,6 @@ impl BlobStore {
             }
             // All its names are gone: deduplicated once, its staged name was removed.
             Err(rustix::io::Errno::NOENT) if incoming.equal.is_some() => Err(StoreError::BlobChanged),
-            Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => Err(StoreError::NoSpace),
             Err(errno) => Err(failed(errno.into())),
         }
     }

@@ -1,7 +1,7 @@
 //! What can go wrong in the store, by the operation that failed.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use datacache_proto::error::{Resource, StagedFault};
 
@@ -72,9 +72,18 @@ pub enum OpenError {
 /// A change or a look that the store could not do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The filesystem is full.
-    #[error("no space left on the store's filesystem")]
-    NoSpace,
+    /// The filesystem is full, or its user has no more of it.
+    #[error("no space left on the filesystem of {}", .folder.display())]
+    NoSpace {
+        /// The store's folder.
+        folder: PathBuf,
+    },
+    /// The index can't grow any more.
+    #[error("the index fills the {limit} bytes of its map")]
+    IndexFull {
+        /// The size of the map in bytes.
+        limit: u64,
+    },
     /// The log could not be appended to.
     #[error("failed to append to the log")]
     Append {
@@ -87,9 +96,12 @@ pub enum StoreError {
         /// Why.
         source: heed::Error,
     },
-    /// The log can't be applied to the index any more, so nothing new is taken.
-    #[error("the log can't be applied to the index")]
-    ApplyFailed,
+    /// The log can't be applied to the index, so nothing new is taken. That there is no room is told as that.
+    #[error("the log can't be applied to the index{}", .errno.map(|code| format!(" (error {code})")).unwrap_or_default())]
+    ApplyFailed {
+        /// The system's error number, where there is one, or LMDB's, which is negative.
+        errno: Option<i32>,
+    },
     /// A blob or a staged file could not be reached.
     #[error("failed to {action} the file of a value")]
     Blob {
@@ -135,11 +147,38 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Tells a full disk from the other ways in which an append can fail.
-    pub(crate) fn append(source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
-            _ => Self::Append { source },
+    /// Tells a full disk from the other ways in which an append to the log of the store in `folder` can fail.
+    pub(crate) fn append(source: io::Error, folder: &Path) -> Self {
+        match is_full(&source) {
+            true => Self::NoSpace { folder: folder.to_owned() },
+            false => Self::Append { source },
         }
     }
+
+    /// The same for what is done to a blob or a staged file.
+    pub(crate) fn blob(action: &'static str, source: io::Error, folder: &Path) -> Self {
+        match is_full(&source) {
+            true => Self::NoSpace { folder: folder.to_owned() },
+            false => Self::Blob { action, source },
+        }
+    }
+
+    /// Says once more why nothing new is taken, for the next who has to hear of it.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::NoSpace { folder } => Self::NoSpace { folder: folder.clone() },
+            Self::IndexFull { limit } => Self::IndexFull { limit: *limit },
+            Self::Append { source } => {
+                let copy = source.raw_os_error().map_or_else(|| source.kind().into(), io::Error::from_raw_os_error);
+                Self::Append { source: copy }
+            }
+            Self::ApplyFailed { errno } => Self::ApplyFailed { errno: *errno },
+            _ => Self::ApplyFailed { errno: None },
+        }
+    }
+}
+
+/// Tells whether an operation failed because its filesystem has no room, or none for this user.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -75,6 +75,7 @@ mod references;
 mod repair;
 mod replay;
 mod replies;
+mod room;
 mod rows;
 mod segment;
 mod shared;

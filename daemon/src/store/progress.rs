@@ -40,11 +40,11 @@ impl Store {
         match event {
             Event::Slice { applied, dropped } => {
                 debug_assert!(applied <= self.applying_seq, "only what was rotated out is applied");
-                self.apply_failed = false;
+                self.apply_failure = None;
                 self.dropped.extend(dropped);
             }
             Event::Applied { segment } => self.retire(segment),
-            Event::ApplyFailed => self.apply_failed = true,
+            Event::ApplyFailed(error) => self.apply_failure = Some(error),
             Event::Broken => {
                 error!("the store's threads can't go on; the daemon has to start anew");
                 self.poisoned = true;
@@ -54,7 +54,7 @@ impl Store {
                 if !matches!(self.next, Next::Failed(_)) {
                     warn!(%error, "the next segment of the log can't be made");
                 }
-                self.next = Next::Failed(StoreError::append(error));
+                self.next = Next::Failed(StoreError::append(error, &self.options.path));
             }
             Event::Synced(position) => self.note_synced(position),
             Event::SyncFailed { segment } => self.note_unsynced(segment),
@@ -77,7 +77,7 @@ impl Store {
             "after a segment is retired the active one is alone"
         );
         self.applied = self.applying_seq;
-        self.apply_failed = false;
+        self.apply_failure = None;
         self.counters.segments += 1;
         self.named.applying.clear();
         self.memory.retire();
@@ -144,7 +144,17 @@ impl Store {
     /// again and again.
     #[must_use]
     pub fn apply_failed(&self) -> bool {
-        self.apply_failed || self.poisoned || matches!(self.next, Next::Failed(_))
+        self.apply_failure.is_some() || self.poisoned || matches!(self.next, Next::Failed(_))
+    }
+
+    /// Returns why the log can't be applied at the moment, or not be rotated; `None` where it can.
+    #[must_use]
+    pub fn apply_failure(&self) -> Option<StoreError> {
+        match (&self.apply_failure, &self.next) {
+            (Some(failure), _) | (None, Next::Failed(failure)) => Some(failure.again()),
+            _ if self.poisoned => Some(StoreError::ApplyFailed { errno: None }),
+            _ => None,
+        }
     }
 
     /// Tells whether log and shared index disagree, or a thread is gone. Nothing is written then until a new start has put that
@@ -240,10 +250,11 @@ impl std::fmt::Debug for Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::NewValue;
+    use super::super::command::{Condition, NewValue};
     use super::super::testing::{DEADLINE, NOW, put, stage, store, wait};
     use super::super::threads::{Helper, Outbox};
     use super::*;
+    use datacache_proto::key::Key;
     use datacache_proto::layout::blob_path;
     use sha2::Digest as _;
     use std::path::PathBuf;
@@ -290,7 +301,7 @@ mod tests {
         put(&mut store, NewValue::Inline(vec![7].into()));
         store.request_checkpoint();
         wait(&mut store, Store::is_poisoned);
-        assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed)));
+        assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed { .. })));
     }
 
     /// The good file was set aside in the place of the damaged one, and its entry was left without a value.
@@ -317,9 +328,36 @@ mod tests {
     }
 
     #[test]
+    fn an_index_that_fills_its_map_is_named_and_what_removes_is_taken_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        put(&mut store, NewValue::Inline(vec![7].into()));
+        let target = store.request_checkpoint();
+        wait(&mut store, |store| store.applied() >= target && matches!(store.next, Next::Ready(_)));
+        let limit = 256 * 1024;
+        store.verifier.stop();
+        // SAFETY: no transaction is under way: one thread has ended, the others have nothing to do, the writer is in no turn.
+        #[expect(unsafe_code, reason = "a map that is nearly full")]
+        unsafe {
+            store.lookup.tables.env.resize(limit).unwrap();
+        }
+        put(&mut store, NewValue::Inline(vec![8; 1 << 20].into()));
+        store.request_checkpoint();
+        wait(&mut store, Store::apply_failed);
+        let told = store.apply_failure();
+        assert!(matches!(told, Some(StoreError::IndexFull { limit: told }) if told == limit as u64), "{told:?}");
+        let (namespace, key) = (store.namespace("n").unwrap(), Key::from("k"));
+        let touch = Command::Touch { namespace, key: key.clone(), expires: None };
+        let delete = Command::Delete { namespace, key, when: Condition::Live };
+        let mut results = Vec::new();
+        store.write(&mut [touch, delete].map(|command| Batch::of(command, None)).into(), NOW, &mut results);
+        assert!(matches!(results[..], [Err(StoreError::IndexFull { .. }), Ok(_)]), "{results:?}");
+    }
+
+    #[test]
     fn a_store_that_can_not_rotate_is_closed_without_waiting_for_that() {
         let folder = tempfile::tempdir().unwrap();
         let (store, _) = unable_to_rotate(&folder);
-        assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed)));
+        assert!(matches!(store.close(NOW), Err(StoreError::Append { .. })));
     }
 }

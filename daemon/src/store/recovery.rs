@@ -94,6 +94,9 @@ fn open_tables(path: &Path, generation: &Path) -> Result<Tables, OpenError> {
         TablesError::LockFile { source } => {
             OpenError::Io { action: "allocate the lock file of", path: path.to_owned(), source }
         }
+        TablesError::Room { source } => {
+            OpenError::Io { action: "make room for the index of", path: path.to_owned(), source }
+        }
         TablesError::Layout { found } => {
             let found = u32::try_from(found).unwrap_or(u32::MAX);
             OpenError::Layout { path: path.to_owned(), found, known: LAYOUT }

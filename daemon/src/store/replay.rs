@@ -7,10 +7,12 @@ use datacache_proto::layout::segment_name;
 use datacache_proto::log::{Frame, Kind, LogError, Operation, SEGMENT_HEADER};
 use datacache_proto::recent::KeyHash;
 use datacache_proto::record::{Record, Value};
+use heed::MdbError;
 use tracing::{info, warn};
 
 use super::apply::{Committed, Slice};
 use super::blob::BlobStore;
+use super::error::{StoreError, is_full};
 use super::segment::{ReadError, Segment};
 use super::tables::Tables;
 
@@ -100,6 +102,29 @@ impl Replay<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells callers why a segment was not applied.
+    pub(super) fn told(&self, error: ReplayError) -> StoreError {
+        let folder = || self.blobs.folder().to_owned();
+        match error {
+            ReplayError::Index { source: heed::Error::Io(source) } if self.tables.room.was_missing(&source) => {
+                StoreError::NoSpace { folder: folder() }
+            }
+            ReplayError::Blob { source } if is_full(&source) => StoreError::NoSpace { folder: folder() },
+            ReplayError::Index { source: heed::Error::Mdb(MdbError::MapFull) } => {
+                StoreError::IndexFull { limit: self.tables.env.info().map_size as u64 }
+            }
+            ReplayError::Index { source: heed::Error::Mdb(error) } => {
+                StoreError::ApplyFailed { errno: Some(error.to_err_code()) }
+            }
+            ReplayError::Index { source: heed::Error::Io(source) }
+            | ReplayError::Blob { source }
+            | ReplayError::Segment { source: ReadError::Io { source }, .. } => {
+                StoreError::ApplyFailed { errno: source.raw_os_error() }
+            }
+            ReplayError::Index { .. } | ReplayError::Segment { .. } => StoreError::ApplyFailed { errno: None },
+        }
     }
 
     fn has_its_blob(&self, operation: &Operation<'_>) -> Result<bool, ReplayError> {

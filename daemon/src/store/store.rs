@@ -88,7 +88,8 @@ pub struct Store {
     pub(super) applying_end: Position,
     /// The last sequence number that readers find without the log.
     pub(super) applied: u64,
-    pub(super) apply_failed: bool,
+    /// Why the log can't be applied at the moment, if it can't.
+    pub(super) apply_failure: Option<StoreError>,
     /// Set when log and shared index disagree, or a thread is gone: nothing more is written, a restart mends it.
     pub(super) poisoned: bool,
     pub(super) next: Next,
@@ -190,7 +191,7 @@ impl Store {
             applying_seq: applied,
             applying_end: Position::default(),
             applied,
-            apply_failed: false,
+            apply_failure: None,
             poisoned: false,
             next: Next::Later,
             checkpoint: false,
@@ -389,13 +390,13 @@ impl Store {
     pub fn close(mut self, now: Timestamp) -> Result<(), StoreError> {
         let target = self.request_checkpoint();
         while self.applied < target {
-            if self.apply_failed() {
-                return Err(StoreError::ApplyFailed);
+            if let Some(failure) = self.apply_failure() {
+                return Err(failure);
             }
             match self.events.recv() {
                 Ok(event) => self.take(event, now),
                 // All threads are gone, which none is while its sender is here.
-                Err(_) => return Err(StoreError::ApplyFailed),
+                Err(_) => return Err(StoreError::ApplyFailed { errno: None }),
             }
             self.progress(now);
         }
@@ -403,7 +404,8 @@ impl Store {
         self.syncer.stop();
         // IMPORTANT: the log first. Readers of another boot believe the mark only if no log is there.
         let removed = remove_log(&self.generation.join(LOG));
-        removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed)).map_err(StoreError::append)
+        let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
+        marked.map_err(|source| StoreError::append(source, &self.options.path))
     }
 }
 

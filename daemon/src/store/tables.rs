@@ -27,6 +27,7 @@ use datacache_proto::types::Digest;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
 
+use super::room::Room;
 use super::shared::{allocate, open_or_make};
 
 /// How many tables of older layouts are opened to be emptied.
@@ -53,6 +54,8 @@ pub(super) struct Tables {
     pub(super) replies: Table,
     pub(super) counters: Table,
     meta: Table,
+    /// Room for all of these.
+    pub(super) room: Room,
     /// IMPORTANT: last, so that it is closed after the environment. LMDB knows who else is there by a POSIX lock on this file,
     /// which the process loses when it closes any descriptor of it; the next client would begin the table of readers anew.
     _lock_file: File,
@@ -70,6 +73,9 @@ pub(super) enum TablesError {
     /// Its lock file can't be made as clients need it.
     #[error("failed to allocate the lock file of the index")]
     LockFile { source: io::Error },
+    /// Its file can't be opened a second time.
+    #[error("failed to open the file of the index")]
+    Room { source: io::Error },
     /// A build with another layout made it.
     #[error("the index has layout {found}")]
     Layout { found: u64 },
@@ -127,6 +133,7 @@ impl Tables {
             replies: table(layout::tables::REPLIES)?,
             counters: table(layout::tables::COUNTERS)?,
             meta: table(layout::tables::META)?,
+            room: Room::open(folder).map_err(|source| TablesError::Room { source })?,
             env: env.clone(),
             _lock_file: lock_file,
         };

@@ -10,10 +10,11 @@ use std::time::Duration;
 use std::{io, thread};
 
 use datacache_proto::types::Digest;
-use tracing::error;
+use tracing::{debug, error, info};
 
 use super::blob::BlobStore;
 use super::command::Command;
+use super::error::StoreError;
 use super::position::Position;
 use super::replay::{Replay, ReplayError, SLICE};
 use super::segment::Segment;
@@ -29,8 +30,8 @@ pub(super) enum Event {
     Slice { applied: u64, dropped: Vec<Digest> },
     /// The whole segment is in the index.
     Applied { segment: u64 },
-    /// A segment could not be applied; it is tried again.
-    ApplyFailed,
+    /// A segment could not be applied, for this reason; it is tried again.
+    ApplyFailed(StoreError),
     /// Nothing goes on before a new start: a thread panicked, or LMDB refuses everything, reads too.
     Broken,
     /// The next segment can become active.
@@ -161,13 +162,23 @@ pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> 
     Helper::start("datacache-apply", outbox.clone(), move |jobs, _| {
         let replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false, slice: SLICE };
         while let Ok(job) = jobs.recv() {
+            let mut tries = 1;
             while let Err(error) = apply(&replay, &job, &outbox) {
-                error!(error = &error as &dyn std::error::Error, "the log can't be applied to the index");
-                outbox.send(if is_fatal(&error) { Event::Broken } else { Event::ApplyFailed });
+                let cause = &error as &dyn std::error::Error;
+                match tries {
+                    1 => error!(error = cause, "the log can't be applied to the index; it is tried again and again"),
+                    _ => debug!(error = cause, tries, "the log still can't be applied to the index"),
+                }
+                tries += 1;
+                let is_fatal = is_fatal(&error);
+                outbox.send(if is_fatal { Event::Broken } else { Event::ApplyFailed(replay.told(error)) });
                 // Nobody sends a job before this one is done: what ends the wait is the store's end, or the time.
                 if !matches!(jobs.recv_timeout(RETRY), Err(RecvTimeoutError::Timeout)) {
                     return;
                 }
+            }
+            if tries > 1 {
+                info!(tries, "the log is applied to the index again");
             }
         }
     })

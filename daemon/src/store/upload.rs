@@ -27,10 +27,11 @@ pub struct Upload {
 
 impl Upload {
     pub(super) fn create(blobs: BlobStore) -> Result<Self, StoreError> {
-        let (file, path) = create_new(&blobs.staging()).map_err(|source| failed("create", source))?;
+        let (file, path) =
+            create_new(&blobs.staging()).map_err(|source| StoreError::blob("create", source, blobs.folder()))?;
         // Locked like a client's own: a sweep passes it over.
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|errno| failed("lock", errno.into()))?;
+            .map_err(|errno| StoreError::blob("lock", errno.into(), blobs.folder()))?;
         Ok(Self { blobs, file: Some(file), path, hasher: sha2::Sha256::new(), length: 0 })
     }
 
@@ -40,9 +41,9 @@ impl Upload {
     /// Where it can't be written; the upload is of no more use then.
     pub fn write_chunk(&mut self, chunk: &[u8]) -> Result<(), StoreError> {
         let Some(file) = &mut self.file else {
-            return Err(failed("write", std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+            return Err(finished_before("write"));
         };
-        file.write_all(chunk).map_err(|source| failed("write", source))?;
+        file.write_all(chunk).map_err(|source| StoreError::blob("write", source, self.blobs.folder()))?;
         self.hasher.update(chunk);
         self.length += chunk.len() as u64;
         Ok(())
@@ -60,7 +61,7 @@ impl Upload {
     /// # Errors
     /// Where the file can't be read back or written through.
     pub fn finish(mut self, durable: bool) -> Result<Incoming, StoreError> {
-        let file = self.file.take().ok_or_else(|| failed("finish", std::io::Error::other("finished before")))?;
+        let file = self.file.take().ok_or_else(|| finished_before("finish"))?;
         let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
         let path = std::mem::take(&mut self.path);
         self.blobs.examine(file, path, self.length, digest, durable)
@@ -92,11 +93,8 @@ fn create_new(staging: &Path) -> std::io::Result<(File, PathBuf)> {
     }
 }
 
-fn failed(action: &'static str, source: std::io::Error) -> StoreError {
-    match StoreError::append(source) {
-        StoreError::Append { source } => StoreError::Blob { action, source },
-        full => full,
-    }
+fn finished_before(action: &'static str) -> StoreError {
+    StoreError::Blob { action, source: std::io::Error::other("finished before") }
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Store {
             }
             Err(error) => {
                 done.iter().for_each(|batch| self.settle(batch, false));
-                results.extend(decided.into_iter().map(|decided| decided.and(Err(again(&error)))));
+                results.extend(decided.into_iter().map(|decided| decided.and(Err(error.again()))));
             }
         }
     }
@@ -72,10 +72,10 @@ impl Store {
     /// Some things are refused before anything is tried: nothing fits behind a log that can't be applied, but what makes room does.
     fn refusal(&self, batch: &Batch) -> Option<StoreError> {
         let frees = |command: &Command| matches!(command, Command::Delete { .. } | Command::Release { .. });
-        if self.poisoned || self.apply_failed && !batch.commands.iter().all(frees) {
-            return Some(StoreError::ApplyFailed);
+        if self.poisoned {
+            return Some(StoreError::ApplyFailed { errno: None });
         }
-        None
+        self.apply_failure.as_ref().filter(|_| !batch.commands.iter().all(frees)).map(StoreError::again)
     }
 
     /// Decides on batches until the frame is full. `done` gets those that were taken.
@@ -125,7 +125,7 @@ impl Store {
                 error!(error = %spoilt, "the log's segment is spoilt and is left");
                 self.checkpoint = true;
             }
-            return Err(StoreError::append(error));
+            return Err(StoreError::append(error, &self.options.path));
         }
         self.lookup.trail.append(segment.number(), self.end, frame);
         self.publish();
@@ -188,7 +188,7 @@ impl Store {
             return Ok(true);
         }
         let failure = match &self.next {
-            Next::Failed(error) => Some(again(error)),
+            Next::Failed(error) => Some(error.again()),
             _ => None,
         };
         if self.rotate() {
@@ -243,17 +243,5 @@ impl Store {
     #[must_use]
     pub fn end(&self) -> Position {
         Position { segment: self.lookup.active.number(), offset: self.end }
-    }
-}
-
-/// Says the same error once more, for the next who has to hear of it.
-fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::NoSpace => StoreError::NoSpace,
-        StoreError::Append { source } => {
-            let copy = source.raw_os_error().map_or_else(|| source.kind().into(), std::io::Error::from_raw_os_error);
-            StoreError::Append { source: copy }
-        }
-        _ => StoreError::ApplyFailed,
     }
 }

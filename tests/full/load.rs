@@ -1,0 +1,65 @@
+//! What fills a store: small entries without end, and what is known of them.
+
+use datacache_client::Error;
+use datacache_client::blocking::DataCache;
+
+/// How many entries are added in a call.
+const BATCH: u64 = 500;
+
+/// Entries that were acknowledged: all of a number below `end`, but those that were deleted again.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    end: u64,
+    deleted: u64,
+}
+
+impl Load {
+    /// Adds entries until the cache refuses; returns how it does.
+    pub(crate) fn add_until_refused(&mut self, cache: &DataCache) -> Error {
+        loop {
+            if let Err(refusal) = self.add(cache) {
+                return refusal;
+            }
+        }
+    }
+
+    /// Adds some more.
+    pub(crate) fn add(&mut self, cache: &DataCache) -> Result<(), Error> {
+        let batch = self.end..self.end + BATCH;
+        cache.add_many(batch.clone().map(|number| (key(number), value(number)))).run()?;
+        self.end = batch.end;
+        Ok(())
+    }
+
+    /// Deletes the `count` oldest of them.
+    pub(crate) fn delete(&mut self, cache: &DataCache, count: u64) -> Result<(), Error> {
+        let batch = self.deleted..(self.deleted + count).min(self.end);
+        let gone = cache.delete_many(batch.clone().map(key))?;
+        assert_eq!(gone, batch.end - batch.start, "of {batch:?}, all were there");
+        self.deleted = batch.end;
+        Ok(())
+    }
+
+    /// Looks whether exactly what should be is there.
+    pub(crate) fn check(&self, cache: &DataCache) {
+        assert_eq!(cache.len().unwrap(), self.end - self.deleted);
+        let mut numbers = 0..self.end;
+        while let Some(first) = numbers.next() {
+            let batch: Vec<u64> = std::iter::once(first).chain(numbers.by_ref().take(999)).collect();
+            let found = cache.get_many(batch.iter().map(|number| key(*number))).unwrap();
+            for (number, found) in batch.into_iter().zip(found) {
+                let expected = (number >= self.deleted).then(|| value(number));
+                assert_eq!(found.as_deref(), expected.as_deref(), "entry {number}");
+            }
+        }
+    }
+}
+
+/// In an order that is not that of the numbers, so that the index is changed all over.
+fn key(number: u64) -> String {
+    format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+fn value(number: u64) -> Vec<u8> {
+    number.to_le_bytes().repeat(20)
+}
