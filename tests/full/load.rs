@@ -40,6 +40,11 @@ impl Load {
         Ok(())
     }
 
+    /// Takes in that all of them were deleted.
+    pub(crate) fn forget(&mut self) {
+        self.deleted = self.end;
+    }
+
     /// Looks whether exactly what should be is there.
     pub(crate) fn check(&self, cache: &DataCache) {
         assert_eq!(cache.len().unwrap(), self.end - self.deleted);

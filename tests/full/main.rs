@@ -7,6 +7,7 @@
 
 mod disk;
 mod load;
+mod smaller;
 mod writing;
 
 use std::process::{Command, ExitCode};
@@ -22,7 +23,7 @@ const INSIDE: &str = "--inside";
 const HANGS_AFTER: &str = "170";
 
 fn all() -> impl Iterator<Item = Case> {
-    [writing::CASES].into_iter().flatten().copied()
+    [smaller::CASES, writing::CASES].into_iter().flatten().copied()
 }
 
 fn main() -> ExitCode {

@@ -19,7 +19,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use sha2::Digest as _;
 
 use super::adopter::Pin;
-use super::error::StoreError;
+use super::error::{StoreError, is_full};
 use super::tables::{BlobRow, Tables};
 use super::upload::Upload;
 
@@ -250,11 +250,13 @@ impl BlobStore {
         there.is_some() && there != number(file.metadata())
     }
 
-    /// Moves a blob out of the way, to be removed or looked at by somebody else; returns where it is now.
+    /// Moves a blob out of the way, to be removed or looked at by somebody else; returns where it is now. On a full filesystem
+    /// the other folder may have no room for its name: it is removed then.
     pub(super) fn set_aside(&self, digest: &Digest) -> io::Result<Option<PathBuf>> {
-        let aside = self.staging().join(format!("removed-{digest}"));
-        match fs::rename(blob_path(&self.store, digest), &aside) {
+        let (blob, aside) = (blob_path(&self.store, digest), self.staging().join(format!("removed-{digest}")));
+        match fs::rename(&blob, &aside) {
             Ok(()) => Ok(Some(aside)),
+            Err(error) if is_full(&error) => fs::remove_file(&blob).map(|()| None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

@@ -24,6 +24,12 @@ pub enum OpenError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The filesystem is full, and there is no room for what the last daemon had not done yet, or for the log.
+    #[error("no space left on the filesystem of the store {}; free a few megabytes there", .path.display())]
+    NoSpace {
+        /// The store's folder.
+        path: PathBuf,
+    },
     /// The folder belongs to somebody else.
     #[error("the store {} belongs to user {owner}, not to user {me}", .path.display())]
     Foreign {

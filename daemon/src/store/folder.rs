@@ -30,7 +30,11 @@ pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io("set the mode of"))?;
     let lock = lock(path)?;
     BlobStore::create_folders(path).map_err(io("create the folders in"))?;
-    fs::write(path.join(CACHEDIR_TAG), CACHEDIR_TEXT).map_err(io("write CACHEDIR.TAG in"))?;
+    let tag = path.join(CACHEDIR_TAG);
+    // Not anew, which would need room.
+    if !fs::read(&tag).is_ok_and(|text| text == CACHEDIR_TEXT.as_bytes()) {
+        fs::write(tag, CACHEDIR_TEXT).map_err(io("write CACHEDIR.TAG in"))?;
+    }
     Ok(lock)
 }
 

@@ -15,6 +15,7 @@
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
+//! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
 //! | look at the whole store, mend derived rows | any | `verify`, `repair` |
@@ -77,6 +78,7 @@ mod replay;
 mod replies;
 mod room;
 mod rows;
+mod scarcity;
 mod segment;
 mod shared;
 #[expect(clippy::module_inception, reason = "the noun of the file is the store")]

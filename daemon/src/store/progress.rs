@@ -56,6 +56,7 @@ impl Store {
                 }
                 self.next = Next::Failed(StoreError::append(error, &self.options.path));
             }
+            Event::Room(shortage) => self.note_room(shortage),
             Event::Synced(position) => self.note_synced(position),
             Event::SyncFailed { segment } => self.note_unsynced(segment),
             Event::Verified(digest) => self.write_own(Command::Verified { digest }, now),
@@ -87,6 +88,7 @@ impl Store {
         self.spread_marks();
         self.syncer.send(SyncJob::Remove { segment: applying, expiring: self.expiring.retire() });
         self.prepare_next();
+        self.ask_for_room();
         // What is in the index is durable, whatever became of the segment's own syncs.
         let behind = Position { segment: segment + 1, offset: SEGMENT_HEADER as u64 };
         self.note_synced(behind.max(self.synced_later));

@@ -8,17 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datacache_proto::layout::{LAYOUT, LOG};
+use datacache_proto::layout::{LAYOUT, LOG, segment_name};
 use datacache_proto::recent::{Mark, RestartError, RestartSteps, begin, restart};
 use rustix::rand::{GetRandomFlags, getrandom};
 use tracing::{debug, info, warn};
 
 use super::access::AccessFile;
 use super::blob::BlobStore;
-use super::error::OpenError;
+use super::error::{OpenError, is_full};
 use super::folder;
 use super::index::Index;
 use super::replay::{Replay, ReplayError, SLICE};
+use super::room::HEAD;
 use super::segment::{self, Segment};
 use super::syncer::create_segment;
 use super::tables::{Meta, Tables, TablesError};
@@ -231,8 +232,49 @@ impl Steps<'_> {
         Ok(self.tables.meta(&txn, Meta::NextSegment)?.unwrap_or(0))
     }
 
+    /// Makes a segment. On a full disk it gives up for it what is least missed, first segments that the index has and that no view
+    /// names, then some of what is reserved, and then the segment that readers still look into: they ask the daemon instead.
+    fn make_segment(&self, number: u64) -> Result<Segment, StepError> {
+        let make = |head| create_segment(&self.log, number, self.store_id, head);
+        let ways: [&dyn Fn() -> Result<(), StepError>; 3] =
+            [&|| self.remove_below(number.saturating_sub(1)), &|| Ok(self.tables.room.give_back(2 * HEAD)?), &|| {
+                self.remove_below(number)
+            }];
+        let mut made = make(HEAD);
+        for make_way in ways {
+            if !made.as_ref().is_err_and(is_full) {
+                break;
+            }
+            make_way()?;
+            made = make(HEAD);
+        }
+        let made = made.or_else(|error| if is_full(&error) { make(0) } else { Err(error) });
+        Ok(made?)
+    }
+
+    fn remove_below(&self, segment: u64) -> Result<(), StepError> {
+        for number in segment::numbers(&self.log)?.into_iter().filter(|number| *number < segment) {
+            segment::remove_file(&self.log.join(segment_name(number)))?;
+        }
+        Ok(())
+    }
+
+    fn is_for_want_of_room(&self, error: &StepError) -> bool {
+        match error {
+            StepError::Io { source } | StepError::Replay { source: ReplayError::Blob { source } } => is_full(source),
+            StepError::Index { source: heed::Error::Io(source) }
+            | StepError::Replay { source: ReplayError::Index { source: heed::Error::Io(source) } } => {
+                self.tables.room.was_missing(source)
+            }
+            _ => false,
+        }
+    }
+
     fn failed(&self, error: RestartError<StepError>) -> OpenError {
         let path = self.path.to_owned();
+        if matches!(&error, RestartError::Step { source } if self.is_for_want_of_room(source)) {
+            return OpenError::NoSpace { path };
+        }
         match error {
             RestartError::Over => {
                 OpenError::Io { action: "take over", path, source: io::Error::other("its generation is over") }
@@ -262,14 +304,14 @@ impl RestartSteps for Steps<'_> {
     }
 
     fn unlink(&mut self, segment: u64) -> Result<(), StepError> {
-        match segment::remove_file(&self.log.join(datacache_proto::layout::segment_name(segment))) {
+        match segment::remove_file(&self.log.join(segment_name(segment))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => Ok(outcome?),
         }
     }
 
     fn create(&mut self, segment: u64) -> Result<(), StepError> {
-        self.made = Some(Arc::new(create_segment(&self.log, segment, self.store_id)?));
+        self.made = Some(Arc::new(self.make_segment(segment)?));
         // IMPORTANT: durable before anything is appended. Else a power cut can bring back segments that were removed, and
         // with them operations that later ones had overtaken.
         let mut txn = self.tables.env.write_txn()?;
@@ -279,10 +321,7 @@ impl RestartSteps for Steps<'_> {
     }
 
     fn remove_older(&mut self, segment: u64) -> Result<(), StepError> {
-        for number in segment::numbers(&self.log)?.into_iter().filter(|number| *number < segment) {
-            self.unlink(number)?;
-        }
-        Ok(())
+        self.remove_below(segment)
     }
 }
 

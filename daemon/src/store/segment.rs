@@ -9,6 +9,8 @@ use datacache_proto::layout::segment_name;
 use datacache_proto::log::{Frame, LogError, Operation, SEGMENT_HEADER, SegmentHeader, operation_length};
 use datacache_proto::recent::Location;
 
+use super::shared::allocate;
+
 /// How much a reader of one operation fetches at first: most are shorter.
 const FIRST_READ: usize = 1024;
 
@@ -27,6 +29,11 @@ impl Segment {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         file.write_all_at(&header.encode(), 0)?;
         Ok(Self { file, path, header })
+    }
+
+    /// Has blocks for the first `bytes` of it allocated.
+    pub(super) fn allocate(&self, bytes: u64) -> io::Result<()> {
+        allocate(&self.file, bytes)
     }
 
     /// Opens a segment that is there; `None` where its header says that it is not this segment of this store, or is

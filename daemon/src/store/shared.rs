@@ -12,6 +12,8 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use tracing::debug;
 
+use super::error::is_full;
+
 /// A file of 64-bit words, mapped for reading and writing. Other processes may have it mapped too.
 #[derive(Debug)]
 pub(super) struct SharedWords {
@@ -49,7 +51,14 @@ impl SharedWords {
             _ => {}
         }
         let file = open_or_make(&temporary)?;
-        fill(&file, length)?;
+        match fill(&file, length) {
+            Err(error) if is_full(&error) && path.exists() => {
+                // Nobody is to come to the one that is there any more, and who has it mapped keeps it.
+                std::fs::remove_file(path)?;
+                fill(&file, length)?;
+            }
+            outcome => outcome?,
+        }
         let shared = Self::map(&file)?;
         prepare(&file, shared.words())?;
         shared.map.flush()?;

@@ -31,7 +31,9 @@ use super::plan::{Cursor, Plan, Reader};
 use super::position::Position;
 use super::recovery::{Recovered, recover};
 use super::replies::ClientReplies;
+use super::room::HEAD;
 use super::rows::entry_of;
+use super::scarcity::Scarcity;
 use super::segment::{self, Segment};
 use super::syncer::{SyncJob, Tail, syncer};
 use super::tables::{Counts, Tables, namespace_prefix};
@@ -90,6 +92,7 @@ pub struct Store {
     pub(super) applied: u64,
     /// Why the log can't be applied at the moment, if it can't.
     pub(super) apply_failure: Option<StoreError>,
+    pub(super) scarcity: Scarcity,
     /// Set when log and shared index disagree, or a thread is gone: nothing more is written, a restart mends it.
     pub(super) poisoned: bool,
     pub(super) next: Next,
@@ -163,7 +166,8 @@ impl Store {
         let spawn = |source| OpenError::Io { action: "start a thread for", path: options.path.clone(), source };
         let applier = applier(Arc::clone(&tables), blobs.clone(), outbox.clone()).map_err(spawn)?;
         let interval = options.sync_interval;
-        let syncer = syncer(Arc::clone(&index), blobs.clone(), Arc::clone(&tail), interval, outbox.clone());
+        let index_tables = (Arc::clone(&index), Arc::clone(&tables));
+        let syncer = syncer(index_tables, blobs.clone(), Arc::clone(&tail), interval, outbox.clone());
         let syncer = syncer.map_err(spawn)?;
         let verifier = verifier(Arc::clone(&tables), blobs.clone(), outbox.clone()).map_err(spawn)?;
         let adopter = Adopter::new(blobs.clone(), outbox);
@@ -192,6 +196,7 @@ impl Store {
             applying_end: Position::default(),
             applied,
             apply_failure: None,
+            scarcity: Scarcity::default(),
             poisoned: false,
             next: Next::Later,
             checkpoint: false,
@@ -210,6 +215,7 @@ impl Store {
             _lock: lock,
         };
         store.prepare_next();
+        store.ask_for_room();
         store.spread_marks();
         store.verifier.send(BlobJob::Survey);
         debug!(segment = number, applied, now = now.as_millis(), "the store is open");
@@ -402,8 +408,11 @@ impl Store {
         }
         // It may be about to make or remove a segment.
         self.syncer.stop();
+        self.applier.stop();
         // IMPORTANT: the log first. Readers of another boot believe the mark only if no log is there.
         let removed = remove_log(&self.generation.join(LOG));
+        // What the next start needs for its log, from what this one's has given back. Without it, it looks for room itself.
+        self.lookup.tables.room.take(2 * HEAD).ok();
         let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
         marked.map_err(|source| StoreError::append(source, &self.options.path))
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use datacache_proto::layout::segment_name;
 use datacache_proto::log::SegmentHeader;
 use datacache_proto::recent::clear_free;
 use datacache_proto::types::Digest;
@@ -17,7 +18,9 @@ use super::blob::BlobStore;
 use super::expiring::SegmentExpiring;
 use super::index::Index;
 use super::position::Position;
+use super::room::HEAD;
 use super::segment::Segment;
+use super::tables::Tables;
 use super::threads::{Event, Helper, Outbox, RETRY};
 
 /// The end of the log, as the writer last left it.
@@ -81,20 +84,23 @@ pub(super) enum SyncJob {
     Whole { segment: Arc<Segment>, end: u64 },
     /// Clear the free table and make the next segment.
     Prepare(Prepare),
+    /// See to it that there is room for an unapplied log of so many bytes and for the index that it becomes.
+    MakeRoom { backlog: u64 },
     /// Remove a segment that the index has, and free what was known of it: that takes the writer too long.
     Remove { segment: Arc<Segment>, expiring: SegmentExpiring },
 }
 
 /// Starts the thread that syncs and prepares segments.
 pub(super) fn syncer(
-    index: Arc<Index>,
+    (index, tables): (Arc<Index>, Arc<Tables>),
     blobs: BlobStore,
     tail: Arc<Tail>,
     interval: Duration,
     outbox: Outbox,
 ) -> io::Result<Helper<SyncJob>> {
     Helper::start("datacache-sync", outbox.clone(), move |jobs, _| {
-        let mut syncer = Syncer { index, blobs, tail, interval, outbox, sync_at: None, prepare_at: None };
+        let mut syncer =
+            Syncer { index, tables, blobs, tail, interval, outbox, sync_at: None, prepare_at: None, room_at: None };
         loop {
             let job = match syncer.next_due() {
                 None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -123,6 +129,7 @@ fn once(first: SyncJob, waiting: &Receiver<SyncJob>) -> Vec<SyncJob> {
 
 struct Syncer {
     index: Arc<Index>,
+    tables: Arc<Tables>,
     blobs: BlobStore,
     tail: Arc<Tail>,
     interval: Duration,
@@ -131,12 +138,15 @@ struct Syncer {
     sync_at: Option<Instant>,
     /// When a segment that could not be made is tried again.
     prepare_at: Option<(Instant, Prepare)>,
+    /// When room that could not be made is looked for again.
+    room_at: Option<(Instant, u64)>,
 }
 
 impl Syncer {
     fn next_due(&self) -> Option<Instant> {
         let prepare_at = self.prepare_at.as_ref().map(|(at, _)| *at);
-        [self.sync_at, prepare_at].into_iter().flatten().min()
+        let room_at = self.room_at.map(|(at, _)| at);
+        [self.sync_at, prepare_at, room_at].into_iter().flatten().min()
     }
 
     fn do_what_is_due(&mut self) {
@@ -146,6 +156,9 @@ impl Syncer {
         }
         if let Some((_, prepare)) = self.prepare_at.take_if(|(at, _)| *at <= now) {
             self.job(SyncJob::Prepare(prepare));
+        }
+        if let Some((_, backlog)) = self.room_at.take_if(|(at, _)| *at <= now) {
+            self.job(SyncJob::MakeRoom { backlog });
         }
     }
 
@@ -168,6 +181,11 @@ impl Syncer {
                     self.outbox.send(Event::PrepareFailed(error));
                 }
             },
+            SyncJob::MakeRoom { backlog } => {
+                let shortage = self.tables.make_room(backlog, self.blobs.folder());
+                self.room_at = shortage.as_ref().map(|_| (Instant::now() + RETRY, backlog));
+                self.outbox.send(Event::Room(shortage));
+            }
             SyncJob::Remove { segment, expiring } => {
                 drop(expiring);
                 if let Err(error) = segment.remove() {
@@ -197,23 +215,29 @@ impl Syncer {
 
     fn prepare(&self, next: &Prepare) -> io::Result<Arc<Segment>> {
         clear_free(&self.index.words()).map_err(io::Error::other)?;
-        create_segment(&next.folder, next.number, next.store_id).map(Arc::new)
+        create_segment(&next.folder, next.number, next.store_id, HEAD).map(Arc::new)
     }
 }
 
-/// Makes the file of a segment, so that it survives a power cut. One that is there from a failed attempt is replaced.
-pub(super) fn create_segment(folder: &std::path::Path, number: u64, store_id: u128) -> io::Result<Segment> {
+/// Makes the file of a segment, so that it survives a power cut, with room for `head` bytes. One that is there from a failed attempt is
+/// replaced.
+pub(super) fn create_segment(folder: &Path, number: u64, store_id: u128, head: u64) -> io::Result<Segment> {
     let mut salt = [0; 8];
     getrandom(&mut salt, GetRandomFlags::empty())?;
     let header = SegmentHeader { number, store_id, salt: u64::from_le_bytes(salt) };
     let segment = match Segment::create(folder, header) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // No view ever named it, or it would not be made.
-            std::fs::remove_file(folder.join(datacache_proto::layout::segment_name(number)))?;
+            std::fs::remove_file(folder.join(segment_name(number)))?;
             Segment::create(folder, header)?
         }
         outcome => outcome?,
     };
+    if let Err(error) = segment.allocate(head) {
+        // What it got is for others.
+        segment.remove()?;
+        return Err(error);
+    }
     std::fs::File::open(folder)?.sync_all()?;
     Ok(segment)
 }

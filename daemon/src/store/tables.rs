@@ -27,6 +27,7 @@ use datacache_proto::types::Digest;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
 
+use super::error::{StoreError, is_full};
 use super::room::Room;
 use super::shared::{allocate, open_or_make};
 
@@ -192,6 +193,20 @@ impl Tables {
 }
 
 impl Tables {
+    /// Sees to it that there is room for what becomes of a log of `backlog` bytes, and for what makes the store in `folder` smaller
+    /// again; returns what is short, if anything is. What can't be looked at counts as enough: who needs it will see.
+    pub(super) fn make_room(&self, backlog: u64, folder: &Path) -> Option<StoreError> {
+        let (used, end) = self.env.non_free_pages_size().ok().zip(self.room.end().ok())?;
+        let needed = self.room.reserve(used).ok()? + 2 * backlog;
+        let missing = needed.saturating_sub(end.saturating_sub(used));
+        let limit = self.env.info().map_size as u64;
+        if end + missing > limit {
+            return Some(StoreError::IndexFull { limit });
+        }
+        let full = self.room.ensure(missing).is_err_and(|error| is_full(&error));
+        full.then(|| StoreError::NoSpace { folder: folder.to_owned() })
+    }
+
     /// Returns the blobs whose content was found to be what their names say.
     pub(super) fn verified_blobs(&self, txn: &RoTxn<'_>) -> heed::Result<BTreeSet<Digest>> {
         let mut verified = BTreeSet::new();

@@ -23,6 +23,9 @@ use super::tables::Tables;
 /// How long the threads wait before they try again what failed.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 
+/// How many operations a transaction has at least, as far as whole frames allow, however little room there is.
+const LEAST_SLICE: usize = 16;
+
 /// What a helper did.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -38,6 +41,8 @@ pub(super) enum Event {
     Prepared(Arc<Segment>),
     /// It could not be made; it is tried again.
     PrepareFailed(io::Error),
+    /// Whether there is room for the log and what becomes of it; why not, where there is none.
+    Room(Option<StoreError>),
     /// Everything before this position survives a power cut.
     Synced(Position),
     /// What was appended to this segment can't be made to.
@@ -160,7 +165,7 @@ pub(super) struct ApplyJob {
 /// Starts the thread that applies segments.
 pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
     Helper::start("datacache-apply", outbox.clone(), move |jobs, _| {
-        let replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false, slice: SLICE };
+        let mut replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false, slice: SLICE };
         while let Ok(job) = jobs.recv() {
             let mut tries = 1;
             while let Err(error) = apply(&replay, &job, &outbox) {
@@ -172,11 +177,14 @@ pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> 
                 tries += 1;
                 let is_fatal = is_fatal(&error);
                 outbox.send(if is_fatal { Event::Broken } else { Event::ApplyFailed(replay.told(error)) });
+                // The less a transaction changes, the less room it needs.
+                replay.slice = (replay.slice / 8).max(LEAST_SLICE);
                 // Nobody sends a job before this one is done: what ends the wait is the store's end, or the time.
                 if !matches!(jobs.recv_timeout(RETRY), Err(RecvTimeoutError::Timeout)) {
                     return;
                 }
             }
+            replay.slice = SLICE;
             if tries > 1 {
                 info!(tries, "the log is applied to the index again");
             }

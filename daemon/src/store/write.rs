@@ -56,6 +56,12 @@ impl Store {
                 }
                 results.extend(decided);
             }
+            Err(error) if self.note_append_failed(&error) => {
+                // Once more: what makes room has to wait for the next segment, all else is refused now.
+                done.iter().for_each(|batch| self.settle(batch, false));
+                done.into_iter().rev().for_each(|batch| batches.push_front(batch));
+                self.write(batches, now, results);
+            }
             // One of many may be what does not fit: a small one can still go.
             Err(_) if done.len() > 1 => {
                 for batch in done {
@@ -67,15 +73,6 @@ impl Store {
                 results.extend(decided.into_iter().map(|decided| decided.and(Err(error.again()))));
             }
         }
-    }
-
-    /// Some things are refused before anything is tried: nothing fits behind a log that can't be applied, but what makes room does.
-    fn refusal(&self, batch: &Batch) -> Option<StoreError> {
-        let frees = |command: &Command| matches!(command, Command::Delete { .. } | Command::Release { .. });
-        if self.poisoned {
-            return Some(StoreError::ApplyFailed { errno: None });
-        }
-        self.apply_failure.as_ref().filter(|_| !batch.commands.iter().all(frees)).map(StoreError::again)
     }
 
     /// Decides on batches until the frame is full. `done` gets those that were taken.
@@ -136,6 +133,7 @@ impl Store {
         self.end += length;
         let brought = self.draft.decided().iter().filter(|decided| decided.decision.kind == Kind::Put);
         self.tail.advance(self.end, brought.filter_map(|decided| decided.decision.digest));
+        self.keep_room();
         if !self.sync_scheduled {
             self.sync_scheduled = true;
             self.syncer.send(SyncJob::Later);
@@ -195,7 +193,8 @@ impl Store {
             return Ok(true);
         }
         // A frame more than half full the table bears; after that it is too crowded to be quick.
-        let must_wait = self.used >= ROTATE_AT || self.end >= 2 * self.options.segment_bytes;
+        let is_crowded = self.used >= ROTATE_AT || self.end >= 2 * self.options.segment_bytes;
+        let must_wait = is_crowded || self.scarcity.is_cramped;
         if must_wait {
             self.counters.waits += 1;
         }
@@ -236,6 +235,7 @@ impl Store {
         self.used = 0;
         self.checkpoint = false;
         self.tail.rotate(std::sync::Arc::clone(&self.lookup.active), self.end);
+        self.note_rotated();
         true
     }
 

@@ -1,0 +1,109 @@
+//! What makes a store smaller, where not one byte is free.
+
+use datacache_client::blocking::DataCache;
+use datacache_tests::wait::PATIENCE;
+use datacache_tests::{Home, eventually};
+
+use crate::Case;
+use crate::disk::{Disk, Kind};
+use crate::load::Load;
+
+pub(crate) const CASES: &[Case] = &[
+    ("what_makes_a_store_smaller_is_done_with_no_byte_free", no_byte_free),
+    ("a_store_is_opened_with_no_byte_free", opened),
+    ("writes_return_when_enough_was_deleted", enough_was_deleted),
+];
+
+const MIB: u64 = 1 << 20;
+
+/// Somebody else has taken all that the store had left, at the worst of moments: it has a log to apply.
+fn full_by_another(home: &Home, kind: Kind) -> (Disk, DataCache, Load) {
+    let disk = Disk::mount(home, kind, 96);
+    let (cache, mut load) = (home.open(), Load::default());
+    for number in 0..300 {
+        cache.namespace("other").set(number, "v").unwrap();
+        cache.namespace("tagged").add("v").key(number).tag("t").run().unwrap();
+    }
+    disk.take_all_but(40 * MIB);
+    let refusal = load.add_until_refused(&cache);
+    assert!(refusal.is_no_space(), "{refusal}");
+    disk.take_all_but(0);
+    (disk, cache, load)
+}
+
+fn no_byte_free(kind: Kind) {
+    let home = Home::new();
+    let (disk, cache, mut load) = full_by_another(&home, kind);
+    let daemon = home.daemon();
+    let refusal = load.add(&cache).unwrap_err();
+    assert!(refusal.is_no_space(), "{refusal}");
+    load.check(&cache);
+    for _ in 0..20 {
+        load.delete(&cache, 500).unwrap();
+        // Whatever the store gives back, the other one takes.
+        disk.take_all_but(0);
+    }
+    assert_eq!(cache.namespace("tagged").evict("t").unwrap(), 300);
+    disk.take_all_but(0);
+    assert_eq!(cache.namespace("other").clear().unwrap(), 300);
+    assert_eq!(cache.expire().unwrap(), 0);
+    // What it lists is in the index: all of that was applied.
+    assert_eq!(cache.namespace("tagged").list().map(Result::unwrap).count(), 0);
+    assert!(cache.list().page_size(1).next().unwrap().is_ok());
+    load.check(&cache);
+    assert_eq!(home.daemon().pid(), daemon.pid(), "it lives");
+    assert_eq!(home.run(["verify"]).code(), 0);
+}
+
+fn opened(kind: Kind) {
+    let home = Home::new();
+    let (disk, cache, mut load) = full_by_another(&home, kind);
+    for is_killed in [true, false, true, false] {
+        load.delete(&cache, 500).unwrap();
+        let daemon = home.daemon();
+        match is_killed {
+            true => daemon.kill(),
+            false => cache.stop_daemon().unwrap(),
+        }
+        assert!(daemon.ends(PATIENCE));
+        disk.take_all_but(0);
+        home.start();
+        load.check(&cache);
+        // There may be some room at the head of a segment, until the daemon has looked how much there is besides.
+        let refusal = load.add_until_refused(&cache);
+        assert!(refusal.is_no_space(), "{refusal}");
+    }
+    disk.give_back();
+    eventually("writes return with the space", PATIENCE, || load.add(&cache).is_ok());
+    load.check(&cache);
+    assert_eq!(home.run(["verify"]).code(), 0);
+}
+
+/// The cache itself has filled the disk, with small values and with files.
+fn enough_was_deleted(kind: Kind) {
+    let home = Home::new();
+    let _disk = Disk::mount(&home, kind, 96);
+    let (cache, mut load) = (home.open(), Load::default());
+    let file = home.file("file", vec![7; 100_000]);
+    let mut files = 0..;
+    let mut add_file = || {
+        // Each is another one.
+        std::fs::write(&file, files.next().map(|number: u32| number.to_le_bytes().repeat(50_000)).unwrap()).unwrap();
+        cache.namespace("files").add_file(&file).tag("t").run()
+    };
+    for _ in 0..250 {
+        add_file().unwrap();
+    }
+    assert!(load.add_until_refused(&cache).is_no_space());
+    assert!(add_file().unwrap_err().is_no_space());
+
+    assert_eq!(cache.namespace("files").evict("t").unwrap(), 250);
+    eventually("writes return", PATIENCE, || load.add(&cache).is_ok());
+    assert!(load.add_until_refused(&cache).is_no_space());
+    assert!(cache.clear().unwrap() > 0);
+    load.forget();
+    eventually("writes return", PATIENCE, || load.add(&cache).is_ok());
+    eventually("files are taken too", PATIENCE, || add_file().is_ok());
+    load.check(&cache);
+    assert_eq!(home.run(["verify"]).code(), 0);
+}
