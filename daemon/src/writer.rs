@@ -255,7 +255,9 @@ impl Inner {
 mod tests {
     use super::*;
     use crate::Config;
+    use crate::store::failing::FailingSyncs;
     use crate::store::{Command, NewValue, Put};
+    use datacache_proto::error::{StoreStep, WireError};
     use datacache_proto::key::Key;
     use datacache_proto::paths::Paths;
     use datacache_proto::types::Codec;
@@ -360,6 +362,26 @@ mod tests {
         writer.write(put(1), true).await.unwrap();
         let is_synced = writer.read(|store| store.synced() >= store.end()).unwrap();
         assert!(is_synced);
+    }
+
+    /// Nothing of a segment whose sync failed is ever said to be durable, also where a later sync of it succeeds: the system may
+    /// have dropped what it could not write.
+    #[tokio::test(flavor = "local")]
+    async fn who_wants_durability_is_told_where_the_log_can_not_be_synced_and_has_it_again_in_the_next_segment() {
+        let (folder, writer) = writer();
+        at_work(&writer);
+        let failing = FailingSyncs::below(folder.path());
+        let refused = writer.write(put(1), true).await.unwrap_err();
+        assert!(matches!(refused, WriteError::NotDurable), "{refused:?}");
+        assert_eq!(WireError::from(refused), WireError::Store { step: StoreStep::Sync, errno: None });
+        assert_eq!(len(&writer), 1, "it is done all the same");
+        writer.write(put(2), false).await.unwrap();
+        drop(failing);
+
+        let seq = writer.checkpoint().await.unwrap();
+        let (synced, end) = writer.read(|store| (store.synced(), store.end())).unwrap();
+        assert!(seq >= 2 && synced >= end, "what is in the index is durable");
+        writer.write(put(3), true).await.unwrap();
     }
 
     #[tokio::test(flavor = "local")]

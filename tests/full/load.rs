@@ -1,10 +1,22 @@
 //! What fills a store: small entries without end, and what is known of them.
 
+use std::time::Duration;
+
 use datacache_client::Error;
 use datacache_client::blocking::DataCache;
+use datacache_tests::Home;
+
+/// Writes wait for the log to be applied, and other tests keep the machine busy.
+const PATIENT: Duration = Duration::from_secs(60);
 
 /// How many entries are added in a call.
 const BATCH: u64 = 500;
+
+/// Opens the cache for someone who has time, and starts the daemon for it.
+pub(crate) fn open(home: &Home) -> DataCache {
+    home.start();
+    DataCache::open(home.options().call_timeout(PATIENT)).unwrap()
+}
 
 /// Entries that were acknowledged: all of a number below `end`, but those that were deleted again.
 #[derive(Debug, Default)]

@@ -1,16 +1,24 @@
 //! What makes a store smaller, where not one byte is free.
 
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+
+use datacache_client::Transfer;
 use datacache_client::blocking::DataCache;
+use datacache_proto::layout::RECENT;
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, eventually};
 
 use crate::Case;
 use crate::disk::{Disk, Kind};
-use crate::load::Load;
+use crate::load::{Load, open};
 
 pub(crate) const CASES: &[Case] = &[
     ("what_makes_a_store_smaller_is_done_with_no_byte_free", no_byte_free),
     ("a_store_is_opened_with_no_byte_free", opened),
+    ("a_store_is_opened_after_a_loss_of_power_with_no_byte_free", opened_after_power_went),
+    ("a_large_value_that_finds_no_room_is_refused_whichever_way_it_came_and_leaves_nothing", large),
     ("writes_return_when_enough_was_deleted", enough_was_deleted),
 ];
 
@@ -19,7 +27,7 @@ const MIB: u64 = 1 << 20;
 /// Somebody else has taken all that the store had left, at the worst of moments: it has a log to apply.
 fn full_by_another(home: &Home, kind: Kind) -> (Disk, DataCache, Load) {
     let disk = Disk::mount(home, kind, 96);
-    let (cache, mut load) = (home.open(), Load::default());
+    let (cache, mut load) = (open(home), Load::default());
     for number in 0..300 {
         cache.namespace("other").set(number, "v").unwrap();
         cache.namespace("tagged").add("v").key(number).tag("t").run().unwrap();
@@ -79,11 +87,31 @@ fn opened(kind: Kind) {
     assert_eq!(home.run(["verify"]).code(), 0);
 }
 
+/// The shared index is of no use then, and another has to be made; who was attached to it is no more.
+fn opened_after_power_went(kind: Kind) {
+    let home = Home::new();
+    let (disk, cache, mut load) = full_by_another(&home, kind);
+    drop(cache);
+    let daemon = home.daemon();
+    daemon.kill();
+    assert!(daemon.ends(PATIENCE));
+    let index = OpenOptions::new().write(true).open(home.store().join("gen-1").join(RECENT)).unwrap();
+    index.write_all_at(&[7; 128], 0).unwrap();
+    disk.take_all_but(0);
+    let cache = open(&home);
+    load.check(&cache);
+    load.delete(&cache, 500).unwrap();
+    disk.take_all_but(0);
+    assert_eq!(cache.namespace("tagged").evict("t").unwrap(), 300);
+    load.check(&cache);
+    assert_eq!(home.run(["verify"]).code(), 0);
+}
+
 /// The cache itself has filled the disk, with small values and with files.
 fn enough_was_deleted(kind: Kind) {
     let home = Home::new();
     let _disk = Disk::mount(&home, kind, 96);
-    let (cache, mut load) = (home.open(), Load::default());
+    let (cache, mut load) = (open(&home), Load::default());
     let file = home.file("file", vec![7; 100_000]);
     let mut files = 0..;
     let mut add_file = || {
@@ -106,4 +134,19 @@ fn enough_was_deleted(kind: Kind) {
     eventually("files are taken too", PATIENCE, || add_file().is_ok());
     load.check(&cache);
     assert_eq!(home.run(["verify"]).code(), 0);
+}
+
+/// The daemon writes what comes in chunks, the client what goes by file.
+fn large(kind: Kind) {
+    let home = Home::new();
+    let disk = Disk::mount(&home, kind, 64);
+    home.start();
+    disk.take_all_but(12 * MIB);
+    for transfer in [Transfer::Staging, Transfer::Chunks] {
+        let cache = DataCache::open(home.options().transfer(transfer)).unwrap();
+        let refusal = cache.add_reader(io::repeat(7).take(32 * MIB)).run().unwrap_err();
+        assert!(refusal.is_no_space(), "{refusal}");
+        eventually("nothing is left of it", PATIENCE, || disk.free() > 5 * MIB);
+        cache.set("small", "v").unwrap();
+    }
 }

@@ -5,7 +5,7 @@ use datacache_tests::{Home, eventually};
 
 use crate::Case;
 use crate::disk::{Disk, Kind};
-use crate::load::Load;
+use crate::load::{Load, open};
 
 pub(crate) const CASES: &[Case] =
     &[("writers_are_told_that_the_disk_is_full_and_go_on_when_it_is_no_longer", told_and_go_on)];
@@ -15,7 +15,7 @@ fn told_and_go_on(kind: Kind) {
     let home = Home::new();
     let disk = Disk::mount(&home, kind, 128);
     disk.take_all_but(24 << 20);
-    let (cache, mut load) = (home.open(), Load::default());
+    let (cache, mut load) = (open(&home), Load::default());
     let place = home.store().to_str().unwrap().to_owned();
     let refusal = load.add_until_refused(&cache);
     assert!(refusal.is_no_space() && refusal.to_string().contains(&place), "{refusal}");
@@ -35,6 +35,6 @@ fn told_and_go_on(kind: Kind) {
     load.check(&cache);
     assert_eq!(home.daemon().pid(), daemon.pid(), "it was not started anew");
     assert_eq!(home.run(["stop"]).code(), 0);
-    load.check(&home.open());
+    load.check(&open(&home));
     assert_eq!(home.run(["verify"]).code(), 0);
 }

@@ -59,6 +59,8 @@ mod draft;
 mod durability;
 mod error;
 mod expiring;
+#[cfg(test)]
+pub(crate) mod failing;
 mod folder;
 mod foresight;
 mod index;

@@ -56,7 +56,7 @@ impl Store {
                 }
                 self.next = Next::Failed(StoreError::append(error, &self.options.path));
             }
-            Event::Room(shortage) => self.note_room(shortage),
+            Event::Room(shortage) => self.hear_of_room(shortage),
             Event::Synced(position) => self.note_synced(position),
             Event::SyncFailed { segment } => self.note_unsynced(segment),
             Event::Verified(digest) => self.write_own(Command::Verified { digest }, now),

@@ -18,7 +18,7 @@ use super::blob::BlobStore;
 use super::error::{OpenError, is_full};
 use super::folder;
 use super::index::Index;
-use super::replay::{Replay, ReplayError, SLICE};
+use super::replay::{LEAST_SLICE, Replay, ReplayError, SLICE};
 use super::room::HEAD;
 use super::segment::{self, Segment};
 use super::syncer::create_segment;
@@ -73,6 +73,7 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     };
     index.set_mark(Mark::InUse).map_err(io("mark"))?;
     let segment = steps.made.take().expect("both ways make the active segment");
+    tables.leave_room();
     if is_new {
         folder::make_current(path, &generation).map_err(io("make the first generation of"))?;
     }
@@ -109,17 +110,16 @@ fn open_tables(path: &Path, generation: &Path) -> Result<Tables, OpenError> {
 /// written once; nobody waits for them. Tells whether there was so much that LMDB has to be closed to give their memory back.
 fn catch_up(steps: &Steps<'_>, check_blobs: bool) -> Result<bool, StepError> {
     let before = steps.applied()?;
-    let in_small = |error| match error {
-        // Each page that a transaction changes is a new one until it is committed: on a disk that is nearly full only small
-        // ones succeed, which use the same pages again.
-        StepError::Replay { source: error @ ReplayError::Index { .. } } => {
-            let error = &error as &dyn std::error::Error;
-            warn!(error, "the log can't be applied in large transactions; small ones are tried");
-            steps.apply(check_blobs, SLICE)
-        }
-        error => Err(error),
-    };
-    steps.apply(check_blobs, BACKLOG_SLICE).or_else(in_small)?;
+    let mut applied = steps.apply(check_blobs, BACKLOG_SLICE);
+    // Each page that a transaction changes is a new one until it is committed: on a disk that is nearly full only small ones
+    // succeed, which use the same pages again.
+    for slice in [SLICE, SLICE / 8, LEAST_SLICE] {
+        let Err(StepError::Replay { source: error @ ReplayError::Index { .. } }) = &applied else { break };
+        let error = error as &dyn std::error::Error;
+        warn!(error, slice, "the log can't be applied in large transactions; smaller ones are tried");
+        applied = steps.apply(check_blobs, slice);
+    }
+    applied?;
     let operations = steps.applied()? - before;
     if operations > 0 {
         info!(operations, "applied the log that the daemon before left behind");

@@ -21,6 +21,9 @@ use super::tables::Tables;
 /// and 1,000 leave 14, at the same rate (random keys, 10^6 entries).
 pub(super) const SLICE: usize = 1_000;
 
+/// The same at least, however little room there is.
+pub(super) const LEAST_SLICE: usize = 16;
+
 /// Why a segment was not applied.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReplayError {

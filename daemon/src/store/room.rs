@@ -12,7 +12,8 @@
 //! - *For the log*: what was acknowledged comes before the deletes that are to make room, so room for it is taken while it is
 //!   appended: twice its bytes, for pages are seldom full. Only an entry with many tags takes more, and can stop the log from being
 //!   applied before the disk has room again.
-//! - *At the head of each segment*, [`HEAD`]: some 10,000 deletes.
+//! - *At the head of each segment*, [`HEAD`]: some 10,000 deletes. While there is no room for another, the file of a segment that the
+//!   index has becomes the next but one: its blocks are never free for others to take.
 //!
 //! # When it is used, and when taken again
 //! The thread that syncs looks after it: at the start, every few megabytes of the log, and when a segment is retired. Where there is
@@ -78,11 +79,16 @@ impl Room {
     pub(super) fn ensure(&self, bytes: u64) -> io::Result<()> {
         let end = self.end()?;
         let missing = (end + bytes).saturating_sub(self.taken.load(Ordering::Relaxed).max(end));
-        let filesystem = fstatvfs(&self.file)?;
-        if filesystem.f_bavail.saturating_mul(filesystem.f_frsize) < missing + MARGIN {
+        if self.available()? < missing + MARGIN {
             return Err(Errno::NOSPC.into());
         }
         if missing > 0 { self.take(bytes) } else { Ok(()) }
+    }
+
+    /// Returns how many bytes of the filesystem are free.
+    fn available(&self) -> io::Result<u64> {
+        let filesystem = fstatvfs(&self.file)?;
+        Ok(filesystem.f_bavail.saturating_mul(filesystem.f_frsize))
     }
 
     /// Has blocks for `bytes` allocated behind the end of the file. Fails where the filesystem has not so many, and does nothing
@@ -99,13 +105,30 @@ impl Room {
 
     /// Gives back `bytes` of what is behind the end of the file.
     ///
-    /// IMPORTANT: only where LMDB writes nothing meanwhile. The length that the file has stays.
+    /// IMPORTANT: only where LMDB writes nothing meanwhile.
     pub(super) fn give_back(&self, bytes: u64) -> io::Result<()> {
+        let left = self.behind()?.saturating_sub(bytes);
+        self.shrink_to(left)
+    }
+
+    /// Has as much as `bytes` behind the end of the file, or as much as there is to be had.
+    ///
+    /// IMPORTANT: only where LMDB writes nothing meanwhile.
+    pub(super) fn leave(&self, bytes: u64) -> io::Result<()> {
+        let behind = self.behind()?;
+        if behind > bytes { self.shrink_to(bytes) } else { self.take(bytes.min(behind + self.available()?)) }
+    }
+
+    fn behind(&self) -> io::Result<u64> {
         let metadata = self.file.metadata()?;
-        let behind = (metadata.blocks() * 512).saturating_sub(metadata.len());
-        self.file.set_len(metadata.len())?;
+        Ok((metadata.blocks() * 512).saturating_sub(metadata.len()))
+    }
+
+    /// The length that the file has stays; that frees all that is behind it.
+    fn shrink_to(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(self.end()?)?;
         self.taken.store(0, Ordering::Relaxed);
-        if behind > bytes { self.take(behind - bytes) } else { Ok(()) }
+        if bytes > 0 { self.take(bytes) } else { Ok(()) }
     }
 
     /// Tells whether a write of LMDB failed because there are no blocks for it. A write that gets some of its way is an I/O

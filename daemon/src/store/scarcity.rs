@@ -20,6 +20,8 @@ pub(super) struct Scarcity {
     pub(super) shortage: Option<StoreError>,
     /// Set when an append found no room in the active segment: nothing more is tried there.
     pub(super) is_cramped: bool,
+    /// How often it was asked whether there is room, and not answered yet.
+    asked: u32,
     /// When the active segment is that long, room is made for more.
     due: u64,
 }
@@ -49,12 +51,20 @@ impl Store {
     /// Has the thread that syncs look whether there is room for what the log has and is about to get.
     pub(super) fn ask_for_room(&mut self) {
         self.scarcity.due = self.end + STEP;
+        self.scarcity.asked += 1;
         let applying = self.lookup.applying.as_ref().map_or(0, |segment| segment.length());
         self.syncer.send(SyncJob::MakeRoom { backlog: self.end + applying + STEP });
     }
 
-    /// Takes in whether there is room.
-    pub(super) fn note_room(&mut self, shortage: Option<StoreError>) {
+    /// Takes in whether there is room. That there is some counts if it was not asked again since.
+    pub(super) fn hear_of_room(&mut self, shortage: Option<StoreError>) {
+        self.scarcity.asked = self.scarcity.asked.saturating_sub(1);
+        if shortage.is_some() || self.scarcity.asked == 0 {
+            self.note_room(shortage);
+        }
+    }
+
+    fn note_room(&mut self, shortage: Option<StoreError>) {
         match (&self.scarcity.shortage, &shortage) {
             (None, Some(error)) => {
                 let error = error as &dyn std::error::Error;
@@ -93,4 +103,88 @@ impl Store {
 fn frees(batch: &Batch) -> bool {
     let frees = |command: &Command| matches!(command, Command::Delete { .. } | Command::Release { .. });
     batch.commands.iter().all(frees)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{Condition, NewValue, Put};
+    use super::super::testing::{NOW, put, put_of, store, wait};
+    use super::super::threads::Event;
+    use super::super::write::BatchResult;
+    use super::*;
+    use datacache_proto::key::Key;
+
+    /// Returns a store whose threads have said that there is room, and will not say it again unasked.
+    fn at_ease(folder: &tempfile::TempDir) -> Store {
+        let mut store = store(folder);
+        put(&mut store, NewValue::Inline(vec![7].into()));
+        wait(&mut store, |store| store.scarcity.asked == 0);
+        store
+    }
+
+    fn write(store: &mut Store, command: Command) -> BatchResult {
+        let mut results = Vec::new();
+        store.write(&mut [Batch::of(command, None)].into(), NOW, &mut results);
+        results.pop().expect("there is a segment to write to")
+    }
+
+    fn add(value: Vec<u8>) -> Command {
+        Command::Put(Put { key: Key::from("other").into(), ..put_of(NewValue::Inline(value.into())) })
+    }
+
+    fn full(store: &Store) -> StoreError {
+        StoreError::NoSpace { folder: store.path().to_owned() }
+    }
+
+    #[test]
+    fn where_room_is_short_only_what_makes_the_store_smaller_is_taken_and_in_a_segment_with_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = at_ease(&folder);
+        let (before, namespace) = (store.end().segment, store.namespace("n").unwrap());
+        store.take(Event::Room(Some(full(&store))), NOW);
+        store.progress(NOW);
+        assert!(store.end().segment > before);
+        let refused = write(&mut store, add(vec![1]));
+        assert!(matches!(&refused, Err(StoreError::NoSpace { folder }) if folder == store.path()), "{refused:?}");
+        let delete = Command::Delete { namespace, key: Key::from("k"), when: Condition::Live };
+        write(&mut store, delete).unwrap();
+        // That segment was applied, so room was looked for again: in truth there is enough.
+        wait(&mut store, |store| store.scarcity.shortage.is_none());
+        write(&mut store, add(vec![1])).unwrap();
+    }
+
+    #[test]
+    fn a_segment_in_which_nothing_finds_room_is_left_for_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = at_ease(&folder);
+        let error = full(&store);
+        assert!(store.note_append_failed(&error), "the next one may have some");
+        let before = store.end().segment;
+        let namespace = store.namespace("n").unwrap();
+        let delete = Command::Delete { namespace, key: Key::from("k"), when: Condition::Live };
+        write(&mut store, delete).unwrap();
+        assert!(store.end().segment > before && !store.scarcity.is_cramped);
+    }
+
+    #[test]
+    fn a_segment_in_which_nothing_ever_found_room_is_not_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let error = full(&store);
+        assert!(!store.note_append_failed(&error));
+        assert!(!store.note_append_failed(&StoreError::TooLarge { size: 2, limit: 1 }));
+        assert!(!store.scarcity.is_cramped);
+    }
+
+    #[test]
+    fn room_is_looked_for_every_few_megabytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = at_ease(&folder);
+        for _ in 0..5 {
+            write(&mut store, add(vec![1; 1 << 20])).unwrap();
+        }
+        assert_eq!(store.scarcity.asked, 1);
+        wait(&mut store, |store| store.scarcity.asked == 0);
+        assert!(store.scarcity.shortage.is_none());
+    }
 }

@@ -105,7 +105,25 @@ impl Segment {
 
     /// Writes what was appended through to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        super::failing::sync(&self.path)?;
         self.file.sync_data()
+    }
+
+    /// Frees what lies behind the head of a segment that the index has, and keeps the blocks of that.
+    pub(super) fn keep_head(&self, head: u64) -> io::Result<()> {
+        self.file.set_len(head)
+    }
+
+    /// Makes of the file of such a segment another one, with the blocks that it has.
+    ///
+    /// What it held is still there, and is taken for nothing of the new one's: its checksums are of another number and salt.
+    /// A reader who comes too late finds what was written, or that it is overwritten, which is as if it were gone.
+    pub(super) fn succeed(&self, folder: &Path, header: SegmentHeader) -> io::Result<Self> {
+        let (file, path) = (self.file.try_clone()?, folder.join(segment_name(header.number)));
+        file.write_all_at(&header.encode(), 0)?;
+        std::fs::rename(&self.path, &path)?;
+        Ok(Self { file, path, header })
     }
 
     /// Removes the file. It is emptied first, so that a reader that holds it open keeps no blocks of the disk.
@@ -166,6 +184,7 @@ mod tests {
     use super::*;
     use datacache_proto::log::{FrameBuilder, Kind};
     use datacache_proto::recent::Offset;
+    use std::os::unix::fs::MetadataExt;
 
     const HEADER: SegmentHeader = SegmentHeader { number: 5, store_id: 1, salt: 2 };
 
@@ -198,6 +217,26 @@ mod tests {
         assert!(Segment::open(folder.path(), 5, 2).unwrap().is_none());
         std::fs::rename(folder.path().join("00000005"), folder.path().join("00000006")).unwrap();
         assert!(Segment::open(folder.path(), 6, 1).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_segment_in_the_place_of_another_has_its_blocks_and_nothing_of_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = Segment::create(folder.path(), HEADER).unwrap();
+        let mut builder = FrameBuilder::default();
+        builder.begin(1);
+        builder.push(Kind::Delete, 1, b"\x01a", |_| ());
+        old.append(builder.seal(&HEADER, 64), 64).unwrap();
+        old.keep_head(1 << 20).unwrap();
+        old.allocate(1 << 20).unwrap();
+
+        let new = old.succeed(folder.path(), SegmentHeader { number: 7, store_id: 1, salt: 3 }).unwrap();
+        assert!(std::fs::metadata(folder.path().join("00000007")).unwrap().blocks() * 512 >= 1 << 20);
+        assert_eq!(numbers(folder.path()).unwrap(), [7]);
+        assert!(Segment::open(folder.path(), 7, 1).unwrap().is_some());
+        let error = new.read_frame(64, &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, ReadError::Bytes { source: LogError::Checksum }), "{error:?}");
+        old.read_frame(64, &mut Vec::new()).expect("who comes too late finds what was written");
     }
 
     #[test]

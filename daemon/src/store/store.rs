@@ -31,7 +31,6 @@ use super::plan::{Cursor, Plan, Reader};
 use super::position::Position;
 use super::recovery::{Recovered, recover};
 use super::replies::ClientReplies;
-use super::room::HEAD;
 use super::rows::entry_of;
 use super::scarcity::Scarcity;
 use super::segment::{self, Segment};
@@ -412,7 +411,7 @@ impl Store {
         // IMPORTANT: the log first. Readers of another boot believe the mark only if no log is there.
         let removed = remove_log(&self.generation.join(LOG));
         // What the next start needs for its log, from what this one's has given back. Without it, it looks for room itself.
-        self.lookup.tables.room.take(2 * HEAD).ok();
+        self.lookup.tables.leave_room();
         let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
         marked.map_err(|source| StoreError::append(source, &self.options.path))
     }

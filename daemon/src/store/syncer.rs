@@ -1,6 +1,7 @@
 //! The thread that syncs the log, and makes and removes its segments.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -99,8 +100,18 @@ pub(super) fn syncer(
     outbox: Outbox,
 ) -> io::Result<Helper<SyncJob>> {
     Helper::start("datacache-sync", outbox.clone(), move |jobs, _| {
-        let mut syncer =
-            Syncer { index, tables, blobs, tail, interval, outbox, sync_at: None, prepare_at: None, room_at: None };
+        let mut syncer = Syncer {
+            index,
+            tables,
+            blobs,
+            tail,
+            interval,
+            outbox,
+            sync_at: None,
+            prepare_at: None,
+            room_at: None,
+            spare: None,
+        };
         loop {
             let job = match syncer.next_due() {
                 None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -140,6 +151,9 @@ struct Syncer {
     prepare_at: Option<(Instant, Prepare)>,
     /// When room that could not be made is looked for again.
     room_at: Option<(Instant, u64)>,
+    /// A segment that the index has, kept for its blocks while there are no others: what is given back on a full disk, another
+    /// process takes.
+    spare: Option<Arc<Segment>>,
 }
 
 impl Syncer {
@@ -185,12 +199,14 @@ impl Syncer {
                 let shortage = self.tables.make_room(backlog, self.blobs.folder());
                 self.room_at = shortage.as_ref().map(|_| (Instant::now() + RETRY, backlog));
                 self.outbox.send(Event::Room(shortage));
+                if self.room_at.is_none() {
+                    self.spare.take().into_iter().for_each(|spare| remove(&spare));
+                }
             }
             SyncJob::Remove { segment, expiring } => {
                 drop(expiring);
-                if let Err(error) = segment.remove() {
-                    warn!(segment = segment.number(), %error, "a segment of the log can't be removed");
-                }
+                let is_kept = self.room_at.is_some() && self.spare.is_none() && segment.keep_head(HEAD).is_ok();
+                if is_kept { self.spare = Some(segment) } else { remove(&segment) }
             }
         }
     }
@@ -213,18 +229,34 @@ impl Syncer {
         }
     }
 
-    fn prepare(&self, next: &Prepare) -> io::Result<Arc<Segment>> {
+    fn prepare(&mut self, next: &Prepare) -> io::Result<Arc<Segment>> {
         clear_free(&self.index.words()).map_err(io::Error::other)?;
+        if let Some(spare) = &self.spare {
+            let made = spare.succeed(&next.folder, new_header(next.number, next.store_id)?)?;
+            self.spare = None;
+            File::open(&next.folder)?.sync_all()?;
+            return Ok(Arc::new(made));
+        }
         create_segment(&next.folder, next.number, next.store_id, HEAD).map(Arc::new)
     }
+}
+
+fn remove(segment: &Segment) {
+    if let Err(error) = segment.remove() {
+        warn!(segment = segment.number(), %error, "a segment of the log can't be removed");
+    }
+}
+
+fn new_header(number: u64, store_id: u128) -> io::Result<SegmentHeader> {
+    let mut salt = [0; 8];
+    getrandom(&mut salt, GetRandomFlags::empty())?;
+    Ok(SegmentHeader { number, store_id, salt: u64::from_le_bytes(salt) })
 }
 
 /// Makes the file of a segment, so that it survives a power cut, with room for `head` bytes. One that is there from a failed attempt is
 /// replaced.
 pub(super) fn create_segment(folder: &Path, number: u64, store_id: u128, head: u64) -> io::Result<Segment> {
-    let mut salt = [0; 8];
-    getrandom(&mut salt, GetRandomFlags::empty())?;
-    let header = SegmentHeader { number, store_id, salt: u64::from_le_bytes(salt) };
+    let header = new_header(number, store_id)?;
     let segment = match Segment::create(folder, header) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // No view ever named it, or it would not be made.
@@ -238,7 +270,7 @@ pub(super) fn create_segment(folder: &Path, number: u64, store_id: u128, head: u
         segment.remove()?;
         return Err(error);
     }
-    std::fs::File::open(folder)?.sync_all()?;
+    File::open(folder)?.sync_all()?;
     Ok(segment)
 }
 

@@ -26,9 +26,10 @@ use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
+use tracing::debug;
 
 use super::error::{StoreError, is_full};
-use super::room::Room;
+use super::room::{HEAD, Room};
 use super::shared::{allocate, open_or_make};
 
 /// How many tables of older layouts are opened to be emptied.
@@ -205,6 +206,22 @@ impl Tables {
         }
         let full = self.room.ensure(missing).is_err_and(|error| is_full(&error));
         full.then(|| StoreError::NoSpace { folder: folder.to_owned() })
+    }
+
+    /// Leaves what is reserved for the index as it is now, and for the log of the next start, or as much as there is to be had. What
+    /// was taken for a log that is applied is given back.
+    pub(super) fn leave_room(&self) {
+        let leave = || {
+            // IMPORTANT: whoever else writes to LMDB waits, or we do.
+            let txn = self.env.write_txn()?;
+            let reserve = self.room.reserve(self.env.non_free_pages_size()?).map_err(heed::Error::Io)?;
+            self.room.leave(reserve + 2 * HEAD).map_err(heed::Error::Io)?;
+            txn.abort();
+            Ok::<_, heed::Error>(())
+        };
+        if let Err(error) = leave() {
+            debug!(error = &error as &dyn std::error::Error, "what is reserved is not all there");
+        }
     }
 
     /// Returns the blobs whose content was found to be what their names say.

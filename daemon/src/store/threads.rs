@@ -16,15 +16,12 @@ use super::blob::BlobStore;
 use super::command::Command;
 use super::error::StoreError;
 use super::position::Position;
-use super::replay::{Replay, ReplayError, SLICE};
+use super::replay::{LEAST_SLICE, Replay, ReplayError, SLICE};
 use super::segment::Segment;
 use super::tables::Tables;
 
 /// How long the threads wait before they try again what failed.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
-
-/// How many operations a transaction has at least, as far as whole frames allow, however little room there is.
-const LEAST_SLICE: usize = 16;
 
 /// What a helper did.
 #[derive(Debug)]
