@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use datacache_proto::layout::{BLOBS, CACHEDIR_TAG, CURRENT, DAEMON_LOG, GENERATION_PREFIX, LOCK, LOG, STAGING};
 use rustix::fs::FlockOperation;
+use tracing::warn;
 
 use super::blob::{BlobStore, create_private};
 use super::error::OpenError;
@@ -21,10 +22,12 @@ const CACHEDIR_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 /// Takes the folder for this daemon alone, making it where it is new. Holding the returned file holds the lock.
 pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(io("create the folders above"))?;
     }
     create_private(path).map_err(io("create"))?;
+    missing.into_iter().for_each(sync_name);
     check_owner(path)?;
     check_content(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io("set the mode of"))?;
@@ -36,6 +39,15 @@ pub(super) fn take(path: &Path) -> Result<File, OpenError> {
         fs::write(tag, CACHEDIR_TEXT).map_err(io("write CACHEDIR.TAG in"))?;
     }
     Ok(lock)
+}
+
+/// Makes the name of a new folder durable: a store is of no use that nobody finds after a loss of power.
+fn sync_name(folder: &Path) {
+    let Some(parent) = folder.parent() else { return };
+    if let Err(error) = File::open(parent).and_then(|parent| parent.sync_all()) {
+        // We may write to a folder that we can't read; it is written through by itself soon.
+        warn!(folder = %parent.display(), %error, "a folder above the store can't be written through to the disk");
+    }
 }
 
 fn check_owner(path: &Path) -> Result<(), OpenError> {
