@@ -5,16 +5,18 @@ mod map;
 mod subject;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use datacache_daemon::store::{Batch, Command, Condition, NewValue, Outcome, Put};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::process::Process;
 use datacache_proto::types::{CallId, Codec};
 use fastrand::Rng;
+use tempfile::TempDir;
 
 use ahead::Ahead;
 use map::{Entry, Map};
-use subject::Subject;
+use subject::{Setup, Subject};
 
 const SPACES: [&str; 3] = ["default", "oteapi", "naïve"];
 const TAGS: [&str; 4] = ["a", "ab", "tag three", "ü"];
@@ -32,14 +34,22 @@ pub(crate) struct Run {
     calls: u64,
     /// Goes before the store is closed: it has the index open.
     ahead: Option<Ahead>,
+    /// Goes when the store is closed.
+    _folder: TempDir,
 }
 
 impl Run {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let contents = (0..6).map(|n| (0..rng.usize(40_000..90_000)).map(|_| rng.u8(..) ^ n).collect()).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let setup = Setup {
+            path: folder.path().join("store"),
+            segment_bytes: rng.u64(4..64) * 1024,
+            sync_interval: Duration::from_secs(1),
+        };
         Self {
-            subject: Subject::new(rng.u64(4..64) * 1024),
+            subject: Subject::new(setup, 0),
             map: Map::default(),
             keys: keys(),
             contents,
@@ -48,6 +58,7 @@ impl Run {
             calls: 0,
             ahead: None,
             rng,
+            _folder: folder,
         }
     }
 
@@ -127,7 +138,7 @@ impl Run {
             namespace: space.into(),
             key: self.key().into(),
             codec,
-            value: if is_blob { self.subject.stage(&value) } else { NewValue::Inline(value.clone().into()) },
+            value: if is_blob { self.subject.stage(&value, false) } else { NewValue::Inline(value.clone().into()) },
             expires: expires.map(moment),
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
             holder: scope.map(holder),

@@ -15,7 +15,6 @@ use datacache_proto::layout::blob_path;
 use datacache_proto::record::Value;
 use datacache_proto::types::Digest;
 use sha2::Digest as _;
-use tempfile::TempDir;
 
 use super::map::Entry;
 use super::moment;
@@ -28,17 +27,23 @@ const PAGE: usize = 7;
 pub(crate) struct Subject {
     store: Option<Store>,
     wakes: Receiver<()>,
-    segment_bytes: u64,
+    setup: Setup,
     /// The newest staged file of each content.
     staged: HashMap<Digest, String>,
-    folder: TempDir,
+}
+
+/// How the store is opened, each time.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) path: PathBuf,
+    pub(crate) segment_bytes: u64,
+    pub(crate) sync_interval: Duration,
 }
 
 impl Subject {
-    pub(crate) fn new(segment_bytes: u64) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, wakes) = open(folder.path().join("store"), segment_bytes, 0);
-        Self { store: Some(store), wakes, segment_bytes, staged: HashMap::new(), folder }
+    pub(crate) fn new(setup: Setup, now: u64) -> Self {
+        let (store, wakes) = open(&setup, now);
+        Self { store: Some(store), wakes, setup, staged: HashMap::new() }
     }
 
     pub(crate) fn store(&mut self) -> &mut Store {
@@ -46,7 +51,7 @@ impl Subject {
     }
 
     fn reopen(&mut self, now: u64) {
-        let (store, wakes) = open(self.folder.path().join("store"), self.segment_bytes, now);
+        let (store, wakes) = open(&self.setup, now);
         (self.store, self.wakes) = (Some(store), wakes);
     }
 
@@ -65,7 +70,8 @@ impl Subject {
         self.reopen(now);
     }
 
-    fn wait(&mut self, now: u64, done: impl Fn(&Store) -> bool) {
+    /// Waits until the store is as `done` wants it.
+    pub(crate) fn wait(&mut self, now: u64, done: impl Fn(&Store) -> bool) {
         while !done(self.store()) {
             if !self.store().progress(moment(now)) && !done(self.store()) {
                 self.wakes.recv_timeout(DEADLINE).expect("the store's threads do something in time");
@@ -99,7 +105,7 @@ impl Subject {
             let Command::Put(put) = command else { continue };
             let NewValue::Blob(incoming) = &put.value else { continue };
             let (digest, length) = (incoming.digest(), incoming.length());
-            let mut incoming = self.receive(digest, length);
+            let mut incoming = self.receive(digest, length, false);
             if count > 1 {
                 self.store().adopter().adopt(&mut [&mut incoming]).unwrap();
             }
@@ -107,9 +113,9 @@ impl Subject {
         }
     }
 
-    fn receive(&mut self, digest: Digest, length: u64) -> Incoming {
+    fn receive(&mut self, digest: Digest, length: u64, durable: bool) -> Incoming {
         let name = self.staged[&digest].clone();
-        self.store().blobs().receive(&name, length, digest, false).unwrap()
+        self.store().blobs().receive(&name, length, digest, durable).unwrap()
     }
 
     fn attempt(&mut self, batch: Batch, now: u64) -> BatchResult {
@@ -126,12 +132,12 @@ impl Subject {
     }
 
     /// Puts a value where a client would stage it, and has it received.
-    pub(crate) fn stage(&mut self, value: &[u8]) -> NewValue {
+    pub(crate) fn stage(&mut self, value: &[u8], durable: bool) -> NewValue {
         let digest = digest(value);
         let name = format!("staged-{}", fastrand::u64(..));
         fs::write(self.store().blobs().staging().join(&name), value).unwrap();
         self.staged.insert(digest, name);
-        NewValue::Blob(self.receive(digest, value.len() as u64))
+        NewValue::Blob(self.receive(digest, value.len() as u64, durable))
     }
 
     pub(crate) fn release(&mut self, holder: &Holder, now: u64) -> u64 {
@@ -179,7 +185,7 @@ impl Subject {
 
     /// Looks a key up as a reader does: the record, and its value from wherever it is.
     pub(crate) fn get(&mut self, space: &str, key: &Key, now: u64) -> Option<Entry> {
-        let folder = self.folder.path().join("store");
+        let folder = self.setup.path.clone();
         let namespace = self.store().namespace(space)?;
         let mut leased = None;
         let found = self.store().lookup(namespace, key, moment(now), |record| {
@@ -227,7 +233,7 @@ impl Subject {
     /// Waits until just the blobs are there that entries name: none is missing at any time, others go soon.
     pub(crate) fn compare_blobs(&mut self, values: &BTreeSet<Vec<u8>>, now: u64) {
         let expected: BTreeSet<String> = values.iter().map(|value| digest(value).to_string()).collect();
-        let blobs = self.folder.path().join("store/blobs");
+        let blobs = self.setup.path.join("blobs");
         let there = || -> BTreeSet<String> {
             let folders = fs::read_dir(&blobs).unwrap().map(|folder| folder.unwrap().path());
             let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
@@ -243,14 +249,15 @@ impl Subject {
     }
 }
 
-fn open(path: PathBuf, segment_bytes: u64, now: u64) -> (Store, Receiver<()>) {
+fn open(setup: &Setup, now: u64) -> (Store, Receiver<()>) {
     let (sender, wakes) = channel();
     let sender = Mutex::new(sender);
     let wake = Arc::new(move || {
         // The run may be over already.
         sender.lock().unwrap().send(()).ok();
     });
-    let options = StoreOptions { path, sync_interval: Duration::from_secs(1), segment_bytes, wake };
+    let Setup { path, segment_bytes, sync_interval } = setup.clone();
+    let options = StoreOptions { path, sync_interval, segment_bytes, wake };
     (Store::open(options, moment(now)).unwrap(), wakes)
 }
 
