@@ -1,4 +1,4 @@
-//! The command `datacache` as cargo builds it.
+//! The command `datacache` as cargo builds it, and programs that test single crates.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,25 @@ pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let named = || std::env::var_os(PROGRAM_VARIABLE).map(|program| Ok(PathBuf::from(program)));
     // A failure is kept too: it is the same for every test.
+    let build = || build(&["build", "--package=datacache", "--bin=datacache"]);
     let program = PROGRAM.get_or_init(|| named().unwrap_or_else(build));
     program.as_ref().unwrap_or_else(|told| panic!("the command can't be built: {told}"))
 }
 
-/// Cargo hands a package's tests the path of its own binaries only, and the command belongs to another one.
-fn build() -> Result<PathBuf, String> {
+/// Builds the program with the tests of a crate that `test` names, and returns its path.
+///
+/// # Errors
+/// What cargo says.
+pub fn test_program(package: &str, test: &str) -> Result<PathBuf, String> {
+    build(&["test", "--no-run", "--package", package, "--test", test])
+}
+
+/// Cargo hands a package's tests the path of its own binaries only, and what is wanted belongs to another one.
+fn build(what: &[&str]) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package=datacache", "--bin=datacache", "--message-format=json"]);
+    command.args(what).args(["--quiet", "--message-format=json"]);
     command.arg("--manifest-path").arg(manifest).args(["--profile", &profile()]);
     let built = command.output().expect("cargo runs the tests, so it runs");
     if !built.status.success() {

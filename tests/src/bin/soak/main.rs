@@ -1,0 +1,35 @@
+//! What tests do for seconds, for hours: with ever new seeds, until something is found. Each finding says how to look at it again.
+//!
+//! | part | what it repeats |
+//! | --- | --- |
+//! | [`powercut`] | cuts of the power while a store is written, see the daemon's test `power_cuts` |
+
+mod powercut;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Anything that keeps it from being done; not what it finds.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Repeats tests with ever new seeds.
+#[derive(Debug, clap::Parser)]
+#[command(name = "soak", max_term_width = 100)]
+enum Arguments {
+    Powercut(powercut::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse() {
+        Arguments::Powercut(arguments) => powercut::run(&arguments),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(fault) => {
+            eprintln!("soak: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
