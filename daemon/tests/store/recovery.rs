@@ -121,6 +121,22 @@ fn an_entry_whose_blob_was_lost_with_the_power_is_gone_and_no_older_value_comes_
     assert_eq!(driver.len(), 0);
 }
 
+/// Its name and its length were on the disk, its bytes were not.
+#[test]
+fn an_entry_whose_blob_came_back_as_zeros_is_gone() {
+    let value = vec![1; 50_000];
+    let mut driver = Driver::new();
+    let blob = driver.stage(&value);
+    driver.put("k", blob);
+    let mut driver = driver.revived_after(|store| {
+        let blob = blob_path(store, &digest(&value));
+        fs::remove_file(&blob).unwrap();
+        fs::write(&blob, vec![0; value.len()]).unwrap();
+        reboot(store);
+    });
+    assert_eq!((driver.get("k"), driver.len()), (None, 0));
+}
+
 #[test]
 fn a_store_that_was_closed_has_no_log_and_says_so() {
     const MARK_AT: std::ops::Range<usize> = 128..136;
