@@ -141,8 +141,11 @@ impl DataCache {
 
     /// Returns the value under a key, `None` where there is no live entry.
     ///
+    /// A value that is a file of its own is mapped and not read, so it is not checked against its SHA-256 here; see
+    /// [`get_reader`](Self::get_reader).
+    ///
     /// # Errors
-    /// Where the daemon can't be reached, or the value's file is damaged.
+    /// Where the daemon can't be reached, or the value's file is gone or has another length.
     pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
         let Some(found) = self.find(key.into(), Sink::Memory).await? else { return Ok(None) };
         self.read(found).await.map(Some)

@@ -43,13 +43,14 @@
 //!
 //! # The way of a `get`
 //! The client maps the store and looks the key up itself, in a microsecond and without the daemon: it works while none runs,
-//! sees every value whose `add` has returned, in any process, and checks what it hands out. What it can't do that way, as in a
-//! container that has the socket but not the store, it asks the daemon; [`Stats`] tell how often, and why ([`Fallback`]).
+//! sees every value whose `add` has returned, in any process, and checks each small one against its checksum. What it can't do
+//! that way, as in a container that has the socket but not the store, it asks the daemon; [`Stats`] tell how often, and why
+//! ([`Fallback`]).
 //! [`Options::direct`], or `DATACACHE_DIRECT=0`, has it always ask, and without the feature `direct` it can't do anything else.
 //!
 //! A large value is a file, which is mapped: nothing is copied, whatever its size, and it stays valid when the entry is deleted.
-//! [`DataCache::get_reader`] and [`DataCache::get_file`] take values of any size in constant memory, and check them against their
-//! SHA-256. Where the disk fails under a map, the system ends the process (SIGBUS); see [`Options::direct`] and [`Options::mapped`].
+//! Only its length is checked, since all of it would have to be read. [`DataCache::get_reader`] and [`DataCache::get_file`] take
+//! values of any size in constant memory, and check them against their SHA-256. Where the disk fails under a map, the system ends the process (SIGBUS); see [`Options::direct`] and [`Options::mapped`].
 //!
 //! # When the daemon goes away
 //! Reading goes on. Where something else needs one and none runs, one is started, once for all who wait ([`Options::start`]). A
