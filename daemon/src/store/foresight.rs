@@ -133,15 +133,21 @@ mod tests {
         assert_eq!(bytes(&store), 3);
     }
 
-    #[test]
-    fn what_came_into_the_log_meanwhile_goes_before_what_was_foreseen() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = store(&folder);
+    /// Returns a store with an entry of 50 bytes in the log, and what was foreseen of putting one of 3 when the index had one of 3.
+    fn overtaken(folder: &tempfile::TempDir) -> (Store, Put, Foresight) {
+        let mut store = store(folder);
         put(&mut store, inline(3));
         applied(&mut store);
         let new = put_of(inline(3));
         let foreseen = foresee(&store, &new);
         put(&mut store, inline(50));
+        (store, new, foreseen)
+    }
+
+    #[test]
+    fn what_came_into_the_log_meanwhile_goes_before_what_was_foreseen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, new, foreseen) = overtaken(&folder);
         assert!(write(&mut store, new, foreseen).1);
         assert_eq!(bytes(&store), 3);
     }
@@ -149,12 +155,7 @@ mod tests {
     #[test]
     fn what_was_foreseen_before_a_segment_was_retired_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = store(&folder);
-        put(&mut store, inline(3));
-        applied(&mut store);
-        let new = put_of(inline(3));
-        let foreseen = foresee(&store, &new);
-        put(&mut store, inline(50));
+        let (mut store, new, foreseen) = overtaken(&folder);
         applied(&mut store);
         assert!(write(&mut store, new, foreseen).1);
         assert_eq!(bytes(&store), 3, "the entry of 50 bytes was counted out");
