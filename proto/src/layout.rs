@@ -10,6 +10,16 @@
 //! STORE/sock -> SOCKET         where that daemon listens
 //! STORE/CACHEDIR.TAG           tells backup programs to skip the folder
 //! ```
+//!
+//! # The table of entries is LMDB's main one
+//! LMDB looks a named table up in its main table, by its name, anew in each transaction: a tenth of what a `get` took. So the
+//! entries lie in the main table, where LMDB keeps the names of the other tables as keys too. That is sound:
+//! - A key of an entry begins with the number of its namespace, 4 bytes big-endian. Namespaces are numbered up to
+//!   [`MAX_NAMESPACES`], so the first byte is 0; a name is ASCII, so its first byte is not. No entry has a table's name for its
+//!   key, and no range of keys that begin with a namespace's number has a name in it.
+//! - All entries are before all names: who looks at all of them ends at [`tables::END_OF_ENTRIES`]. Who counts the main table's
+//!   rows counts the names; entries are counted in `counters`.
+//! - LMDB keeps names in a main table of any flags but those for doubles and for keys that are integers, and it has none.
 
 use std::fmt;
 use std::ops::Deref;
@@ -18,7 +28,7 @@ use std::path::{Path, PathBuf};
 use crate::types::Digest;
 
 /// The version of everything in a store's folder; a store of another one is refused.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// The link to the live generation.
 pub const CURRENT: &str = "current";
@@ -50,8 +60,10 @@ pub const MAP_SIZES: [usize; 5] = [1 << 40, 1 << 38, 1 << 36, 1 << 34, 1 << 32];
 
 /// Names of LMDB's tables.
 pub mod tables {
-    /// (namespace, key) to record.
-    pub const ENTRIES: &str = "entries";
+    /// (namespace, key) to record: the main table, which has no name.
+    pub const ENTRIES: Option<&str> = None;
+    /// Above all keys of entries, and below the names of the other tables, which are keys of the main table too.
+    pub const END_OF_ENTRIES: &[u8] = &[1];
     /// (namespace, expiry, version) to index key.
     pub const BY_EXPIRY: &str = "by_expiry";
     /// (namespace, tag, version) to index key.
@@ -66,8 +78,8 @@ pub mod tables {
     pub const COUNTERS: &str = "counters";
     /// Name to number.
     pub const META: &str = "meta";
-    /// How many tables there are.
-    pub const COUNT: u32 = 8;
+    /// How many of them have a name.
+    pub const COUNT: u32 = 7;
 }
 
 /// Names of the rows of the table `meta` that readers look at; each is a u64, little-endian.
@@ -83,6 +95,9 @@ pub mod meta {
 /// The number of the namespace that holds the names of the others: text key to number (u32, little-endian).
 pub const DIRECTORY_NAMESPACE: u32 = 0;
 
+/// The highest number of a namespace. IMPORTANT: below 2^24, so that the first byte of every index key is 0.
+pub const MAX_NAMESPACES: u32 = 65_536;
+
 /// The longest index key that LMDB takes, in bytes.
 pub const MAX_INDEX_KEY: usize = 511;
 /// A longer key is cut to this much, its SHA-256 put behind; the record then has the whole key.
@@ -91,7 +106,7 @@ const NAMESPACE_LENGTH: usize = 4;
 /// Set in the kind's byte of a cut key, so that it never equals a whole one.
 const CUT: u8 = 0x80;
 
-/// A key of the table `entries`: the namespace (big-endian, so that LMDB keeps a namespace together), then the encoded
+/// A key of the table of entries: the namespace (big-endian, so that LMDB keeps a namespace together), then the encoded
 /// key, cut where it is too long.
 #[derive(Clone)]
 pub struct IndexKey {
@@ -137,7 +152,7 @@ impl fmt::Debug for IndexKey {
     }
 }
 
-/// Returns the key of the table `entries` for an encoded key.
+/// Returns the key of the table of entries for an encoded key.
 #[must_use]
 #[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
 pub fn index_key(namespace: u32, key: &[u8]) -> IndexKey {
@@ -210,6 +225,20 @@ mod tests {
         for length in [0, 1, NEAR - 5, NEAR - 4, NEAR - 3, 400, MAX_INDEX_KEY - 4] {
             let key: Vec<u8> = (0..length).map(|at| 1 + (at % 100) as u8).collect();
             assert_eq!(*index_key(0x0102_0304, &key), [&[1, 2, 3, 4], &key[..]].concat());
+        }
+    }
+
+    #[test]
+    fn all_keys_of_entries_are_before_the_names_of_tables() {
+        let names =
+            [tables::BY_EXPIRY, tables::BY_TAG, tables::BLOBS, tables::LEASES, tables::REPLIES, tables::COUNTERS];
+        let names = [&names[..], &[tables::META]].concat();
+        assert_eq!(names.len(), tables::COUNT as usize);
+        assert!(names.iter().all(|name| name.as_bytes() > tables::END_OF_ENTRIES));
+        for namespace in [DIRECTORY_NAMESPACE, 1, MAX_NAMESPACES] {
+            for key in [&[0xff; 1][..], &[0xff; 60_000]] {
+                assert!(*index_key(namespace, key) < *tables::END_OF_ENTRIES, "{namespace}");
+            }
         }
     }
 

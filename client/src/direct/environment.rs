@@ -102,7 +102,7 @@ impl Environment {
         self.env.read_txn().map_err(|error| self.refusal(&error))
     }
 
-    /// Returns the row of a key of the table `entries`.
+    /// Returns the row of an entry's key.
     ///
     /// # Errors
     /// [`Fallback::Unreadable`] where LMDB finds damage.
@@ -174,8 +174,8 @@ fn tables(env: &Env) -> Result<(Table, u128), Fallback> {
         outcome => outcome,
     };
     let txn = txn.map_err(read)?;
-    let table = |name| env.open_database::<Bytes, Bytes>(&txn, Some(name)).map_err(read)?.ok_or(Fallback::Layout);
-    let meta = table(layout::tables::META)?;
+    let table = |name| env.open_database::<Bytes, Bytes>(&txn, name).map_err(read)?.ok_or(Fallback::Layout);
+    let meta = table(Some(layout::tables::META))?;
     let number = |name: &[u8]| -> Result<u64, Fallback> {
         let row = meta.get(&txn, name).map_err(read)?.and_then(|row| row.try_into().ok());
         row.map(u64::from_le_bytes).ok_or(Fallback::Layout)
@@ -185,8 +185,7 @@ fn tables(env: &Env) -> Result<(Table, u128), Fallback> {
     }
     let halves = (number(layout::meta::STORE_ID_LOW)?, number(layout::meta::STORE_ID_HIGH)?);
     let entries = table(layout::tables::ENTRIES)?;
-    // IMPORTANT: committed, not dropped. Only then do the tables stay open.
-    txn.commit().map_err(read)?;
+    // With the transaction `meta` is closed again. The main table stays open without one.
     Ok((entries, u128::from(halves.0) | u128::from(halves.1) << 64))
 }
 

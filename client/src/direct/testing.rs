@@ -71,11 +71,11 @@ impl Store {
 
     /// Sets a number about the store.
     pub(super) fn set_meta(&self, name: &[u8], value: u64) {
-        self.put_row(layout::tables::META, name, &value.to_le_bytes());
+        self.put_row(Some(layout::tables::META), name, &value.to_le_bytes());
     }
 
     /// Puts a row into a table, by an environment that is closed again.
-    pub(super) fn put_row(&self, table: &str, key: &[u8], row: &[u8]) {
+    pub(super) fn put_row(&self, table: Option<&str>, key: &[u8], row: &[u8]) {
         // Other tests fork, and their children want heed's lock.
         let _still = crate::fork::hold_off();
         let mut options = EnvOpenOptions::new();
@@ -84,7 +84,7 @@ impl Store {
         #[expect(unsafe_code, reason = "LMDB maps its file")]
         let env = unsafe { options.open(self.generation()) }.unwrap();
         let mut txn = env.write_txn().unwrap();
-        let table: Database<Bytes, Bytes> = env.create_database(&mut txn, Some(table)).unwrap();
+        let table: Database<Bytes, Bytes> = env.create_database(&mut txn, table).unwrap();
         table.put(&mut txn, key, row).unwrap();
         txn.commit().unwrap();
         let locks = File::options().write(true).open(self.generation().join("lock.mdb")).unwrap();

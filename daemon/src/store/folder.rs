@@ -1,5 +1,6 @@
 //! The store's folder: making it, making sure that it is ours alone, and finding the live generation in it.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
@@ -102,7 +103,17 @@ pub(super) fn current(path: &Path) -> io::Result<Option<PathBuf>> {
 
 /// Makes the folders of the first generation; what a daemon left that died before it was live is thrown away.
 pub(super) fn create_generation(path: &Path) -> io::Result<PathBuf> {
-    let generation = path.join(format!("{GENERATION_PREFIX}1"));
+    create_numbered(path, 1)
+}
+
+/// Makes the folders of the generation after `old`, in the same way.
+pub(super) fn create_generation_after(path: &Path, old: &Path) -> io::Result<PathBuf> {
+    let number = old.file_name().and_then(|name| name.to_str()?.strip_prefix(GENERATION_PREFIX)?.parse::<u64>().ok());
+    create_numbered(path, number.and_then(|number| number.checked_add(1)).unwrap_or(1))
+}
+
+fn create_numbered(path: &Path, number: u64) -> io::Result<PathBuf> {
+    let generation = path.join(format!("{GENERATION_PREFIX}{number}"));
     match fs::remove_dir_all(&generation) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -110,6 +121,20 @@ pub(super) fn create_generation(path: &Path) -> io::Result<PathBuf> {
     create_private(&generation)?;
     create_private(&generation.join(LOG))?;
     Ok(generation)
+}
+
+/// Removes all generations but the live one.
+pub(super) fn remove_others(path: &Path, live: &Path) -> io::Result<()> {
+    let is_other =
+        |name: &OsString| name.to_string_lossy().starts_with(GENERATION_PREFIX) && live.file_name() != Some(name);
+    let names: io::Result<Vec<OsString>> = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect();
+    let others: Vec<OsString> = names?.into_iter().filter(is_other).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    // IMPORTANT: first. Whoever made the other one live may have died before that was durable.
+    File::open(path)?.sync_all()?;
+    others.into_iter().try_for_each(|name| fs::remove_dir_all(path.join(name)))
 }
 
 /// Makes a generation the live one.
@@ -156,5 +181,15 @@ mod tests {
         assert_eq!(current(folder.path()).unwrap(), None);
         make_current(folder.path(), &generation).unwrap();
         assert_eq!(current(folder.path()).unwrap(), Some(generation));
+    }
+
+    #[test]
+    fn a_generation_follows_another_and_only_the_live_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = create_generation(folder.path()).unwrap();
+        let second = create_generation_after(folder.path(), &first).unwrap();
+        let third = create_generation_after(folder.path(), &second).unwrap();
+        remove_others(folder.path(), &second).unwrap();
+        assert_eq!([&first, &second, &third].map(|generation| generation.exists()), [false, true, false]);
     }
 }

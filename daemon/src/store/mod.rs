@@ -22,7 +22,7 @@
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
 //! | look the keys of a batch up ahead of it | any | `foresight` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
-//! | open, recover | the owner's, before all else | `folder`, `recovery` |
+//! | open, recover | the owner's, before all else | `folder`, `recovery`, `takeover` |
 //!
 //! # Invariants
 //! - There is one path for every change: an operation in a frame of the log. What a bulk operation plans is a list of
@@ -88,6 +88,7 @@ mod store;
 mod sweep;
 mod syncer;
 mod tables;
+mod takeover;
 #[cfg(test)]
 mod testing;
 mod threads;

@@ -23,6 +23,7 @@ use super::room::HEAD;
 use super::segment::{self, Segment};
 use super::syncer::create_segment;
 use super::tables::{Meta, Tables, TablesError};
+use super::takeover;
 
 /// How many operations a transaction has while a log is applied that a daemon left behind: as many as 64 MiB of changed pages
 /// allow, which are held until the commit.
@@ -49,7 +50,8 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
         Some(generation) => generation,
         None => folder::create_generation(path).map_err(io("make the folders of"))?,
     };
-    let mut tables = Arc::new(open_tables(path, &generation)?);
+    let (generation, tables) = open_generation(path, generation)?;
+    let mut tables = Arc::new(tables);
     let store_id = identity(path, &tables, is_new)?;
     let access = open_access(&generation, store_id).map_err(io("open the counters of"))?;
     let index = Index::open(&generation, store_id).map_err(io("open the shared index of"))?;
@@ -88,6 +90,44 @@ fn open_access(generation: &Path, store_id: u128) -> io::Result<AccessFile> {
     // Readers that are attached would go on counting in the file before, or must not read this daemon's store themselves.
     Index::end(generation, store_id)?;
     AccessFile::create(generation, store_id)
+}
+
+/// Opens the live generation, in place of one of an older layout another, and removes what is not live.
+fn open_generation(path: &Path, live: PathBuf) -> Result<(PathBuf, Tables), OpenError> {
+    let tables = open_tables(path, &live)?;
+    let (live, tables) = if tables.is_older() { take_over(path, live, tables)? } else { (live, tables) };
+    if let Err(error) = folder::remove_others(path, &live) {
+        warn!(%error, "generations that are not live can't be removed");
+    }
+    Ok((live, tables))
+}
+
+/// Applies the log to the index of an older layout, and makes a generation of it that has ours. Where that can't be made, the
+/// older one is used on, until the next start.
+fn take_over(path: &Path, old: PathBuf, tables: Tables) -> Result<(PathBuf, Tables), OpenError> {
+    let tables = Arc::new(tables);
+    let store_id = identity(path, &tables, false)?;
+    let index = Index::open(&old, store_id);
+    let index =
+        index.map_err(|source| OpenError::Io { action: "open the shared index of", path: path.to_owned(), source })?;
+    let blobs = BlobStore::new(path, Arc::clone(&tables));
+    let steps = Steps { path, log: old.join(LOG), store_id, tables: &tables, blobs: &blobs, made: None };
+    catch_up(&steps, index.is_none()).map_err(|source| steps.failed(RestartError::Step { source }))?;
+    let taken_over = takeover::copy(path, &old, &tables, store_id);
+    drop(blobs);
+    Arc::into_inner(tables).expect("nobody else has it yet").close();
+    let live = match taken_over {
+        Ok(new) => new,
+        // IMPORTANT: only while the link names it: what is written there from now on is looked for there by the next.
+        Err(error) if folder::current(path).is_ok_and(|live| live.as_ref() == Some(&old)) => {
+            let error = &error as &dyn std::error::Error;
+            warn!(error, "the store keeps its older layout until the next start; its clients ask for all they read");
+            old
+        }
+        Err(error) => return Err(error),
+    };
+    let tables = open_tables(path, &live)?;
+    Ok((live, tables))
 }
 
 fn open_tables(path: &Path, generation: &Path) -> Result<Tables, OpenError> {

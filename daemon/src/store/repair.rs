@@ -110,7 +110,7 @@ impl Reader {
         let find = || {
             let mut commands = Vec::new();
             let txn = self.tables.env.read_txn()?;
-            for row in self.tables.entries.iter(&txn)? {
+            for row in self.tables.all_entries(&txn)? {
                 let (index_key, row) = row?;
                 let Some((namespace, key, record)) = entry_of(index_key, row) else { continue };
                 if record.value.digest() == Some(digest) {
@@ -140,7 +140,7 @@ fn rebuild(tables: &Tables) -> heed::Result<Corrections> {
     }
     let mut counts: BTreeMap<u32, Counts> = BTreeMap::new();
     let mut index_keys = Vec::new();
-    for row in tables.entries.iter(&txn)? {
+    for row in tables.all_entries(&txn)? {
         index_keys.push(row?.0.to_vec());
     }
     for index_key in index_keys {

@@ -85,6 +85,11 @@ impl Room {
         if missing > 0 { self.take(bytes) } else { Ok(()) }
     }
 
+    /// Tells whether another index of `used` bytes has room beside this one, with its reserve.
+    pub(super) fn has_room_for_another(&self, used: u64) -> io::Result<bool> {
+        Ok(self.available()? >= used + self.reserve(used)? + MARGIN)
+    }
+
     /// Returns how many bytes of the filesystem are free.
     fn available(&self) -> io::Result<u64> {
         let filesystem = fstatvfs(&self.file)?;
@@ -168,6 +173,14 @@ mod tests {
         let disk = 100 << 30;
         assert_eq!([0, 10 * MIB, 10 << 30].map(|used| reserve(used, disk)), [4 * MIB, 20 * MIB, 64 * MIB]);
         assert_eq!(reserve(10 << 30, 64 * MIB), 4 * MIB, "on a small disk it is less");
+    }
+
+    #[test]
+    fn another_index_has_room_where_it_fits_with_its_reserve() {
+        let (_folder, room) = room();
+        assert!(room.has_room_for_another(MIB).unwrap());
+        let free = room.available().unwrap();
+        assert!(!room.has_room_for_another(free).unwrap());
     }
 
     #[test]

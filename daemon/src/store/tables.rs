@@ -3,7 +3,7 @@
 //!
 //! | table | key | row |
 //! | --- | --- | --- |
-//! | `entries` | namespace (u32 BE) ‖ key | record |
+//! | entries, the main one | namespace (u32 BE) ‖ key | record |
 //! | `by_expiry` | namespace ‖ expires (u64 BE) ‖ version (u64 BE) | index key |
 //! | `by_tag` | namespace ‖ tag ‖ 0 ‖ version | index key |
 //! | `blobs` | SHA-256 | references u64, length u64, verified u8 |
@@ -13,11 +13,13 @@
 //! | `meta` | name | number |
 //!
 //! Rows are little-endian; what LMDB has to sort is big-endian. Rows of expiry and tag carry numbers that grow, so that new ones
-//! land on few pages: a page touched at random costs a copy.
+//! land on few pages: a page touched at random costs a copy. Why the entries are in the main table, and what else is there, is in
+//! [`datacache_proto::layout`].
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 
 use datacache_proto::layout::{self, LAYOUT, MAP_SIZES, READER_SLOTS};
@@ -25,18 +27,25 @@ use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
 use heed::types::Bytes;
-use heed::{Database, Env, EnvOpenOptions, RoTxn, RwTxn};
+use heed::{Database, Env, EnvOpenOptions, PutFlags, RoRange, RoTxn, RwTxn};
 use tracing::debug;
 
 use super::error::{StoreError, is_full};
 use super::room::{HEAD, Room};
 use super::shared::{allocate, open_or_make};
 
-/// How many tables of older layouts are opened to be emptied.
-const OBSOLETE_TABLES: u32 = 1;
+/// How many tables of older layouts are opened.
+const OBSOLETE_TABLES: u32 = 2;
+/// How much is copied in one transaction, in bytes: its pages are held in memory until the commit.
+const COPIED_AT_ONCE: usize = 16 << 20;
 
 /// Stands in the table of counters for all blobs together; no namespace has this number.
 pub(super) const BLOBS_COUNTED: u32 = u32::MAX;
+
+/// What the table of entries was called up to layout 2.
+const ENTRIES_OF_2: &str = "entries";
+/// The table that layout 1 had too many.
+const BY_SEQ_OF_1: &str = "by_seq";
 
 /// LMDB's table of readers, which clients store to. All its blocks are allocated.
 const LOCK_FILE: &str = "lock.mdb";
@@ -48,6 +57,8 @@ pub(super) type Table = Database<Bytes, Bytes>;
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) env: Env,
+    layout: u32,
+    /// IMPORTANT: has the names of the others too. [`Tables::all_entries`] walks the entries alone.
     pub(super) entries: Table,
     pub(super) by_expiry: Table,
     pub(super) by_tag: Table,
@@ -118,49 +129,88 @@ impl Tables {
     ///
     /// The map has the first size of [`MAP_SIZES`] that the system grants, and is never resized.
     ///
-    /// An index of another layout is left as it is.
+    /// In layout 2 the entries had a table of their own, which is used then. An index of an unknown layout is left as it is.
     pub(super) fn open(folder: &Path) -> Result<Self, TablesError> {
         let lock_file = open_or_make(&folder.join(LOCK_FILE)).map_err(|source| TablesError::LockFile { source })?;
         let env = open_env(folder)?;
         let allocated = lock_file.metadata().and_then(|metadata| allocate(&lock_file, metadata.len()));
         allocated.map_err(|source| TablesError::LockFile { source })?;
         let mut txn = env.write_txn()?;
-        let mut table = |name| env.create_database(&mut txn, Some(name));
+        // IMPORTANT: before anything is made.
+        let (layout, entries) = match layout_of(&env, &txn)? {
+            None => (LAYOUT, layout::tables::ENTRIES),
+            Some(found) => match u32::try_from(found) {
+                Ok(LAYOUT) => (LAYOUT, layout::tables::ENTRIES),
+                Ok(1 | 2) => (2, Some(ENTRIES_OF_2)),
+                _ => return Err(TablesError::Layout { found }),
+            },
+        };
+        let mut table = |name| env.create_database(&mut txn, name);
         let tables = Self {
-            entries: table(layout::tables::ENTRIES)?,
-            by_expiry: table(layout::tables::BY_EXPIRY)?,
-            by_tag: table(layout::tables::BY_TAG)?,
-            blobs: table(layout::tables::BLOBS)?,
-            leases: table(layout::tables::LEASES)?,
-            replies: table(layout::tables::REPLIES)?,
-            counters: table(layout::tables::COUNTERS)?,
-            meta: table(layout::tables::META)?,
+            layout,
+            entries: table(entries)?,
+            by_expiry: table(Some(layout::tables::BY_EXPIRY))?,
+            by_tag: table(Some(layout::tables::BY_TAG))?,
+            blobs: table(Some(layout::tables::BLOBS))?,
+            leases: table(Some(layout::tables::LEASES))?,
+            replies: table(Some(layout::tables::REPLIES))?,
+            counters: table(Some(layout::tables::COUNTERS))?,
+            meta: table(Some(layout::tables::META))?,
             room: Room::open(folder).map_err(|source| TablesError::Room { source })?,
             env: env.clone(),
             _lock_file: lock_file,
         };
-        // IMPORTANT: before the commit, without which nothing was made.
-        match tables.meta(&txn, Meta::Layout)? {
-            Some(1) => {
-                tables.upgrade_from_1(&mut txn)?;
-                txn.commit()?;
-                Ok(tables)
-            }
-            Some(found) if found != u64::from(LAYOUT) => Err(TablesError::Layout { found }),
-            _ => {
-                txn.commit()?;
-                Ok(tables)
-            }
+        if tables.meta(&txn, Meta::Layout)? == Some(1) {
+            tables.upgrade_from_1(&mut txn)?;
         }
+        txn.commit()?;
+        Ok(tables)
     }
 
     /// Layout 1 had a table of entries by their sequence numbers, which cost half of all that was written, and which only
     /// `clear` read.
     fn upgrade_from_1(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
-        if let Some(by_seq) = self.env.open_database::<Bytes, Bytes>(txn, Some("by_seq"))? {
+        if let Some(by_seq) = self.env.open_database::<Bytes, Bytes>(txn, Some(BY_SEQ_OF_1))? {
             by_seq.clear(txn)?;
         }
-        self.set_meta(txn, Meta::Layout, LAYOUT.into())
+        self.set_meta(txn, Meta::Layout, 2)
+    }
+
+    /// Tells whether it has an older layout, which is used as it is. Clients don't look into it.
+    pub(super) fn is_older(&self) -> bool {
+        self.layout < LAYOUT
+    }
+
+    /// Copies the index into an empty folder, in this build's layout, whose number is written last.
+    ///
+    /// Sorted as the rows are, they are appended, which fills pages and is several times as fast as putting them.
+    pub(super) fn copy_to(&self, folder: &Path) -> heed::Result<()> {
+        let (from, to) = (self.env.read_txn()?, open_env(folder)?);
+        // IMPORTANT: the entries first. Once the names of others are in the main table, nothing can be appended to it.
+        let tables = [
+            (layout::tables::ENTRIES, self.entries),
+            (Some(layout::tables::BY_EXPIRY), self.by_expiry),
+            (Some(layout::tables::BY_TAG), self.by_tag),
+            (Some(layout::tables::BLOBS), self.blobs),
+            (Some(layout::tables::LEASES), self.leases),
+            (Some(layout::tables::REPLIES), self.replies),
+            (Some(layout::tables::COUNTERS), self.counters),
+            (Some(layout::tables::META), self.meta),
+        ];
+        for (name, table) in tables {
+            copy_table(&from, table, &to, name)?;
+        }
+        let mut txn = to.write_txn()?;
+        let meta: Table = to.create_database(&mut txn, Some(layout::tables::META))?;
+        meta.put(&mut txn, Meta::Layout.name(), &u64::from(LAYOUT).to_le_bytes())?;
+        txn.commit()?;
+        to.prepare_for_closing().wait();
+        Ok(())
+    }
+
+    /// Walks all entries, in the order of their keys.
+    pub(super) fn all_entries<'t>(&self, txn: &'t RoTxn<'_>) -> heed::Result<RoRange<'t, Bytes, Bytes>> {
+        self.entries.range(txn, &(Bound::Unbounded, Bound::Excluded(layout::tables::END_OF_ENTRIES)))
     }
 
     /// Closes the index; waits for others that still have it.
@@ -258,6 +308,30 @@ impl Tables {
             counts.bytes += BlobRow::decode(row?.1).map_or(0, |row| row.length);
         }
         self.counters.put(txn, &namespace_prefix(BLOBS_COUNTED), &counts.encode())
+    }
+}
+
+/// Returns the number of the layout that an index has, `None` in a new one.
+fn layout_of(env: &Env, txn: &RoTxn<'_>) -> heed::Result<Option<u64>> {
+    let Some(meta) = env.open_database::<Bytes, Bytes>(txn, Some(layout::tables::META))? else { return Ok(None) };
+    let row = meta.get(txn, Meta::Layout.name())?;
+    Ok(row.and_then(|row| Some(u64::from_le_bytes(row.try_into().ok()?))))
+}
+
+/// Appends all rows of a table to one in another environment.
+fn copy_table(from: &RoTxn<'_>, table: Table, to: &Env, name: Option<&str>) -> heed::Result<()> {
+    let mut rows = table.iter(from)?;
+    loop {
+        let mut txn = to.write_txn()?;
+        let copy: Table = to.create_database(&mut txn, name)?;
+        let mut room = COPIED_AT_ONCE;
+        while room > 0 {
+            let Some(row) = rows.next() else { return txn.commit() };
+            let (key, row) = row?;
+            copy.put_with_flags(&mut txn, PutFlags::APPEND, key, row)?;
+            room = room.saturating_sub(key.len() + row.len());
+        }
+        txn.commit()?;
     }
 }
 
@@ -430,20 +504,17 @@ mod tests {
     }
 
     #[test]
-    fn an_index_of_layout_1_is_taken_over_without_the_table_it_had_too_many() {
+    fn a_walk_over_all_entries_ends_before_the_names_of_tables() {
         let folder = tempfile::tempdir().unwrap();
         let tables = Tables::open(folder.path()).unwrap();
         let mut txn = tables.env.write_txn().unwrap();
-        let by_seq = tables.env.create_database::<Bytes, Bytes>(&mut txn, Some("by_seq")).unwrap();
-        by_seq.put(&mut txn, b"seq", b"key").unwrap();
-        tables.set_meta(&mut txn, Meta::Layout, 1).unwrap();
-        txn.commit().unwrap();
-        tables.close();
-        let tables = Tables::open(folder.path()).unwrap();
-        let txn = tables.env.read_txn().unwrap();
-        assert_eq!(tables.meta(&txn, Meta::Layout).unwrap(), Some(LAYOUT.into()));
-        let by_seq = tables.env.open_database::<Bytes, Bytes>(&txn, Some("by_seq")).unwrap().unwrap();
-        assert!(by_seq.is_empty(&txn).unwrap());
+        let keys = [0, 1, layout::MAX_NAMESPACES].map(|namespace| layout::index_key(namespace, &[0xff; 300]).to_vec());
+        for key in &keys {
+            tables.entries.put(&mut txn, key, b"row").unwrap();
+        }
+        let walked: Vec<_> = tables.all_entries(&txn).unwrap().map(|row| row.unwrap().0.to_vec()).collect();
+        assert_eq!(walked, keys);
+        assert_eq!(tables.entries.len(&txn).unwrap(), 3 + u64::from(layout::tables::COUNT));
     }
 
     #[test]

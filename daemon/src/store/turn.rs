@@ -2,7 +2,7 @@
 //! the draft of a frame. Nothing is visible to anyone before the frame is in the log.
 
 use datacache_proto::key::Key;
-use datacache_proto::layout::{DIRECTORY_NAMESPACE, is_cut};
+use datacache_proto::layout::{DIRECTORY_NAMESPACE, MAX_NAMESPACES, is_cut};
 use datacache_proto::log::{Kind, MAX_FRAME};
 use datacache_proto::recent::{KeyHash, Location};
 use datacache_proto::record::{Record, Tags, TagsBuf, Value};
@@ -19,9 +19,6 @@ use super::expiring::Replaced;
 use super::foresight::Foreseen;
 use super::lookup::{Lookup, Seen, Snapshot, seen};
 use super::memory::Memory;
-
-/// The most namespaces that a store can have.
-pub(super) const MAX_NAMESPACES: u64 = 65_536;
 
 /// The most that a record has besides its key and value: its head and 64 tags.
 const RECORD: usize = 64 + 64 * 256;
@@ -241,9 +238,9 @@ impl Turn<'_> {
             return Ok(number);
         }
         let number = self.memory.next_namespace();
-        if u64::from(number) > MAX_NAMESPACES {
+        if number > MAX_NAMESPACES {
             let what = datacache_proto::error::Resource::Namespaces;
-            return Err(StoreError::TooMany { what, limit: MAX_NAMESPACES });
+            return Err(StoreError::TooMany { what, limit: MAX_NAMESPACES.into() });
         }
         let key = Key::text(name);
         let place = Place::of(DIRECTORY_NAMESPACE, key.encoded());

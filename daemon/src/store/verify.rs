@@ -76,7 +76,7 @@ impl Reader {
         let txn = tables.env.read_txn()?;
         let mut counts: HashMap<u32, Counts> = HashMap::new();
         let mut references: BTreeMap<Digest, u64> = BTreeMap::new();
-        for row in tables.entries.iter(&txn)? {
+        for row in tables.all_entries(&txn)? {
             let (index_key, row) = row?;
             let namespace = namespace_of(index_key).unwrap_or_default();
             let counted = counts.entry(namespace).or_default();

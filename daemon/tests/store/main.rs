@@ -4,7 +4,9 @@
 mod driver;
 mod frames;
 mod model;
+mod older;
 mod randomly;
 mod recovery;
 mod staging;
+mod takeover;
 mod verify;
