@@ -59,6 +59,7 @@ impl Life {
         let told = folder.path().join("told");
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("workload").arg(&store).args([plan.seed, plan.steps, plan.life].map(|number| number.to_string()));
+        command.args(plan.older.map(|layout| layout.to_string()));
         command
             .stdin(Stdio::null())
             .stdout(File::options().write(true).open("/dev/null")?)
@@ -80,12 +81,20 @@ impl Life {
         let (mut lives, mut base) = (Vec::new(), Image::default());
         let mut rng = Rng::with_seed(seed);
         for life in 0..LIVES {
-            let life = Self::record(Plan { seed: rng.u64(..), steps, life }, base)?;
+            let life = Self::record(Plan { seed: rng.u64(..), steps, life, older: None }, base)?;
             let cut = Cut { position: rng.usize(life.events.len() / 4..=life.events.len()), seed: rng.u64(..) };
             base = life.disk(cut.position, Neglect::Nothing).cut(&mut Rng::with_seed(cut.seed));
             lives.push(life);
         }
         Ok(lives)
+    }
+
+    /// Records the life of a store that was of an older layout when it began, after some steps of ours.
+    pub(crate) fn of_older(layout: u32, seed: u64, steps: u64) -> Result<Self, Fault> {
+        let mut rng = Rng::with_seed(seed);
+        let before = Self::record(Plan { seed: rng.u64(..), steps, life: 0, older: None }, Image::default())?;
+        let base = before.disk(before.events.len(), Neglect::Nothing).cut(&mut rng);
+        Self::record(Plan { seed: rng.u64(..), steps: 0, life: 1, older: Some(layout) }, base)
     }
 
     pub(crate) fn read(path: &Path) -> Result<Self, Fault> {
@@ -124,6 +133,21 @@ impl Life {
         .collect();
         cuts.sort();
         cuts
+    }
+
+    /// Draws cuts right behind each change of a generation's name, or of what leads to it, `count` at each.
+    pub(crate) fn draw_where_generations_change(&self, rng: &mut Rng, count: usize) -> Vec<Cut> {
+        let changes = |event: &Event| match &event.action {
+            Action::Create { place, .. } | Action::Remove { place } | Action::Rename { to: place, .. } => {
+                place.1.starts_with("current") || place.1.starts_with("gen-")
+            }
+            _ => false,
+        };
+        let behind = (0..self.events.len()).filter(|&number| changes(&self.events[number])).map(|number| number + 1);
+        behind
+            .flat_map(|position| std::iter::repeat_n(position, count))
+            .map(|position| Cut { position, seed: rng.u64(..) })
+            .collect()
     }
 
     /// Cuts the power again and again, and looks at the store that comes back; returns the first cut that it did not survive.

@@ -47,7 +47,7 @@ pub(crate) fn check(
 /// Makes shared memory that of another boot of this machine, with nothing in it that makes sense; all else that its header says
 /// is as it would be.
 pub(crate) fn reboot(store: &Path, same_boot: bool) -> Result<(), Fault> {
-    let path = store.join("gen-1/recent");
+    let path = store.join("current/recent");
     let Ok(file) = OpenOptions::new().read(true).write(true).open(path) else { return Ok(()) };
     let words: Vec<AtomicU64> = std::iter::repeat_with(AtomicU64::default).take(WORDS).collect();
     let mut page = [0; 4096];
@@ -150,9 +150,10 @@ fn check_blobs(subject: &mut Subject, store: &Path, found: &State) {
 
 /// Nothing is left of what was under way, in a store that is closed.
 fn check_leftovers(store: &Path) {
-    assert_eq!(names(store), ["CACHEDIR.TAG", "blobs", "current", "gen-1", "lock", "staging"]);
-    assert_eq!(names(&store.join("gen-1")), ["access", "data.mdb", "lock.mdb", "log", "recent"]);
-    for folder in ["staging", "gen-1/log"] {
+    let live = fs::read_link(store.join("current")).unwrap();
+    assert_eq!(names(store), ["CACHEDIR.TAG", "blobs", "current", live.to_str().unwrap(), "lock", "staging"]);
+    assert_eq!(names(&store.join("current")), ["access", "data.mdb", "lock.mdb", "log", "recent"]);
+    for folder in ["staging", "current/log"] {
         assert_eq!(names(&store.join(folder)), Vec::<String>::new(), "what is left in {folder}");
     }
 }

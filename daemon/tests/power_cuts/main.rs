@@ -41,10 +41,12 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["workload", path, seed, steps, life] => {
+        ["workload", path, seed, steps, life, ref older @ ..] => {
             let number = |text: &str| text.parse().unwrap();
             record::submit();
-            workload::run(path.as_ref(), Plan { seed: number(seed), steps: number(steps), life: number(life) });
+            let older = older.first().map(|layout| layout.parse().unwrap());
+            let plan = Plan { seed: number(seed), steps: number(steps), life: number(life), older };
+            workload::run(path.as_ref(), plan);
             ExitCode::SUCCESS
         }
         ["submit"] => match record::try_to_submit() {

@@ -3,6 +3,8 @@
 #[path = "../store/model/map.rs"]
 #[expect(dead_code, reason = "not all that the other test needs is needed here")]
 pub(crate) mod map;
+#[path = "../store/older.rs"]
+pub(crate) mod older;
 #[path = "../store/model/subject.rs"]
 #[expect(dead_code, reason = "not all that the other test needs is needed here")]
 pub(crate) mod subject;

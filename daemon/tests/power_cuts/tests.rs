@@ -26,8 +26,13 @@ pub(crate) fn trials() -> Result<Vec<Trial>, Fault> {
         let name = format!("a_store_survives_every_loss_of_power_from_seed_{seed}");
         trials.push(recorded(name, Box::new(move || survives(seed))));
     }
+    let name = "a_store_of_an_older_layout_survives_every_loss_of_power_while_it_is_taken_over";
+    trials.push(recorded(name.to_owned(), Box::new(survives_its_takeover)));
     for &(name, neglect) in RULES {
-        trials.push(recorded(name.to_owned(), Box::new(move || is_noticed(neglect))));
+        trials.push(recorded(name.to_owned(), Box::new(move || is_noticed(neglect, lives()))));
+    }
+    for &(name, neglect) in RULES_OF_A_TAKEOVER {
+        trials.push(recorded(name.to_owned(), Box::new(move || is_noticed(neglect, takeover()))));
     }
     if let Some(reason) = &refusal {
         eprintln!("skipped: {} tests of a loss of power: {reason}", trials.len());
@@ -45,6 +50,19 @@ fn survives(seed: u64) -> Result<(), Failed> {
     let mut rng = Rng::with_seed(seed);
     for life in Life::several(seed, STEPS)? {
         let cuts = life.draw(&mut rng, 56);
+        if let Some(failure) = life.cut(&cuts, Neglect::Nothing)? {
+            return Err(life.tell(&failure)?.into());
+        }
+    }
+    Ok(())
+}
+
+fn survives_its_takeover() -> Result<(), Failed> {
+    for life in takeover().as_ref()? {
+        let mut rng = Rng::with_seed(1);
+        let mut cuts = life.draw(&mut rng, 40);
+        cuts.extend(life.draw_where_generations_change(&mut rng, 10));
+        cuts.sort();
         if let Some(failure) = life.cut(&cuts, Neglect::Nothing)? {
             return Err(life.tell(&failure)?.into());
         }
@@ -70,16 +88,32 @@ const RULES: &[(&str, Neglect)] = &[
     ("shared_memory_that_is_taken_for_this_boots_is_noticed", Neglect::Boot),
 ];
 
+/// What is noticed of that where a store is copied into another generation.
+const RULES_OF_A_TAKEOVER: &[(&str, Neglect)] = &[
+    ("a_copy_whose_pages_are_not_synced_is_noticed", Neglect::IndexPages),
+    ("a_copy_whose_files_names_are_not_synced_before_it_is_live_is_noticed", Neglect::Generation),
+    ("a_copy_that_is_live_and_not_synced_before_the_older_one_goes_is_noticed", Neglect::Current),
+];
+
 /// The lives that rules are broken in; the same for all.
 fn lives() -> &'static Result<Vec<Life>, String> {
     static LIVES: OnceLock<Result<Vec<Life>, String>> = OnceLock::new();
     LIVES.get_or_init(|| Life::several(4, STEPS).map_err(|fault| fault.to_string()))
 }
 
-fn is_noticed(neglect: Neglect) -> Result<(), Failed> {
+/// Lives that are little more than the takeover of an older layout.
+fn takeover() -> &'static Result<Vec<Life>, String> {
+    static LIVES: OnceLock<Result<Vec<Life>, String>> = OnceLock::new();
+    LIVES.get_or_init(|| {
+        let lives: Result<Vec<Life>, Fault> = (1..=2).map(|layout| Life::of_older(layout, 5, STEPS)).collect();
+        lives.map_err(|fault| fault.to_string())
+    })
+}
+
+fn is_noticed(neglect: Neglect, lives: &Result<Vec<Life>, String>) -> Result<(), Failed> {
     let mut rng = Rng::with_seed(1);
     for _ in 0..10 {
-        for life in lives().as_ref()? {
+        for life in lives.as_ref()? {
             let cuts = life.draw(&mut rng, 60);
             if life.cut(&cuts, neglect)?.is_some() {
                 return Ok(());

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::Effect;
 use crate::history::{Fact, digest};
 use crate::model::map::Map;
+use crate::model::older::age;
 use crate::model::subject::{Setup, Subject};
 use crate::model::{CLIENT, SCOPES, SPACES, TAGS, holder, keys, moment};
 use crate::record::{Change, Mark, say};
@@ -27,11 +28,16 @@ pub(crate) struct Plan {
     pub(crate) steps: u64,
     /// Of which life of the store it is.
     pub(crate) life: u64,
+    /// The layout that its store is given first, if it is to be an older one.
+    pub(crate) older: Option<u32>,
 }
 
 /// Runs the workload on the store at `path`.
 pub(crate) fn run(path: &Path, plan: Plan) {
     say(&Mark::Opening);
+    if let Some(layout) = plan.older {
+        age(path, layout);
+    }
     let mut rng = Rng::with_seed(plan.seed);
     let setup = Setup {
         path: path.to_owned(),
