@@ -12,9 +12,12 @@ use datacache_proto::types::Digest;
 use heed::RwTxn;
 use tracing::warn;
 
+use super::blob_row::BlobRow;
 use super::body::{decode_digest, decode_lease, decode_reply, lease_key, lease_prefix};
+use super::counts::{BLOBS_COUNTED, Counts};
 use super::replies::{self, ClientReplies};
-use super::tables::{BLOBS_COUNTED, BlobRow, Counts, Meta, Tables, expiry_key, namespace_prefix, tag_key};
+use super::table_keys::{expiry_key, namespace_prefix, tag_key};
+use super::tables::{Meta, Tables};
 
 /// One transaction's worth of the log.
 pub(super) struct Slice<'t> {

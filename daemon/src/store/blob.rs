@@ -19,8 +19,9 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use sha2::Digest as _;
 
 use super::adopter::Pin;
+use super::blob_row::BlobRow;
 use super::error::{StoreError, is_full};
-use super::tables::{BlobRow, Tables};
+use super::tables::Tables;
 use super::upload::Upload;
 
 /// A staged file that nobody holds locked is left alone until it is this old: its client may be about to lock it.

@@ -11,7 +11,8 @@ use heed::RoTxn;
 use super::error::StoreError;
 use super::plan::Reader;
 use super::rows::entry_of;
-use super::tables::{Table, namespace_prefix, tag_prefix};
+use super::table_keys::{namespace_prefix, tag_prefix};
+use super::tables::Table;
 
 impl Reader {
     /// Lists live entries: by key, or, where a tag is asked for, in the order of their versions. `after` is the `next`

@@ -13,10 +13,11 @@ use datacache_proto::types::Digest;
 use heed::{RoTxn, WithTls};
 use tracing::error;
 
+use super::blob_row::BlobRow;
 use super::error::StoreError;
 use super::index::Index;
 use super::segment::Segment;
-use super::tables::{BlobRow, Tables};
+use super::tables::Tables;
 use super::trail::Trail;
 
 /// Where the newest operation of a key is looked for.

@@ -7,11 +7,11 @@ use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::types::{CallId, Digest};
 
 use super::command::{Holder, Outcome};
+use super::counts::{BLOBS_COUNTED, Counts};
 use super::leases::Leases;
 use super::outcomes;
 use super::references::{References, Turned};
 use super::replies::Replies;
-use super::tables::{BLOBS_COUNTED, Counts};
 
 /// The writer's memory.
 #[derive(Debug, Default)]

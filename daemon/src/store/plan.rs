@@ -10,7 +10,8 @@ use datacache_proto::time::Timestamp;
 use super::command::{Command, Condition};
 use super::error::StoreError;
 use super::rows::key_in;
-use super::tables::{Table, Tables, expiry_key, namespace_prefix, tag_prefix};
+use super::table_keys::{expiry_key, namespace_prefix, tag_prefix};
+use super::tables::{Table, Tables};
 
 /// A page of a bulk operation.
 #[derive(Debug, Default)]
@@ -88,7 +89,7 @@ impl Reader {
                 plan.next = Some(Cursor(key.to_vec()));
                 let index_key = index_key_of(key, row);
                 if let Some(key) = key_in(&self.tables, &txn, index_key)? {
-                    let namespace = super::tables::namespace_of(index_key).unwrap_or_default();
+                    let namespace = super::table_keys::namespace_of(index_key).unwrap_or_default();
                     plan.commands.push(Command::Delete { namespace, when: when(), key });
                 }
             }
@@ -130,7 +131,7 @@ impl Reader {
             return Ok(None);
         }
         let mut rows = self.tables.by_expiry.range(&txn, &(Bound::Excluded(&from[..]), Bound::Included(&last[..])))?;
-        Ok(rows.next().transpose()?.and_then(|(key, _)| super::tables::expiry_of(key)))
+        Ok(rows.next().transpose()?.and_then(|(key, _)| super::table_keys::expiry_of(key)))
     }
 
     /// Frees the slots of readers that died; returns how many. May block on a stopped client's mutex.

@@ -8,11 +8,13 @@ use tracing::warn;
 
 use super::apply::derive_rows;
 use super::command::{Command, Condition};
+use super::counts::Counts;
 use super::error::StoreError;
 use super::plan::Reader;
 use super::rows::entry_of;
 use super::store::Store;
-use super::tables::{Counts, Tables, namespace_of, namespace_prefix};
+use super::table_keys::{namespace_of, namespace_prefix};
+use super::tables::Tables;
 use super::verify::{Place, Report, Suspicion};
 
 /// What is left to do after [`Store::conclude`].

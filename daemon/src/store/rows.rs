@@ -6,7 +6,8 @@ use datacache_proto::recent::KeyHash;
 use datacache_proto::record::Record;
 use heed::RoTxn;
 
-use super::tables::{Tables, namespace_of};
+use super::table_keys::namespace_of;
+use super::tables::Tables;
 
 /// Returns what a row of `entries` is about; `None` where it is damaged.
 pub(super) fn entry_of<'r>(index_key: &[u8], row: &'r [u8]) -> Option<(u32, Key, Record<'r>)> {

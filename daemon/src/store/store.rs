@@ -21,6 +21,7 @@ use super::adopter::Adopter;
 use super::blob::BlobStore;
 use super::body::decode_lease_key;
 use super::command::Holder;
+use super::counts::Counts;
 use super::draft::Draft;
 use super::error::{OpenError, StoreError};
 use super::expiring::Expiring;
@@ -35,7 +36,8 @@ use super::rows::entry_of;
 use super::scarcity::Scarcity;
 use super::segment::{self, Segment};
 use super::syncer::{SyncJob, Tail, syncer};
-use super::tables::{Counts, Tables, namespace_prefix};
+use super::table_keys::namespace_prefix;
+use super::tables::Tables;
 use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
 use super::verifier::{BlobJob, verifier};
 

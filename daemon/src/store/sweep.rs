@@ -7,7 +7,7 @@ use super::command::{Command, Condition};
 use super::error::StoreError;
 use super::plan::{Cursor, Plan};
 use super::store::Store;
-use super::tables::{expiry_key, namespace_of};
+use super::table_keys::{expiry_key, namespace_of};
 
 /// Where a page of a sweep ended: how many segments were applied by then, and the key of the expiry index; no key in
 /// the log's part, for what was planned there is gone from it once it is deleted.

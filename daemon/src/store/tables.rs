@@ -1,4 +1,4 @@
-//! The index: LMDB's tables, how their keys and rows are laid out, and the one place that opens the environment.
+//! The index: LMDB's tables, their opening, and the numbers about the store. How keys are laid out is in `table_keys`.
 //! Knows nothing of the log; who may write here is the apply thread's (and recovery's) affair.
 //!
 //! | table | key | row |
@@ -16,32 +16,24 @@
 //! land on few pages: a page touched at random costs a copy. Why the entries are in the main table, and what else is there, is in
 //! [`datacache_proto::layout`].
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
 use datacache_proto::layout::{self, LAYOUT, MAP_SIZES, READER_SLOTS};
-use datacache_proto::record::Record;
-use datacache_proto::time::Timestamp;
-use datacache_proto::types::Digest;
 use heed::types::Bytes;
-use heed::{Database, Env, EnvOpenOptions, PutFlags, RoRange, RoTxn, RwTxn};
+use heed::{Database, Env, EnvOpenOptions, RoRange, RoTxn, RwTxn};
 use tracing::debug;
 
+use super::counts::Counts;
 use super::error::{StoreError, is_full};
 use super::room::{HEAD, Room};
 use super::shared::{allocate, open_or_make};
+use super::table_keys::namespace_of;
 
 /// How many tables of older layouts are opened.
 const OBSOLETE_TABLES: u32 = 2;
-/// How much is copied in one transaction, in bytes: its pages are held in memory until the commit.
-const COPIED_AT_ONCE: usize = 16 << 20;
-
-/// Stands in the table of counters for all blobs together; no namespace has this number.
-pub(super) const BLOBS_COUNTED: u32 = u32::MAX;
-
 /// What the table of entries was called up to layout 2.
 const ENTRIES_OF_2: &str = "entries";
 /// The table that layout 1 had too many.
@@ -66,7 +58,7 @@ pub(super) struct Tables {
     pub(super) leases: Table,
     pub(super) replies: Table,
     pub(super) counters: Table,
-    meta: Table,
+    pub(super) meta: Table,
     /// Room for all of these.
     pub(super) room: Room,
     /// IMPORTANT: last, so that it is closed after the environment. LMDB knows who else is there by a POSIX lock on this file,
@@ -112,7 +104,7 @@ pub(super) enum Meta {
 }
 
 impl Meta {
-    const fn name(self) -> &'static [u8] {
+    pub(super) const fn name(self) -> &'static [u8] {
         match self {
             Self::Layout => layout::meta::LAYOUT,
             Self::StoreIdLow => layout::meta::STORE_ID_LOW,
@@ -137,14 +129,7 @@ impl Tables {
         allocated.map_err(|source| TablesError::LockFile { source })?;
         let mut txn = env.write_txn()?;
         // IMPORTANT: before anything is made.
-        let (layout, entries) = match layout_of(&env, &txn)? {
-            None => (LAYOUT, layout::tables::ENTRIES),
-            Some(found) => match u32::try_from(found) {
-                Ok(LAYOUT) => (LAYOUT, layout::tables::ENTRIES),
-                Ok(1 | 2) => (2, Some(ENTRIES_OF_2)),
-                _ => return Err(TablesError::Layout { found }),
-            },
-        };
+        let (layout, entries) = entries_of(layout_of(&env, &txn)?)?;
         let mut table = |name| env.create_database(&mut txn, name);
         let tables = Self {
             layout,
@@ -179,33 +164,6 @@ impl Tables {
     /// Tells whether it has an older layout, which is used as it is. Clients don't look into it.
     pub(super) fn is_older(&self) -> bool {
         self.layout < LAYOUT
-    }
-
-    /// Copies the index into an empty folder, in this build's layout, whose number is written last.
-    ///
-    /// Sorted as the rows are, they are appended, which fills pages and is several times as fast as putting them.
-    pub(super) fn copy_to(&self, folder: &Path) -> heed::Result<()> {
-        let (from, to) = (self.env.read_txn()?, open_env(folder)?);
-        // IMPORTANT: the entries first. Once the names of others are in the main table, nothing can be appended to it.
-        let tables = [
-            (layout::tables::ENTRIES, self.entries),
-            (Some(layout::tables::BY_EXPIRY), self.by_expiry),
-            (Some(layout::tables::BY_TAG), self.by_tag),
-            (Some(layout::tables::BLOBS), self.blobs),
-            (Some(layout::tables::LEASES), self.leases),
-            (Some(layout::tables::REPLIES), self.replies),
-            (Some(layout::tables::COUNTERS), self.counters),
-            (Some(layout::tables::META), self.meta),
-        ];
-        for (name, table) in tables {
-            copy_table(&from, table, &to, name)?;
-        }
-        let mut txn = to.write_txn()?;
-        let meta: Table = to.create_database(&mut txn, Some(layout::tables::META))?;
-        meta.put(&mut txn, Meta::Layout.name(), &u64::from(LAYOUT).to_le_bytes())?;
-        txn.commit()?;
-        to.prepare_for_closing().wait();
-        Ok(())
     }
 
     /// Walks all entries, in the order of their keys.
@@ -273,41 +231,15 @@ impl Tables {
             debug!(error = &error as &dyn std::error::Error, "what is reserved is not all there");
         }
     }
+}
 
-    /// Returns the blobs whose content was found to be what their names say.
-    pub(super) fn verified_blobs(&self, txn: &RoTxn<'_>) -> heed::Result<BTreeSet<Digest>> {
-        let mut verified = BTreeSet::new();
-        for row in self.blobs.iter(txn)? {
-            let (digest, row) = row?;
-            if BlobRow::decode(row).is_some_and(|row| row.verified) {
-                verified.extend(digest.try_into().ok().map(Digest));
-            }
-        }
-        Ok(verified)
-    }
-
-    /// Counts a record's reference to its blob in, while all rows are made anew.
-    pub(super) fn refer(
-        &self,
-        txn: &mut RwTxn<'_>,
-        record: &Record<'_>,
-        verified: &BTreeSet<Digest>,
-    ) -> heed::Result<()> {
-        let Some(digest) = record.value.digest() else { return Ok(()) };
-        let row = self.blobs.get(txn, &digest.0)?.and_then(BlobRow::decode);
-        let new = BlobRow { references: 0, length: record.value.len(), verified: verified.contains(&digest) };
-        let row = row.unwrap_or(new);
-        self.blobs.put(txn, &digest.0, &BlobRow { references: row.references + 1, ..row }.encode())
-    }
-
-    /// Counts all blobs anew.
-    pub(super) fn count_blobs(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
-        let mut counts = Counts::default();
-        for row in self.blobs.iter(txn)? {
-            counts.entries += 1;
-            counts.bytes += BlobRow::decode(row?.1).map_or(0, |row| row.length);
-        }
-        self.counters.put(txn, &namespace_prefix(BLOBS_COUNTED), &counts.encode())
+/// Returns the layout that an index is used in, by the number that was found in it, and which table has its entries.
+fn entries_of(found: Option<u64>) -> Result<(u32, Option<&'static str>), TablesError> {
+    match found.map(|found| u32::try_from(found).map_err(|_| found)) {
+        None | Some(Ok(LAYOUT)) => Ok((LAYOUT, layout::tables::ENTRIES)),
+        Some(Ok(1 | 2)) => Ok((2, Some(ENTRIES_OF_2))),
+        Some(Ok(found)) => Err(TablesError::Layout { found: found.into() }),
+        Some(Err(found)) => Err(TablesError::Layout { found }),
     }
 }
 
@@ -318,25 +250,8 @@ fn layout_of(env: &Env, txn: &RoTxn<'_>) -> heed::Result<Option<u64>> {
     Ok(row.and_then(|row| Some(u64::from_le_bytes(row.try_into().ok()?))))
 }
 
-/// Appends all rows of a table to one in another environment.
-fn copy_table(from: &RoTxn<'_>, table: Table, to: &Env, name: Option<&str>) -> heed::Result<()> {
-    let mut rows = table.iter(from)?;
-    loop {
-        let mut txn = to.write_txn()?;
-        let copy: Table = to.create_database(&mut txn, name)?;
-        let mut room = COPIED_AT_ONCE;
-        while room > 0 {
-            let Some(row) = rows.next() else { return txn.commit() };
-            let (key, row) = row?;
-            copy.put_with_flags(&mut txn, PutFlags::APPEND, key, row)?;
-            room = room.saturating_sub(key.len() + row.len());
-        }
-        txn.commit()?;
-    }
-}
-
-/// Asks for ever smaller maps, since a limit on address space (`ulimit -v`) refuses large ones.
-fn open_env(folder: &Path) -> heed::Result<Env> {
+/// Opens the environment. Asks for ever smaller maps, since a limit on address space (`ulimit -v`) refuses large ones.
+pub(super) fn open_env(folder: &Path) -> heed::Result<Env> {
     let mut refused = None;
     for size in MAP_SIZES {
         let mut options = EnvOpenOptions::new();
@@ -359,133 +274,9 @@ fn open_env(folder: &Path) -> heed::Result<Env> {
     Err(refused.unwrap_or_else(|| heed::Error::Io(io::Error::from(io::ErrorKind::OutOfMemory))))
 }
 
-/// What a namespace holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Entries that are there, also those whose time is over and that were not removed yet.
-    pub entries: u64,
-    /// The sum of their values' lengths in bytes.
-    pub bytes: u64,
-}
-
-impl Counts {
-    /// Adds a change, which may be negative.
-    pub(super) fn change(&mut self, entries: i64, bytes: i64) {
-        self.entries = self.entries.saturating_add_signed(entries);
-        self.bytes = self.bytes.saturating_add_signed(bytes);
-    }
-
-    pub(super) fn encode(self) -> [u8; 16] {
-        let mut row = [0; 16];
-        row[..8].copy_from_slice(&self.entries.to_le_bytes());
-        row[8..].copy_from_slice(&self.bytes.to_le_bytes());
-        row
-    }
-
-    pub(super) fn decode(row: &[u8]) -> Option<Self> {
-        let (entries, bytes) = row.split_at_checked(8)?;
-        Some(Self {
-            entries: u64::from_le_bytes(entries.try_into().ok()?),
-            bytes: u64::from_le_bytes(bytes.try_into().ok()?),
-        })
-    }
-}
-
-/// What the index knows of a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BlobRow {
-    /// How many records name it.
-    pub(super) references: u64,
-    /// Its length in bytes.
-    pub(super) length: u64,
-    /// Whether its content was hashed and found to be what its name says.
-    pub(super) verified: bool,
-}
-
-impl BlobRow {
-    pub(super) fn encode(self) -> [u8; 17] {
-        let mut row = [0; 17];
-        row[..8].copy_from_slice(&self.references.to_le_bytes());
-        row[8..16].copy_from_slice(&self.length.to_le_bytes());
-        row[16] = u8::from(self.verified);
-        row
-    }
-
-    pub(super) fn decode(row: &[u8]) -> Option<Self> {
-        let row: &[u8; 17] = row.try_into().ok()?;
-        Some(Self {
-            references: u64::from_le_bytes(row[..8].try_into().ok()?),
-            length: u64::from_le_bytes(row[8..16].try_into().ok()?),
-            verified: row[16] == 1,
-        })
-    }
-}
-
-/// Returns the first bytes of every key of a namespace.
-#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
-pub(super) fn namespace_prefix(namespace: u32) -> [u8; 4] {
-    namespace.to_be_bytes()
-}
-
-/// Returns the namespace that a key of any of its tables begins with.
-#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
-pub(super) fn namespace_of(key: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(key.get(..4)?.try_into().ok()?))
-}
-
-/// Returns a key of `by_expiry`; version 0 sorts before every entry of that moment.
-#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
-pub(super) fn expiry_key(namespace: u32, expires: Timestamp, version: u64) -> [u8; 20] {
-    let mut key = [0; 20];
-    key[..4].copy_from_slice(&namespace.to_be_bytes());
-    key[4..12].copy_from_slice(&expires.as_millis().to_be_bytes());
-    key[12..].copy_from_slice(&version.to_be_bytes());
-    key
-}
-
-/// Returns the moment in a key of `by_expiry`.
-#[expect(clippy::big_endian_bytes, reason = "the inverse of `expiry_key`")]
-pub(super) fn expiry_of(key: &[u8]) -> Option<Timestamp> {
-    Some(Timestamp::from_millis(u64::from_be_bytes(key.get(4..12)?.try_into().ok()?)))
-}
-
-/// Returns what all keys of `by_tag` for a tag begin with.
-pub(super) fn tag_prefix(namespace: u32, tag: &str) -> Vec<u8> {
-    let mut key = namespace_prefix(namespace).to_vec();
-    key.extend_from_slice(tag.as_bytes());
-    key.push(0);
-    key
-}
-
-/// Returns a key of `by_tag`.
-#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
-pub(super) fn tag_key(namespace: u32, tag: &str, version: u64) -> Vec<u8> {
-    let mut key = tag_prefix(namespace, tag);
-    key.extend_from_slice(&version.to_be_bytes());
-    key
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_of_the_expiry_index_sort_by_time_within_a_namespace() {
-        let key = |namespace, millis| expiry_key(namespace, Timestamp::from_millis(millis), 9);
-        assert!(key(1, 255) < key(1, 256) && key(1, u64::MAX) < key(2, 0));
-        assert_eq!(expiry_of(&key(1, 77)), Some(Timestamp::from_millis(77)));
-    }
-
-    #[test]
-    fn a_tag_that_begins_another_does_not_share_its_rows() {
-        assert!(!tag_key(1, "ab", 1).starts_with(&tag_prefix(1, "a")));
-        assert!(tag_key(1, "a", 1).starts_with(&tag_prefix(1, "a")));
-    }
-
-    #[test]
-    fn the_longest_tag_fits_a_key() {
-        assert!(tag_key(1, &"x".repeat(datacache_proto::key::MAX_TAG), u64::MAX).len() <= layout::MAX_INDEX_KEY);
-    }
 
     /// Once the lock file was allocated through a descriptor that was closed while the environment was open. With it went the
     /// lock by which LMDB knows that it is in use, and the next process to open it began its table of readers anew.

@@ -10,8 +10,9 @@ use datacache_proto::types::Digest;
 use tracing::{error, warn};
 
 use super::blob::{BlobStore, hash_unless};
+use super::blob_row::BlobRow;
 use super::plan::Reader;
-use super::tables::{BlobRow, Tables};
+use super::tables::Tables;
 use super::threads::{Ending, Event, Helper, Outbox};
 
 /// A job of the thread.

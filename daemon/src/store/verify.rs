@@ -10,10 +10,13 @@ use datacache_proto::types::{Digest, Fault};
 use heed::RoTxn;
 
 use super::blob::BlobStore;
+use super::blob_row::BlobRow;
+use super::counts::{BLOBS_COUNTED, Counts};
 use super::error::StoreError;
 use super::plan::Reader;
 use super::rows::{entry_of, key_of};
-use super::tables::{BLOBS_COUNTED, BlobRow, Counts, Table, Tables, expiry_key, namespace_of, tag_key};
+use super::table_keys::{expiry_key, namespace_of, tag_key};
+use super::tables::{Table, Tables};
 
 /// What was found, before the writer has said what of it the log explains.
 #[derive(Debug, Default)]
