@@ -22,7 +22,7 @@
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
 //! | look the keys of a batch up ahead of it | any | `foresight` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
-//! | open, recover | the owner's, before all else | `folder`, `recovery`, `takeover` |
+//! | open, recover | the owner's, before all else | `folder`, `recovery`, `restart_steps`, `takeover` |
 //!
 //! # Invariants
 //! - There is one path for every change: an operation in a frame of the log. What a bulk operation plans is a list of
@@ -65,6 +65,7 @@ mod expiring;
 pub(crate) mod failing;
 mod folder;
 mod foresight;
+mod identity;
 mod index;
 mod index_copy;
 mod leases;
@@ -81,6 +82,7 @@ mod references;
 mod repair;
 mod replay;
 mod replies;
+mod restart_steps;
 mod room;
 mod rows;
 mod scarcity;

@@ -27,7 +27,7 @@ use heed::{Database, Env, EnvOpenOptions, RoRange, RoTxn, RwTxn};
 use tracing::debug;
 
 use super::counts::Counts;
-use super::error::{StoreError, is_full};
+use super::error::{OpenError, StoreError, is_full};
 use super::room::{HEAD, Room};
 use super::shared::{allocate, open_or_make};
 use super::table_keys::namespace_of;
@@ -150,6 +150,23 @@ impl Tables {
         }
         txn.commit()?;
         Ok(tables)
+    }
+
+    /// Opens the index of a generation of the store in `path`.
+    pub(super) fn open_in(path: &Path, generation: &Path) -> Result<Self, OpenError> {
+        Self::open(generation).map_err(|error| match error {
+            TablesError::Lmdb { source } => OpenError::Index { action: "open", path: path.to_owned(), source },
+            TablesError::LockFile { source } => {
+                OpenError::Io { action: "allocate the lock file of", path: path.to_owned(), source }
+            }
+            TablesError::Room { source } => {
+                OpenError::Io { action: "make room for the index of", path: path.to_owned(), source }
+            }
+            TablesError::Layout { found } => {
+                let found = u32::try_from(found).unwrap_or(u32::MAX);
+                OpenError::Layout { path: path.to_owned(), found, known: LAYOUT }
+            }
+        })
     }
 
     /// Layout 1 had a table of entries by their sequence numbers, which cost half of all that was written, and which only

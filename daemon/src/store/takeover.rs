@@ -17,16 +17,50 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tracing::info;
+use datacache_proto::layout::LOG;
+use datacache_proto::recent::RestartError;
+use tracing::{info, warn};
 
+use super::blob::BlobStore;
 use super::error::OpenError;
 use super::folder;
+use super::identity::identity;
 use super::index::Index;
+use super::restart_steps::{Steps, catch_up};
 use super::tables::Tables;
 
+/// Applies the log to the index of an older layout, and makes a generation of it that has ours. Where that can't be made, the
+/// older one is used on, until the next start.
+pub(super) fn take_over(path: &Path, old: PathBuf, tables: Tables) -> Result<(PathBuf, Tables), OpenError> {
+    let tables = Arc::new(tables);
+    let store_id = identity(path, &tables, false)?;
+    let index = Index::open(&old, store_id);
+    let index =
+        index.map_err(|source| OpenError::Io { action: "open the shared index of", path: path.to_owned(), source })?;
+    let blobs = BlobStore::new(path, Arc::clone(&tables));
+    let steps = Steps { path, log: old.join(LOG), store_id, tables: &tables, blobs: &blobs, made: None };
+    catch_up(&steps, index.is_none()).map_err(|source| steps.failed(RestartError::Step { source }))?;
+    let taken_over = copy(path, &old, &tables, store_id);
+    drop(blobs);
+    Arc::into_inner(tables).expect("nobody else has it yet").close();
+    let live = match taken_over {
+        Ok(new) => new,
+        // IMPORTANT: only while the link names it: what is written there from now on is looked for there by the next.
+        Err(error) if folder::current(path).is_ok_and(|live| live.as_ref() == Some(&old)) => {
+            let error = &error as &dyn std::error::Error;
+            warn!(error, "the store keeps its older layout until the next start; its clients ask for all they read");
+            old
+        }
+        Err(error) => return Err(error),
+    };
+    let tables = Tables::open_in(path, &live)?;
+    Ok((live, tables))
+}
+
 /// Copies the index in the generation `old`, to which its log is applied, into a new generation, and makes that the live one.
-pub(super) fn copy(path: &Path, old: &Path, tables: &Tables, store_id: u128) -> Result<PathBuf, OpenError> {
+fn copy(path: &Path, old: &Path, tables: &Tables, store_id: u128) -> Result<PathBuf, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
     let index = |source| OpenError::Index { action: "take over", path: path.to_owned(), source };
     info!("taking over a store of an older layout");
