@@ -5,10 +5,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use datacache_proto::key::Key;
-use datacache_proto::layout::{DIRECTORY_NAMESPACE, LOG};
+use datacache_proto::layout::LOG;
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::recent::{KeyHash, Mark};
 use datacache_proto::record::Record;
@@ -19,45 +18,25 @@ use tracing::debug;
 use super::access::AccessFile;
 use super::adopter::Adopter;
 use super::blob::BlobStore;
-use super::body::decode_lease_key;
 use super::command::Holder;
 use super::counts::Counts;
 use super::draft::Draft;
 use super::error::{OpenError, StoreError};
 use super::expiring::Expiring;
 use super::folder;
+use super::load::{applied, load};
 use super::lookup::{Lookup, Seen};
 use super::memory::Memory;
+use super::options::StoreOptions;
 use super::plan::{Cursor, Plan, Reader};
 use super::position::Position;
 use super::recovery::{Recovered, recover};
-use super::replies::ClientReplies;
-use super::rows::entry_of;
 use super::scarcity::Scarcity;
 use super::segment::{self, Segment};
 use super::syncer::{SyncJob, Tail, syncer};
 use super::table_keys::namespace_prefix;
-use super::tables::Tables;
 use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
 use super::verifier::{BlobJob, verifier};
-
-/// How a store is opened.
-#[derive(Clone)]
-pub struct StoreOptions {
-    /// Its folder; made if it is not there.
-    pub path: PathBuf,
-    /// How long at most what was acknowledged waits before it is written through to the disk.
-    pub sync_interval: Duration,
-    /// A segment of this many bytes is succeeded by the next, whatever the number of its keys.
-    pub segment_bytes: u64,
-    /// Called from the store's threads when [`Store::progress`] has something to take in.
-    pub wake: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl StoreOptions {
-    /// The bytes of a segment that is succeeded by the next (64 MiB).
-    pub const SEGMENT_BYTES: u64 = 64 << 20;
-}
 
 /// The only writer of a store. Belongs to one thread; what it shares with others is in [`Reader`] and [`BlobStore`].
 ///
@@ -424,41 +403,4 @@ fn remove_log(folder: &Path) -> std::io::Result<()> {
         segment::remove_file(&folder.join(datacache_proto::layout::segment_name(number)))?;
     }
     File::open(folder)?.sync_all()
-}
-
-/// Learns by heart what the index knows.
-fn load(tables: &Tables) -> heed::Result<Memory> {
-    let mut memory = Memory::default();
-    let txn = tables.env.read_txn()?;
-    let mut names = Vec::new();
-    for row in tables.entries.prefix_iter(&txn, &namespace_prefix(DIRECTORY_NAMESPACE))? {
-        let (index_key, row) = row?;
-        let Some((_, key, record)) = entry_of(index_key, row) else { continue };
-        if let (Some(name), datacache_proto::record::Value::Inline(number)) = (key.as_text(), record.value) {
-            names.extend(number.try_into().ok().map(|number| (name.to_owned(), u32::from_le_bytes(number))));
-        }
-    }
-    memory.load(names, tables.all_counts(&txn)?);
-    for row in tables.leases.iter(&txn)? {
-        let (lease, entry) = row?;
-        let Some(((version, holder), (namespace, key))) = decode_lease_key(lease).zip(entry.split_at_checked(4)) else {
-            continue;
-        };
-        let namespace = u32::from_le_bytes(namespace.try_into().unwrap_or_default());
-        if let Ok(key) = Key::from_encoded(key) {
-            memory.load_lease(version, namespace, key.encoded(), holder);
-        }
-    }
-    for row in tables.replies.iter(&txn)? {
-        let (client, replies) = row?;
-        if let Ok(client) = client.try_into() {
-            memory.replies_mut().load(u64::from_le_bytes(client), ClientReplies::decode(replies));
-        }
-    }
-    Ok(memory)
-}
-
-fn applied(tables: &Tables) -> heed::Result<u64> {
-    let txn = tables.env.read_txn()?;
-    Ok(tables.meta(&txn, super::tables::Meta::Applied)?.unwrap_or(0))
 }

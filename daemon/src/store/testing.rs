@@ -9,7 +9,8 @@ use datacache_proto::types::{Codec, Digest};
 
 use super::blob::BlobStore;
 use super::command::{Batch, Command, NewValue, Put};
-use super::store::{Next, Store, StoreOptions};
+use super::options::StoreOptions;
+use super::store::{Next, Store};
 
 /// How long anything may take.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
