@@ -4,25 +4,23 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use datacache_client::Stats;
-use datacache_tests::churn::{Ledger, Seen, Version};
+use datacache_client::{Stats, Value};
+use datacache_tests::churn::{Crew, Done};
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Client, Home, eventually};
 use rustix::process::Signal;
-use serde_json::Value;
 
 /// Says for how many seconds it goes on.
 const SECONDS_VARIABLE: &str = "DATACACHE_CHURN_SECONDS";
 const SECONDS: u64 = 60;
 /// How often the daemon is killed.
 const DEATHS: u32 = 5;
-/// The numbers of the workers: four read, two write, one has the log applied.
-const READERS: std::ops::Range<u64> = 0..4;
-const WRITERS: [u64; 2] = [4, 5];
-const ROTATOR: u64 = 6;
+/// Who works: beside readers and writers, one has the log applied, and has the number after theirs.
+const READERS: u64 = 4;
+const WRITERS: u64 = 2;
+const ROTATOR: u64 = READERS + WRITERS;
 /// What the workers do at least in a second, all readers together, on a machine that has better things to do.
 const READS_A_SECOND: u64 = 200;
 const WRITES_A_SECOND: u64 = 5;
@@ -39,7 +37,8 @@ fn no_reader_sees_a_wrong_byte_an_older_version_or_an_error_while_writers_churn_
         churn.kill_the_daemon(death == 0);
     }
     churn.run_until(moment(DEATHS + 1));
-    let Ended { reads, values, looks, writes, batches, deletes, segments, fallbacks, stats } = churn.end();
+    let Ended { done, segments, fallbacks, stats } = churn.end();
+    let Done { reads, values, looks, writes, batches, deletes } = done;
     let direct = stats.reads.direct_hits + stats.reads.direct_misses;
     println!(
         "{reads} reads, {values} of them found bytes, {direct} direct, {fallbacks} by call; {looks} looks; {writes} writes, \
@@ -55,9 +54,7 @@ fn no_reader_sees_a_wrong_byte_an_older_version_or_an_error_while_writers_churn_
 /// The processes at work.
 struct Churn<'h> {
     home: &'h Home,
-    ledger: Ledger,
-    readers: Vec<Client>,
-    writers: Vec<Client>,
+    crew: Crew,
     rotator: Client,
     /// What daemons counted that are dead now.
     segments: u64,
@@ -66,12 +63,7 @@ struct Churn<'h> {
 
 /// What came of it.
 struct Ended {
-    reads: u64,
-    values: u64,
-    looks: u64,
-    writes: u64,
-    batches: u64,
-    deletes: u64,
+    done: Done,
     segments: u64,
     fallbacks: u64,
     stats: Stats,
@@ -81,17 +73,11 @@ impl<'h> Churn<'h> {
     fn begin(home: &'h Home) -> Self {
         home.start();
         let path = home.path().join("ledger");
-        let ledger = Ledger::create(&path);
-        let keys =
-            |number: u64| [Ledger::KEYS / 2 * number, Ledger::KEYS / 2 * (number + 1)].map(|key| key.to_string());
-        let writers = WRITERS.into_iter().zip(0..).map(|(worker, number)| {
-            let [from, to] = keys(number);
-            worker_of(home, &["churn-write", text(&path), &worker.to_string(), &from, &to])
-        });
-        let readers = READERS.map(|worker| worker_of(home, &["churn-read", text(&path), &worker.to_string()]));
-        let rotator = worker_of(home, &["churn-rotate", text(&path), &ROTATOR.to_string()]);
-        let (writers, readers) = (writers.collect(), readers.collect());
-        let churn = Self { home, ledger, readers, writers, rotator, segments: 0, fallbacks: 0 };
+        let start = || Client::start(home.program(env!("CARGO_BIN_EXE_client-process")));
+        let crew = Crew::begin(&path, READERS, WRITERS, start);
+        let mut rotator = start();
+        rotator.tell(&["churn-rotate", path.to_str().unwrap(), &ROTATOR.to_string()]);
+        let churn = Self { home, crew, rotator, segments: 0, fallbacks: 0 };
         churn.assert_all_go_on();
         churn
     }
@@ -99,13 +85,17 @@ impl<'h> Churn<'h> {
     /// Waits for a moment, or for a worker that says why it goes on no longer.
     fn run_until(&self, moment: Instant) {
         let left = moment.saturating_duration_since(Instant::now());
-        eventually("it is time", left + PATIENCE, || self.ledger.is_over() || Instant::now() >= moment);
+        eventually("it is time", left + PATIENCE, || self.is_over() || Instant::now() >= moment);
+    }
+
+    fn is_over(&self) -> bool {
+        self.crew.ledger().is_over()
     }
 
     /// Kills the daemon; the clients start the next one. If `alone`, nobody does so at first, and the readers have to do
     /// without.
     fn kill_the_daemon(&mut self, alone: bool) {
-        if self.ledger.is_over() {
+        if self.is_over() {
             return;
         }
         let stats = self.stats();
@@ -115,30 +105,22 @@ impl<'h> Churn<'h> {
             self.signal_writers(Signal::STOP);
         }
         daemon.kill();
-        self.assert_go_on(READERS);
+        self.crew.assert_readers_go_on();
         if alone {
-            assert!(self.ledger.is_over() || self.home.daemons().is_empty(), "the readers need one");
+            assert!(self.is_over() || self.home.daemons().is_empty(), "the readers need one");
             self.signal_writers(Signal::CONT);
         }
         self.assert_all_go_on();
     }
 
     fn signal_writers(&self, signal: Signal) {
-        self.writers.iter().chain([&self.rotator]).for_each(|worker| worker.process().signal(signal));
+        self.crew.signal_writers(signal);
+        self.rotator.process().signal(signal);
     }
 
     fn assert_all_go_on(&self) {
-        self.assert_go_on(READERS.chain(WRITERS).chain([ROTATOR]));
-    }
-
-    /// Waits until each of these workers has got more done.
-    fn assert_go_on(&self, workers: impl Iterator<Item = u64>) {
-        for worker in workers {
-            let before = self.ledger.ticks(worker);
-            eventually("the worker goes on", PATIENCE, || {
-                self.ledger.is_over() || self.ledger.ticks(worker) > before + 10
-            });
-        }
+        self.crew.assert_all_go_on();
+        self.crew.assert_goes_on(ROTATOR);
     }
 
     fn stats(&self) -> Stats {
@@ -147,54 +129,25 @@ impl<'h> Churn<'h> {
 
     fn note(&mut self, stats: &Stats) {
         self.segments += stats.daemon.segments;
-        self.fallbacks += stats.reads.fallbacks.iter().map(|(_, count)| count).sum::<u64>();
+        self.fallbacks += fallbacks_of(stats);
     }
 
     /// Ends the workers, and looks at what they leave behind.
-    fn end(mut self) -> Ended {
-        self.ledger.stop();
-        // Before what failed at one: that is told by its answer.
-        let readers: Vec<Value> = self.readers.iter_mut().map(Client::answer).collect();
-        let writers: Vec<Value> = self.writers.iter_mut().map(Client::answer).collect();
-        self.rotator.answer();
-        let stats = self.stats();
-        self.note(&stats);
-        self.assert_holds_what_was_written();
-        Ended {
-            reads: sum(&readers, "reads"),
-            values: sum(&readers, "values"),
-            looks: sum(&readers, "looks"),
-            writes: sum(&writers, "writes"),
-            batches: sum(&writers, "batches"),
-            deletes: sum(&writers, "deletes"),
-            segments: self.segments,
-            fallbacks: self.fallbacks,
-            stats,
-        }
-    }
-
-    fn assert_holds_what_was_written(&self) {
-        let cache = self.home.open();
-        for key in 0..Ledger::KEYS {
-            let version = Version { key, number: self.ledger.finished(key) };
-            assert_eq!(version.number, self.ledger.begun(key), "all that was begun is done");
-            let value = cache.get(format!("churned {key}")).unwrap();
-            assert!(value.as_deref() == version.value().as_deref(), "{:?}", Seen::of(key, value.as_deref()));
-        }
+    fn end(self) -> Ended {
+        let Self { home, crew, mut rotator, mut segments, mut fallbacks } = self;
+        let (done, ledger) = crew.end();
+        rotator.answer();
+        let cache = home.open();
+        let stats = cache.stats().unwrap();
+        segments += stats.daemon.segments;
+        fallbacks += fallbacks_of(&stats);
+        ledger.assert_is_held(|key| cache.get(key).unwrap().map(Value::into_vec));
         assert_eq!(cache.verify(false).unwrap().findings, []);
+        Ended { done, segments, fallbacks, stats }
     }
 }
 
-fn worker_of(home: &Home, request: &[&str]) -> Client {
-    let mut worker = Client::start(home.program(env!("CARGO_BIN_EXE_client-process")));
-    worker.tell(request);
-    worker
-}
-
-fn sum(answers: &[Value], name: &str) -> u64 {
-    answers.iter().map(|answer| answer[name].as_u64().unwrap()).sum()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
+/// Counts the reads that could not be made directly.
+fn fallbacks_of(stats: &Stats) -> u64 {
+    stats.reads.fallbacks.iter().map(|(_, count)| count).sum()
 }

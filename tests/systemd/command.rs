@@ -1,14 +1,12 @@
 //! `datacache service` and `datacache stop`, with a systemd that answers.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
+use datacache_tests::Watched;
 use datacache_tests::wait::PATIENCE;
-use datacache_tests::{Outcome, Run, Watched};
 
 use crate::cases;
-use crate::session::{SERVICE, SOCKET, Session, beside_us};
+use crate::session::{SERVICE, SOCKET, Session, install_from};
 
 cases![
     the_service_is_installed_looked_at_and_uninstalled,
@@ -84,14 +82,6 @@ fn a_program_that_systemd_does_not_run_is_not_installed() {
         assert!(outcome.error(4).contains("has a quote or a backslash"), "{outcome:?}");
     }
     assert!(!session.home(".config/systemd").exists());
-}
-
-/// Installs the service from a copy of the program at that path.
-fn install_from(program: &Path) -> Outcome {
-    fs::copy(beside_us("datacache"), program).unwrap();
-    let mut install = Command::new(program);
-    install.args(["service", "install"]);
-    Run::new(install).outcome()
 }
 
 fn stopping_by_the_command_leaves_the_socket_to_start_the_daemon_again() {

@@ -14,6 +14,7 @@ mod manager;
 mod probe;
 mod restarts;
 mod session;
+mod upgrades;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,7 +37,10 @@ const INSIDE: &str = "--inside";
 const PROBE: &str = "--probe";
 
 fn all() -> impl Iterator<Item = Case> {
-    [activation::CASES, command::CASES, confinement::CASES, restarts::CASES].into_iter().flatten().copied()
+    [activation::CASES, command::CASES, confinement::CASES, restarts::CASES, upgrades::CASES]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 fn main() -> ExitCode {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use datacache_tests::wait::PATIENCE;
-use datacache_tests::{Client, Run, Watched, eventually};
+use datacache_tests::{Client, Outcome, Run, Watched, eventually};
 
 /// The unit that runs the daemon.
 pub(crate) const SERVICE: &str = "datacache.service";
@@ -31,6 +31,14 @@ impl Session {
         let session = Self::bare();
         session.run(&["service", "install"]).outcome().bytes();
         session
+    }
+
+    /// Begins with the service installed from a copy of the command, which can be changed.
+    pub(crate) fn with_service_of_its_own() -> (Self, PathBuf) {
+        let session = Self::bare();
+        let program = session.home("datacache");
+        install_from(&program).bytes();
+        (session, program)
     }
 
     /// Returns a path below the user's home.
@@ -141,6 +149,14 @@ impl Session {
     pub(crate) fn wait_for_journal(&self, priority: &str, words: &str) {
         eventually(words, PATIENCE, || self.journal(priority).contains(words));
     }
+}
+
+/// Installs the service from a copy of the command at that path.
+pub(crate) fn install_from(program: &Path) -> Outcome {
+    fs::copy(beside_us("datacache"), program).unwrap();
+    let mut install = Command::new(program);
+    install.args(["service", "install"]);
+    Run::new(install).outcome()
 }
 
 /// Returns a program that lies beside this one.
