@@ -166,6 +166,11 @@ impl Failure {
         }
     }
 
+    /// Tells whether the daemon that is there speaks another protocol.
+    pub(crate) fn is_version_mismatch(&self) -> bool {
+        matches!(self, Self::Cache(error) if error.is_version_mismatch())
+    }
+
     /// Returns the exit status that stands for it.
     pub(crate) fn status(&self) -> Status {
         match self {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use datacache_proto::process::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::failure::Failure;
 
@@ -32,6 +32,17 @@ impl ProcessEnd {
         };
         // Only now: a process that is alive after the handle was opened is the one that the handle is for.
         Ok(process.is_alive().map_err(system)?.then_some(Self(handle)))
+    }
+
+    /// Asks the process to end, as `kill` does.
+    ///
+    /// # Errors
+    /// Where the system refuses; a process that has ended already is none.
+    pub(crate) fn ask(&self) -> Result<(), Failure> {
+        match pidfd_send_signal(&self.0, Signal::TERM) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(Failure::System { what: "tell the daemon to end", source: error.into() }),
+        }
     }
 
     /// Waits until the process has ended, at most this long; tells whether it has.
@@ -76,6 +87,16 @@ mod tests {
         drop(child.stdin.take());
         assert!(end.wait(Duration::from_secs(30)).unwrap());
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_is_asked_ends() {
+        let (mut child, process) = child();
+        let end = ProcessEnd::watch(&process).unwrap().unwrap();
+        end.ask().unwrap();
+        assert!(end.wait(Duration::from_secs(30)).unwrap());
+        child.wait().unwrap();
+        end.ask().unwrap();
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | [`access`] | hints and counters in shared memory |
 //! | [`polling`] | when a message is looked for instead of slept for |
 //! | [`filesystem`] | where memory can be shared |
-//! | [`layout`], [`paths`], [`process`] | names in the store's folder, where it lies, who a process is |
+//! | [`layout`], [`paths`], [`process`], [`holder`] | names in the store's folder, where it lies, who a process is, who holds a store |
 //!
 //! # Changing what is agreed on
 //! Calls: a change to [`service`], [`types`] or [`additions`] is a new [`PROTOCOL`]; a daemon may go on speaking older ones. Stored bytes: a
@@ -29,6 +29,7 @@ pub mod error;
 pub mod filesystem;
 pub mod hash;
 mod header_words;
+pub mod holder;
 pub mod json;
 pub mod key;
 pub mod layout;

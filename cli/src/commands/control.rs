@@ -1,9 +1,13 @@
 //! `status` and `stop`: the daemon itself. Neither ever starts one.
 
+use std::fs::{File, TryLockError};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use datacache_client::blocking::DataCache;
+use datacache_proto::holder::Holder;
+use datacache_proto::layout::LOCK;
 use datacache_proto::paths::Paths;
 use datacache_proto::process::Process;
 use datacache_proto::time::Timestamp;
@@ -116,8 +120,10 @@ pub(crate) fn stop(context: &Context) -> Result<Answer, Failure> {
 /// # Errors
 /// Where it can't be asked, and [`Failure::StillRuns`] after a minute.
 pub(crate) fn stop_running(context: &Context) -> Result<Option<u32>, Failure> {
-    let Some(cache) = connect(context)? else {
-        return Ok(None);
+    let cache = match connect(context) {
+        Ok(Some(cache)) => cache,
+        Ok(None) => return Ok(None),
+        Err(failure) => return stop_of_another_version(context, failure),
     };
     let process = cache.daemon()?.process;
     let end = ProcessEnd::watch(&process)?;
@@ -131,6 +137,39 @@ pub(crate) fn stop_running(context: &Context) -> Result<Option<u32>, Failure> {
     };
     drop(progress);
     if ended { Ok(Some(process.pid)) } else { Err(Failure::StillRuns { pid: process.pid, waited: PATIENCE }) }
+}
+
+/// Ends a daemon that speaks another protocol by a signal, which every version understands; returns its process number.
+///
+/// # Errors
+/// The `failure` to talk to it, where that is another one, or where the store does not tell who holds it.
+fn stop_of_another_version(context: &Context, failure: Failure) -> Result<Option<u32>, Failure> {
+    if !failure.is_version_mismatch() {
+        return Err(failure);
+    }
+    let paths = context.paths()?;
+    let store = std::fs::canonicalize(&paths.store_link).unwrap_or(paths.store);
+    let Some(process) = holder_of(&store) else { return Err(failure) };
+    let Some(end) = ProcessEnd::watch(&process)? else { return Err(failure) };
+    // Only now: whoever holds the lock after the process was taken hold of is that process.
+    if holder_of(&store) != Some(process) {
+        return Err(failure);
+    }
+    end.ask()?;
+    let progress = context.progress("stopping", Extent::Time);
+    let ended = end.wait(PATIENCE)?;
+    drop(progress);
+    if ended { Ok(Some(process.pid)) } else { Err(Failure::StillRuns { pid: process.pid, waited: PATIENCE }) }
+}
+
+/// Returns the process that holds a store's lock; `None` where nobody does, or it can't be told from here.
+fn holder_of(store: &Path) -> Option<Process> {
+    let mut lock = File::open(store.join(LOCK)).ok()?;
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    let holder: Holder = text.parse().ok()?;
+    let is_held = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+    (is_held && holder.is_visible()).then_some(holder.process)
 }
 
 /// Waits for the end of a process of another pid namespace: until nobody, or somebody else, answers at the socket.

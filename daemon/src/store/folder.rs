@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use datacache_proto::holder::Holder;
 use datacache_proto::layout::{BLOBS, CACHEDIR_TAG, CURRENT, DAEMON_LOG, GENERATION_PREFIX, LOCK, LOG, STAGING};
 use rustix::fs::FlockOperation;
 use tracing::warn;
@@ -86,9 +87,23 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK));
     let file = open.map_err(|source| OpenError::Io { action: "open the lock of", path: path.to_owned(), source })?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            tell_holder(&file);
+            Ok(file)
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(errno) => Err(OpenError::Io { action: "lock", path: path.to_owned(), source: errno.into() }),
+    }
+}
+
+/// Writes our name into the lock, for whoever can't call us. A store without it is as good, and the disk may be full.
+fn tell_holder(lock: &File) {
+    let written = Holder::current().and_then(|holder| {
+        lock.set_len(0)?;
+        lock.write_all_at(holder.to_string().as_bytes(), 0)
+    });
+    if let Err(error) = written {
+        warn!(%error, "the store's lock can't be told who holds it; a command of another version can't stop this daemon");
     }
 }
 

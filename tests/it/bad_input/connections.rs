@@ -8,7 +8,9 @@ use datacache_client::DataCache;
 use datacache_proto::PROTOCOL;
 use datacache_proto::codec::{MAX_MESSAGE, daemon_transport};
 use datacache_proto::error::WireError;
+use datacache_proto::holder::Holder;
 use datacache_proto::key::Key;
+use datacache_proto::process::{Process, boot_id, pid_namespace, start_of};
 use datacache_proto::service::{CacheRequest, CacheResponse};
 use datacache_proto::types::Fallback;
 use datacache_tests::wait::PATIENCE;
@@ -108,11 +110,7 @@ async fn a_daemon_of_another_protocol_is_told_with_what_to_do() {
     let home = Home::new();
     std::fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
     let listener = tokio::net::UnixListener::bind(home.socket()).unwrap();
-    let daemon = async {
-        loop {
-            refuse(listener.accept().await.unwrap().0).await;
-        }
-    };
+    let daemon = refuse_all(&listener);
     let told = async {
         let error = DataCache::open(home.options()).await.unwrap_err();
         assert!(error.is_version_mismatch() && error.is_refused(), "{error}");
@@ -125,6 +123,62 @@ async fn a_daemon_of_another_protocol_is_told_with_what_to_do() {
     let line = told.error(4);
     assert!(line.contains("speaks protocol 98 to 99") && line.contains("datacache stop"), "{line}");
     assert_eq!(daemons, 0, "no second daemon is started over it");
+}
+
+/// What stands for another version is a real daemon behind a socket that answers as one of another protocol does.
+#[tokio::test]
+async fn a_daemon_of_another_protocol_is_stopped_all_the_same() {
+    let home = Home::new();
+    home.start();
+    home.open().set("key", "value").unwrap();
+    let daemon = home.daemon();
+    std::fs::remove_file(home.socket()).unwrap();
+    let listener = tokio::net::UnixListener::bind(home.socket()).unwrap();
+    let stopped = async {
+        let (home, outcome) = tokio::task::spawn_blocking(move || {
+            let outcome = home.run(["stop"]);
+            (home, outcome)
+        })
+        .await
+        .unwrap();
+        outcome.text();
+        home
+    };
+    let home = tokio::select! {
+        home = stopped => home,
+        () = refuse_all(&listener) => unreachable!("it goes on for ever"),
+    };
+    assert!(daemon.ends(PATIENCE));
+    drop(listener);
+    std::fs::remove_file(home.socket()).ok();
+    tokio::task::spawn_blocking(move || assert_eq!(home.run(["get", "key"]).text(), "value")).await.unwrap();
+}
+
+/// A store whose lock nobody holds tells of a daemon that has ended: its number may be another process's by now.
+#[tokio::test]
+async fn nobody_is_sent_a_signal_for_what_a_dead_daemon_left_in_the_lock() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.socket().parent().unwrap()).unwrap();
+    std::fs::create_dir_all(home.store()).unwrap();
+    let mut bystander = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let process =
+        Process { boot: boot_id().unwrap(), pid: bystander.id(), start: start_of(bystander.id()).unwrap().unwrap() };
+    let left = Holder { process, namespace: pid_namespace() };
+    std::fs::write(home.store().join("lock"), left.to_string()).unwrap();
+    let listener = tokio::net::UnixListener::bind(home.socket()).unwrap();
+    let told = tokio::select! {
+        told = tokio::task::spawn_blocking(move || home.run(["stop"])) => told.unwrap(),
+        () = refuse_all(&listener) => unreachable!("it goes on for ever"),
+    };
+    assert!(told.error(4).contains("speaks protocol 98 to 99"), "{told:?}");
+    drop(bystander.stdin.take());
+    assert!(bystander.wait().unwrap().success(), "it ends by itself");
+}
+
+async fn refuse_all(listener: &tokio::net::UnixListener) {
+    loop {
+        refuse(listener.accept().await.unwrap().0).await;
+    }
 }
 
 /// Answers the first call as a newer daemon does that has no protocol in common with its client.
