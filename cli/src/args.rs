@@ -23,7 +23,7 @@ use crate::commands::verify::VerifyArgs;
 use crate::values;
 
 const NOTES: &str = "\
-Durations: 90, 0.5s, 90s, 15m, 12h, 14d, never (0 is never).
+Durations: 90, 0.5s, 15m, 1h30m, 14d, never (0 is never).
 
 Exit status:
   0  done
@@ -78,6 +78,7 @@ pub(crate) enum Command {
     /// Exit with 0 if all keys are there, with 1 if not
     Contains(ContainsArgs),
     /// Delete entries, and print how many went; exit with 1 if none
+    #[command(visible_alias = "rm")]
     Delete(DeleteArgs),
     /// Delete the entries that have one of the tags, and print how many went; exit with 1 if none
     Evict(EvictArgs),
@@ -88,6 +89,7 @@ pub(crate) enum Command {
     /// Print the number of live entries in the namespace
     Len,
     /// List the entries of the namespace
+    #[command(visible_alias = "list")]
     Ls(LsArgs),
     /// Print what is kept about an entry
     Stat(StatArgs),

@@ -1,9 +1,10 @@
 //! From the command line to the exit status.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
 use crate::commands::config::{self, ConfigCommand};
@@ -68,19 +69,28 @@ fn not_parsed(error: &clap::Error) -> Status {
             if error.use_stderr() { Status::Usage } else { Status::Done }
         }
         _ => {
-            say(usage_line(&error.render().to_string()));
+            say(usage_line(&error.render().to_string(), &help_for(std::env::args_os())));
             Status::Usage
         }
     }
 }
 
+/// Returns the command that helps with a mistake in these arguments: the help of the subcommand where one is named.
+fn help_for(arguments: impl IntoIterator<Item = OsString>) -> String {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(arguments).ok();
+    match matches.as_ref().and_then(clap::ArgMatches::subcommand_name) {
+        Some(name) => format!("datacache {name} --help"),
+        None => "datacache --help".to_owned(),
+    }
+}
+
 /// Returns clap's page about a mistake as one line: what it says before it turns to usage, and where to read more.
-fn usage_line(page: &str) -> String {
+fn usage_line(page: &str, help: &str) -> String {
     let said = page.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
     let said = said.join(" ").replace(" tip: ", "; ");
     let said = said.strip_prefix("error: ").unwrap_or(&said);
-    one_line(&format!("{said}; see `datacache --help`")).into_owned()
+    one_line(&format!("{said}; see `{help}`")).into_owned()
 }
 
 #[cfg(test)]
@@ -88,8 +98,9 @@ mod tests {
     use super::*;
 
     fn mistake(line: &str) -> String {
-        let error = Cli::try_parse_from(["datacache"].into_iter().chain(line.split(' '))).unwrap_err();
-        usage_line(&error.render().to_string())
+        let arguments = || ["datacache"].into_iter().chain(line.split(' '));
+        let error = Cli::try_parse_from(arguments()).unwrap_err();
+        usage_line(&error.render().to_string(), &help_for(arguments().map(OsString::from)))
     }
 
     #[test]
@@ -99,14 +110,14 @@ mod tests {
             line.starts_with("invalid value 'soon' for '--expire <D>': `soon` is not a duration; write "),
             "{line}"
         );
-        assert!(line.ends_with("; see `datacache --help`"), "{line}");
+        assert!(line.ends_with("; see `datacache add --help`"), "{line}");
     }
 
     #[test]
     fn what_is_missing_is_named() {
         assert_eq!(
             mistake("stat --json"),
-            "the following required arguments were not provided: <KEY>; see `datacache --help`"
+            "the following required arguments were not provided: <KEY>; see `datacache stat --help`"
         );
     }
 
@@ -114,6 +125,7 @@ mod tests {
     fn a_similar_command_is_proposed() {
         let line = mistake("statt k");
         assert!(line.contains("unrecognized subcommand 'statt'") && line.contains("'stat'"), "{line}");
+        assert!(line.ends_with("; see `datacache --help`"), "{line}");
     }
 
     #[test]

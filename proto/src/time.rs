@@ -75,7 +75,8 @@ impl From<Timestamp> for SystemTime {
 
 /// A length of time as people type it, where zero means "without end".
 ///
-/// `90`, `0.5s`, `90s`, `15m`, `12h`, `14d`, `never`; `0` is `never`. Resolution is 1 ms, the most is 10,000 years.
+/// `90`, `0.5s`, `90s`, `15m`, `12h`, `14d`, also together as in `1h30m`; `never` and `0` are without end. Resolution is 1 ms,
+/// the most is 10,000 years.
 ///
 /// # Examples
 /// ```
@@ -151,7 +152,7 @@ pub enum LifetimeError {
         text: String,
     },
     /// It is no duration at all.
-    #[error("`{text}` is not a duration; write for example `90`, `0.5s`, `15m`, `12h`, `14d` or `never`")]
+    #[error("`{text}` is not a duration; write for example `90`, `0.5s`, `15m`, `1h30m`, `14d` or `never`")]
     Malformed {
         /// What was typed.
         text: String,
@@ -166,11 +167,7 @@ impl FromStr for Lifetime {
         if trimmed.eq_ignore_ascii_case("never") {
             return Ok(Self::Never);
         }
-        let unit_at = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
-        let (number, unit) = trimmed.split_at(unit_at);
-        let malformed = || LifetimeError::Malformed { text: text.to_owned() };
-        let number: f64 = number.trim_end().parse().map_err(|_| malformed())?;
-        let seconds = number * seconds_in(unit).ok_or_else(malformed)?;
+        let seconds = seconds_of(trimmed).ok_or_else(|| LifetimeError::Malformed { text: text.to_owned() })?;
         Self::from_seconds(seconds).map_err(|error| error.spelled(text))
     }
 }
@@ -183,6 +180,24 @@ impl LifetimeError {
             Self::Negative { .. } => Self::Negative { text },
             Self::TooLong { .. } => Self::TooLong { text },
             Self::Malformed { .. } => Self::Malformed { text },
+        }
+    }
+}
+
+/// Adds up the parts of `1h30m`. What has no unit is seconds, and stands alone; what has a sign stands first.
+fn seconds_of(text: &str) -> Option<f64> {
+    let (mut seconds, mut rest) = (0.0, text);
+    loop {
+        let (number, others) = rest.split_at(rest.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(rest.len()));
+        let (unit, others) = others.split_at(others.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(others.len()));
+        let is_first = rest.len() == text.len();
+        if !is_first && (unit.is_empty() || !number.starts_with(|c: char| c.is_ascii_digit())) {
+            return None;
+        }
+        seconds += number.trim_end().parse::<f64>().ok()? * seconds_in(unit)?;
+        rest = others.trim_start();
+        if rest.is_empty() {
+            return Some(seconds);
         }
     }
 }
@@ -226,6 +241,8 @@ mod tests {
         assert_eq!(parsed("15m"), span(900_000));
         assert_eq!(parsed("12h"), span(43_200_000));
         assert_eq!(parsed("14d"), span(1_209_600_000));
+        assert_eq!(parsed("1h30m"), span(5_400_000));
+        assert_eq!(parsed("1d 12h 0.5s"), span(129_600_500));
         assert_eq!(parsed("never"), Ok(Lifetime::Never));
         assert_eq!(parsed("0"), Ok(Lifetime::Never));
         assert_eq!(parsed("0s"), Ok(Lifetime::Never));
@@ -236,7 +253,7 @@ mod tests {
         assert!(matches!(parsed("-1"), Err(LifetimeError::Negative { text }) if text == "-1"));
         assert!(matches!(parsed("1e300d"), Err(LifetimeError::Malformed { .. } | LifetimeError::TooLong { .. })));
         assert!(matches!(parsed("99999999999d"), Err(LifetimeError::TooLong { .. })));
-        for text in ["", "s", "soon", "5 parsecs", "NaN", "inf", "1,5s", "--"] {
+        for text in ["", "s", "soon", "5 parsecs", "NaN", "inf", "1,5s", "--", "1h30", "1h-30m", "1hm", "1h 30 m x"] {
             assert!(parsed(text).is_err(), "{text:?} was taken for a duration");
         }
     }

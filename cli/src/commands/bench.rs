@@ -22,7 +22,7 @@ const PINGS_MAX: u64 = 20_000;
 
 const ROWS: &str = "\
 Rows:
-  get                 a random entry, from the map; applied to LMDB before, as it is some seconds after a change
+  get                 a random entry, from the map, applied to LMDB as it is after some seconds
   get_recent          an entry that was added a moment ago: in the log, and not applied yet
   get_rpc             a random entry, by a call to the daemon
   set                 another value for a random entry
