@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use datacache_proto::log::{Kind, SEGMENT_HEADER};
-use datacache_proto::recent::{Location, Offset, Published, ROTATE_AT, publish, rotate};
+use datacache_proto::recent::{Location, Offset, Published, ROTATE_AT, approach, publish, rotate};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::CallId;
 use tracing::error;
@@ -144,6 +144,7 @@ impl Store {
     /// Makes the frame at the end of the log visible.
     fn publish(&mut self) {
         let segment = self.lookup.active.number();
+        approach(&self.lookup.index.words(), self.draft.decided().iter().map(|decided| decided.decision.hash));
         for decided in self.draft.decided() {
             self.named.active.extend(decided.decision.digest);
             if decided.superseded {

@@ -66,7 +66,7 @@ pub use key_hash::{KeyHash, Places};
 pub use layout::{FILE_LEN, LAYOUT_VERSION, ROTATE_AT, SLOTS, WORDS};
 pub use mapped::{LengthError, Mapped, MappedMut};
 pub use place::Place;
-pub use reader::{Candidate, Found, Segments, find};
+pub use reader::{Candidate, Found, Segments, approach, find};
 pub use restart::{RestartError, RestartSteps, restart};
 pub use slot::{Location, Offset};
 pub use view::{Table, View};

@@ -1,5 +1,7 @@
 //! The lookup of a key in the log: by readers of any process, and by the daemon itself.
 
+use std::hint::black_box;
+
 use super::slot::Slot;
 use super::{Fence, KeyHash, Location, Table, View, Word, Words};
 
@@ -79,6 +81,22 @@ pub fn find<W: Words, S: Segments>(words: &W, hash: KeyHash, segments: &mut S) -
     Found::Unstable
 }
 
+/// Loads the slots at which lookups of these keys begin, one beside the other, so that lookups which follow soon find them in the
+/// processor's caches. A lookup waits for memory before it knows what to do next; here nothing depends on what is loaded.
+#[inline]
+pub fn approach<W: Words>(words: &W, hashes: impl Iterator<Item = KeyHash>) {
+    let view = View::from_word(words.load(Word::View));
+    if view.is_over() {
+        return;
+    }
+    let slots = |hash: KeyHash| {
+        let slot = move |segment| Word::Slot { table: Table::of(segment), index: hash.place(words.slots()) };
+        view.newest_first().map(move |segment| words.load(slot(segment)))
+    };
+    // No load may be left out because nobody wants to know.
+    black_box(hashes.flat_map(slots).fold(0, |all, slot| all ^ slot));
+}
+
 /// Looks up in `view`; `None` if it has moved.
 #[inline]
 fn find_in<W: Words, S: Segments>(words: &W, view: View, hash: KeyHash, segments: &mut S) -> Option<Found<S::Item>> {
@@ -125,6 +143,24 @@ mod tests {
     use super::super::testing::{Plain, hash_at, location};
     use super::super::{ROTATE_AT, SLOTS, clear_free, finish, publish, retire, rotate};
     use super::*;
+
+    #[test]
+    fn an_approach_loads_a_slot_for_each_key_in_each_table_that_is_looked_at() {
+        let words = Plain::beginning_with(1, 8);
+        let loaded = || {
+            let before = words.slots_loaded.get();
+            approach(&words, (0..5).map(|place| hash_at(place, 9)));
+            words.slots_loaded.get() - before
+        };
+        assert_eq!(loaded(), 0, "nothing is in the log");
+        publish(&words, hash_at(0, 9), location(1, 1), None).unwrap();
+        assert_eq!(loaded(), 5);
+        rotate(&words).unwrap();
+        publish(&words, hash_at(0, 9), location(2, 1), None).unwrap();
+        assert_eq!(loaded(), 10);
+        finish(&words);
+        assert_eq!(loaded(), 0);
+    }
 
     /// Returns the mean number of slots that a miss looks at when a table is as full as it gets.
     fn slots_looked_at_by_a_miss(key: impl Fn(u64) -> Vec<u8>) -> f64 {
