@@ -5,9 +5,19 @@ use std::collections::BTreeMap;
 use datacache_proto::recent::{Location, Offset};
 use datacache_proto::time::Timestamp;
 
-/// The newest operations of keys in one segment whose entries have an expiry, each with the namespace.
+/// The newest operations of keys in one segment whose entries have an expiry, by the moment at which they end.
 #[derive(Debug, Default)]
-pub(super) struct SegmentExpiring(BTreeMap<(Timestamp, Offset), u32>);
+pub(super) struct SegmentExpiring(BTreeMap<Timestamp, Moment>);
+
+/// The operations whose entries end at one moment, in the order of the log: those of one call mostly do, and then each only comes
+/// behind the one before.
+#[derive(Debug, Default)]
+struct Moment {
+    /// Each with the namespace, or `None` where it is its key's newest no more.
+    operations: Vec<(Offset, Option<u32>)>,
+    /// How many are their key's newest: at least half of them.
+    newest: usize,
+}
 
 /// The same of the two segments that the index does not have.
 #[derive(Debug, Default)]
@@ -26,19 +36,44 @@ pub(super) struct Replaced {
     pub(super) expires: Option<Option<Timestamp>>,
 }
 
+impl Moment {
+    /// Adds an operation that is behind all others of the segment.
+    fn push(&mut self, offset: Offset, namespace: u32) {
+        self.operations.push((offset, Some(namespace)));
+        self.newest += 1;
+    }
+
+    /// Takes an operation out if it is here; tells whether none is left.
+    fn remove(&mut self, offset: Offset) -> bool {
+        let found = self.operations.binary_search_by_key(&offset, |(offset, _)| *offset);
+        if found.is_ok_and(|at| self.operations[at].1.take().is_some()) {
+            self.newest -= 1;
+        }
+        if 2 * self.newest < self.operations.len() {
+            self.operations.retain(|(_, namespace)| namespace.is_some());
+        }
+        self.newest == 0
+    }
+}
+
 impl SegmentExpiring {
     fn remove(&mut self, offset: Offset, expires: Option<Option<Timestamp>>) {
         match expires {
-            Some(Some(expires)) => drop(self.0.remove(&(expires, offset))),
+            Some(Some(expires)) => {
+                if self.0.get_mut(&expires).is_some_and(|moment| moment.remove(offset)) {
+                    self.0.remove(&expires);
+                }
+            }
             Some(None) => {}
-            None => self.0.retain(|&(_, other), _| other != offset),
+            None => self.0.retain(|_, moment| !moment.remove(offset)),
         }
     }
 
     fn until(&self, now: Timestamp, namespace: Option<u32>) -> impl Iterator<Item = Offset> {
-        let due = self.0.iter().take_while(move |((expires, _), _)| *expires <= now);
-        let wanted = due.filter(move |(_, of)| namespace.is_none_or(|namespace| namespace == **of));
-        wanted.map(|(&(_, offset), _)| offset)
+        let due = self.0.range(..=now).flat_map(|(_, moment)| &moment.operations);
+        due.filter_map(move |&(offset, of)| {
+            of.filter(|of| namespace.is_none_or(|namespace| namespace == *of)).map(|_| offset)
+        })
     }
 }
 
@@ -61,7 +96,7 @@ impl Expiring {
             part.remove(old.at.offset, old.expires);
         }
         if let Some(expires) = expires {
-            self.newer.0.insert((expires, at.offset), namespace);
+            self.newer.0.entry(expires).or_default().push(at.offset, namespace);
         }
     }
 
@@ -91,7 +126,7 @@ impl Expiring {
 
     /// Returns the earliest moment at which an entry ends, also if that is past.
     pub(super) fn first(&self) -> Option<Timestamp> {
-        let firsts = [&self.older, &self.newer].map(|part| part.0.first_key_value().map(|(&(expires, _), _)| expires));
+        let firsts = [&self.older, &self.newer].map(|part| part.0.first_key_value().map(|(&expires, _)| expires));
         firsts.into_iter().flatten().min()
     }
 }
@@ -122,6 +157,22 @@ mod tests {
         assert_eq!(expiring.until(now, None, 9), [at(3, 128)]);
         assert_eq!((expiring.count_until(now, 1), expiring.count_until(now, 2)), (0, 1));
         assert_eq!(expiring.first(), moment(5));
+    }
+
+    #[test]
+    fn of_many_that_end_together_just_those_that_were_replaced_go() {
+        let mut expiring = Expiring::new(3);
+        let offsets = || (1..=100).map(|number| 64 * number);
+        for offset in offsets() {
+            expiring.publish(at(3, offset), 1, moment(10), None);
+        }
+        let mut left: Vec<_> = offsets().map(|offset| at(3, offset)).collect();
+        while !left.is_empty() {
+            assert_eq!((expiring.until(Timestamp::MAX, Some(1), 999), expiring.first()), (left.clone(), moment(10)));
+            let replaced_at = left.remove(left.len() / 3);
+            expiring.publish(at(3, 6_464), 1, None, replaced(replaced_at, moment(10)));
+        }
+        assert_eq!((expiring.count_until(Timestamp::MAX, 1), expiring.first()), (0, None));
     }
 
     #[test]
