@@ -1,7 +1,7 @@
 //! What the writer knows by heart: counters, names of namespaces, leases, replies. It is changed while a frame is being
 //! decided on, and a journal takes the changes back when the frame, or a batch of it, comes to nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::types::{CallId, Digest};
@@ -17,11 +17,13 @@ use super::replies::Replies;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     names: BTreeMap<String, u32>,
-    counts: HashMap<u32, Counted>,
+    counts: BTreeMap<u32, Counted>,
     leases: Leases,
     references: References,
     replies: Replies,
     journal: Vec<Undo>,
+    /// How long the journal was at the last mark: what is older can be taken back apart from what comes now.
+    marked: usize,
 }
 
 /// What a namespace holds.
@@ -100,7 +102,14 @@ impl Memory {
 
     pub(super) fn count(&mut self, namespace: u32, entries: i64, bytes: i64) {
         self.change(namespace, entries, bytes);
-        self.journal.push(Undo::Count { namespace, entries, bytes });
+        // The commands of a large batch come one after the other here, and are taken back together.
+        match self.journal[self.marked..].last_mut() {
+            Some(Undo::Count { namespace: last, entries: of_entries, bytes: of_bytes }) if *last == namespace => {
+                *of_entries += entries;
+                *of_bytes += bytes;
+            }
+            _ => self.journal.push(Undo::Count { namespace, entries, bytes }),
+        }
     }
 
     /// Takes in that the index had counted wrongly.
@@ -179,12 +188,14 @@ impl Memory {
     }
 
     /// Returns the point that [`Memory::undo`] goes back to.
-    pub(super) fn mark(&self) -> Mark {
-        Mark(self.journal.len())
+    pub(super) fn mark(&mut self) -> Mark {
+        self.marked = self.journal.len();
+        Mark(self.marked)
     }
 
     /// Takes back everything since `mark`, the last change first.
     pub(super) fn undo(&mut self, mark: Mark) {
+        self.marked = mark.0;
         while self.journal.len() > mark.0 {
             match self.journal.pop().expect("it is longer than the mark") {
                 Undo::Count { namespace, entries, bytes } => self.change(namespace, -entries, -bytes),
@@ -207,6 +218,7 @@ impl Memory {
     /// Makes everything so far final: it is in the log.
     pub(super) fn commit(&mut self) {
         self.journal.clear();
+        self.marked = 0;
     }
 
     /// Notes that a new segment is active.
@@ -259,6 +271,21 @@ mod tests {
         assert_eq!((memory.namespace("kept"), memory.namespace("new")), (Some(1), None));
         assert_eq!(memory.leases().of(&holder, 9), [7]);
         assert_eq!(memory.reply(call), None);
+    }
+
+    #[test]
+    fn what_a_batch_counted_stays_when_the_next_one_comes_to_nothing() {
+        let mut memory = Memory::default();
+        memory.count(1, 1, 10);
+        memory.count(1, 1, 10);
+        let mark = memory.mark();
+        memory.count(1, 1, 10);
+        memory.count(2, 1, 10);
+        memory.count(1, -2, -20);
+        memory.undo(mark);
+        assert_eq!([1, 2].map(|namespace| memory.counts(namespace).entries), [2, 0]);
+        memory.undo_all();
+        assert_eq!(memory.counts(1), Counts::default());
     }
 
     #[test]
