@@ -16,6 +16,7 @@ use super::command::Put;
 use super::lookup::{Seen, seen};
 use super::store::Store;
 use super::tables::Tables;
+use super::walk::Walk;
 
 /// Looks keys of one namespace up from any thread.
 #[derive(Debug)]
@@ -63,8 +64,9 @@ impl Foreseer {
 
     fn try_look(&self, puts: &[Put]) -> heed::Result<Vec<Foreseen>> {
         let txn = self.tables.env.read_txn()?;
+        let mut walk = Walk::new(self.tables.entries, &txn);
         let look = |put: &Put| {
-            let row = self.tables.entries.get(&txn, &index_key(self.namespace, &put.key))?;
+            let row = walk.get(&index_key(self.namespace, &put.key))?;
             let seen = row.map_or(Seen::Absent, |row| seen(row, KeyHash::of(self.namespace, &put.key)));
             let (before, same) = Before::of(seen, |record| put.has_content_of(record));
             Ok(Foreseen { before, same })

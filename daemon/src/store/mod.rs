@@ -105,6 +105,7 @@ mod turn;
 mod upload;
 mod verifier;
 mod verify;
+mod walk;
 mod write;
 
 pub use adopter::Adopter;
