@@ -88,7 +88,10 @@ impl Store {
         self.ask_for_room();
         // Where the head of a segment has no room, the next one's hasn't either.
         let is_used = self.end > SEGMENT_HEADER as u64;
-        self.scarcity.is_cramped |= is_used;
+        if is_used {
+            // IMPORTANT: both. Without the second, nobody looks whether the next one is there.
+            (self.scarcity.is_cramped, self.checkpoint) = (true, true);
+        }
         is_used
     }
 
@@ -164,6 +167,27 @@ mod tests {
         let delete = Command::Delete { namespace, key: Key::from("k"), when: Condition::Live };
         write(&mut store, delete).unwrap();
         assert!(store.end().segment > before && !store.scarcity.is_cramped);
+    }
+
+    /// It was tried in the same segment again and again, until the stack was used up: the next one was asked for only where a
+    /// shortage was news.
+    #[test]
+    fn a_segment_without_room_is_left_also_where_room_is_known_to_be_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = at_ease(&folder);
+        let (error, namespace) = (full(&store), store.namespace("n").unwrap());
+        write(&mut store, add(vec![1])).unwrap();
+        store.take(Event::Room(Some(error.again())), NOW);
+        store.progress(NOW);
+        let delete = |key: &str| Command::Delete { namespace, key: Key::from(key), when: Condition::Live };
+        write(&mut store, delete("k")).unwrap();
+        let before = store.end().segment;
+
+        assert!(store.note_append_failed(&error), "the next one may have some");
+        let mut results = Vec::new();
+        store.write(&mut [Batch::of(delete("other"), None)].into(), NOW, &mut results);
+        assert!(results.is_empty() || store.end().segment > before, "nothing more is tried there");
+        wait(&mut store, |store| store.end().segment > before);
     }
 
     #[test]
