@@ -24,14 +24,15 @@ const CACHEDIR_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 /// Takes the folder for this daemon alone, making it where it is new. Holding the returned file holds the lock.
 pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(io("create the folders above"))?;
     }
     create_private(path).map_err(io("create"))?;
-    missing.into_iter().for_each(sync_name);
     check_owner(path)?;
     check_content(path)?;
+    if current(path).is_ok_and(|live| live.is_none()) {
+        sync_names(path);
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io("set the mode of"))?;
     let lock = lock(path)?;
     BlobStore::create_folders(path).map_err(io("create the folders in"))?;
@@ -43,12 +44,18 @@ pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
-/// Makes the name of a new folder durable: a store is of no use that nobody finds after a loss of power.
-fn sync_name(folder: &Path) {
-    let Some(parent) = folder.parent() else { return };
-    if let Err(error) = File::open(parent).and_then(|parent| parent.sync_all()) {
-        // We may write to a folder that we can't read; it is written through by itself soon.
-        warn!(folder = %parent.display(), %error, "a folder above the store can't be written through to the disk");
+/// Makes the names of the folders that lead to a new store durable: it is of no use where nobody finds it after a loss of power.
+///
+/// IMPORTANT: not only of those that were missing. A client that starts a daemon has made the store's folder for the daemon's
+/// log, and a daemon may have died right after it made them. Above what belongs to somebody else, nobody made anything for us.
+fn sync_names(store: &Path) {
+    let me = rustix::process::geteuid().as_raw();
+    let is_ours = |folder: &&Path| fs::metadata(folder).is_ok_and(|metadata| metadata.uid() == me);
+    for parent in store.ancestors().take_while(is_ours).filter_map(Path::parent) {
+        if let Err(error) = File::open(parent).and_then(|parent| parent.sync_all()) {
+            // We may write to a folder that we can't read; it is written through by itself soon.
+            warn!(folder = %parent.display(), %error, "a folder above the store can't be written through to the disk");
+        }
     }
 }
 

@@ -39,6 +39,10 @@ pub(crate) fn run(path: &Path, plan: Plan) {
         age(path, layout);
     }
     let mut rng = Rng::with_seed(plan.seed);
+    if rng.bool() {
+        // Whoever starts a daemon has made its folder.
+        std::fs::create_dir_all(path).unwrap();
+    }
     let setup = Setup {
         path: path.to_owned(),
         segment_bytes: [2_000, 8_000, 40_000, 200_000][rng.usize(..4)],
