@@ -45,6 +45,9 @@ fn no_byte_free(kind: Kind) {
     let daemon = home.daemon();
     let refusal = load.add(&cache).unwrap_err();
     assert!(refusal.is_no_space(), "{refusal}");
+    let told = || home.run(["stats", "--json"]).json()["store"]["shortage"].clone();
+    assert_eq!(told()["of"], "disk", "{}", told());
+    assert!(told()["since_unix_ms"].is_u64() && home.run(["stats"]).text().contains("no space left"), "{}", told());
     load.check(&cache);
     for _ in 0..20 {
         load.delete(&cache, 500).unwrap();
@@ -83,6 +86,7 @@ fn opened(kind: Kind) {
     }
     disk.give_back();
     eventually("writes return with the space", PATIENCE, || load.add(&cache).is_ok());
+    assert_eq!(cache.stats().unwrap().store.shortage, None);
     load.check(&cache);
     assert_eq!(home.run(["verify"]).code(), 0);
 }

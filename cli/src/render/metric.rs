@@ -94,6 +94,7 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
         blob_bytes,
         readers,
         leases,
+        shortage,
     } = stats;
     vec![
         size("index_bytes", index_bytes, "Bytes of the index in use."),
@@ -104,6 +105,11 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
         size("blob_bytes", blob_bytes, "Bytes of these files."),
         gauge("readers", readers, "Readers with a slot in the index."),
         gauge("leases", leases, "Leases that are held."),
+        gauge(
+            "shortage",
+            u64::from(shortage.is_some()),
+            "1 where only what makes the store smaller is taken, for want of room.",
+        ),
     ]
 }
 

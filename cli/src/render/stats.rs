@@ -1,10 +1,11 @@
 //! Counters and sizes for people.
 
-use datacache_proto::types::{ReadStats, Stats};
+use datacache_proto::types::{ReadStats, Scarce, Stats, StoreStats};
 use indicatif::HumanBytes;
 
 use super::line::one_line;
 use super::metric::{self, Metric, Unit};
+use super::moment::rfc3339;
 use super::table::aligned;
 
 /// Returns one block for each namespace, and one each for all reads, the store and the daemon.
@@ -13,16 +14,34 @@ pub(crate) fn plain(stats: &Stats) -> String {
         let title = format!("namespace {}", one_line(&namespace.name));
         block(&title, &metric::of_namespace(namespace))
     });
-    let rest = [
-        reads(&stats.reads),
-        block("store", &metric::of_store(&stats.store)),
-        block("daemon", &metric::of_daemon(&stats.daemon)),
-    ];
+    let rest = [reads(&stats.reads), store(&stats.store), block("daemon", &metric::of_daemon(&stats.daemon))];
     namespaces.chain(rest).collect::<Vec<_>>().join("\n")
 }
 
 fn block(title: &str, metrics: &[Metric]) -> String {
     format!("{title}\n{}", aligned(&metrics.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// What is short is told in words, and with what to do.
+fn store(stats: &StoreStats) -> String {
+    let told = stats.shortage.map_or_else(
+        || "none".to_owned(),
+        |shortage| {
+            let what = match shortage.of {
+                Scarce::Disk => "no space left on the filesystem",
+                Scarce::Index => "the index fills its map",
+            };
+            format!(
+                "{what}, since {}: nothing is added until space is freed, or entries are deleted",
+                rfc3339(shortage.since)
+            )
+        },
+    );
+    let mut rows: Vec<_> = metric::of_store(stats).iter().map(row).collect();
+    if let Some([_, value]) = rows.last_mut() {
+        *value = told;
+    }
+    format!("store\n{}", aligned(&rows))
 }
 
 /// Reasons that never occurred are left out.
@@ -47,7 +66,8 @@ fn value(metric: &Metric) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datacache_proto::types::{Fallback, NamespaceStats, StoreStats};
+    use datacache_proto::time::Timestamp;
+    use datacache_proto::types::{Fallback, NamespaceStats, Shortage};
 
     #[test]
     fn blocks_name_what_they_count() {
@@ -61,6 +81,22 @@ mod tests {
         assert!(text.contains("\n  blobs                 1\n  blob bytes            1.00 MiB\n"), "{text}");
         assert!(text.contains("\n\ndaemon\n"), "{text}");
     }
+
+    #[test]
+    fn a_shortage_is_told_in_words_with_its_begin_and_none_as_none() {
+        let page = |shortage| {
+            let store = StoreStats { shortage, ..StoreStats::default() };
+            plain(&Stats { store, ..Stats::default() })
+        };
+        assert!(page(None).contains("\n  shortage              none\n"), "{}", page(None));
+        let since = Timestamp::from_millis(1_714_564_800_250);
+        for (of, what) in [(Scarce::Disk, "no space left"), (Scarce::Index, "the index fills its map")] {
+            let page = page(Some(Shortage { of, since }));
+            let row = page.lines().find(|line| line.starts_with("  shortage  ")).unwrap();
+            assert!(row.contains(what) && row.contains(", since 2024-05-01T12:00:00.250Z: "), "{page}");
+        }
+    }
+
     #[test]
     fn reads_by_call_are_told_with_the_reasons_that_occurred() {
         let reads = ReadStats { direct_hits: 5, direct_misses: 0, fallbacks: vec![(Fallback::Filesystem, 7)] };

@@ -33,6 +33,7 @@ impl Store {
             any |= self.rotate_for_checkpoint();
         }
         any |= self.condemn_damaged();
+        self.date_shortage(now);
         any | self.remove_dropped()
     }
 

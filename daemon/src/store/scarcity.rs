@@ -2,12 +2,14 @@
 //! not enough. What is reserved for that, see `room`.
 
 use datacache_proto::log::SEGMENT_HEADER;
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{Scarce, Shortage};
 use tracing::{info, warn};
 
 use super::command::{Batch, Command};
 use super::error::StoreError;
 use super::room::HEAD;
-use super::store::Store;
+use super::store::{Next, Store};
 use super::syncer::SyncJob;
 
 /// How much is appended to the log before room is made for more, in bytes.
@@ -20,6 +22,8 @@ pub(super) struct Scarcity {
     pub(super) shortage: Option<StoreError>,
     /// Set when an append found no room in the active segment: nothing more is tried there.
     pub(super) is_cramped: bool,
+    /// What is short, as it was told the last time, and since when.
+    told: Option<Shortage>,
     /// How often it was asked whether there is room, and not answered yet.
     asked: u32,
     /// When the active segment is that long, room is made for more.
@@ -95,10 +99,37 @@ impl Store {
         is_used
     }
 
+    /// Returns what is short, and since when; `None` where nothing is, or has been found to be since the last
+    /// [`Store::progress`].
+    #[must_use]
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.scarcity.told
+    }
+
+    /// Takes in since when something is short. Whatever finds no room: the reserve, the log, its next segment, or the index.
+    pub(super) fn date_shortage(&mut self, now: Timestamp) {
+        let next = match &self.next {
+            Next::Failed(error) => Some(error),
+            _ => None,
+        };
+        let obstacles = [self.apply_failure.as_ref(), self.scarcity.shortage.as_ref(), next];
+        let of = obstacles.into_iter().flatten().find_map(scarce);
+        let since = self.scarcity.told.map_or(now, |told| told.since);
+        self.scarcity.told = of.map(|of| Shortage { of, since });
+    }
+
     /// Begins a segment.
     pub(super) fn note_rotated(&mut self) {
         self.scarcity.is_cramped = false;
         self.ask_for_room();
+    }
+}
+
+fn scarce(error: &StoreError) -> Option<Scarce> {
+    match error {
+        StoreError::NoSpace { .. } => Some(Scarce::Disk),
+        StoreError::IndexFull { .. } => Some(Scarce::Index),
+        _ => None,
     }
 }
 
@@ -198,6 +229,24 @@ mod tests {
         assert!(!store.note_append_failed(&error));
         assert!(!store.note_append_failed(&StoreError::TooLarge { size: 2, limit: 1 }));
         assert!(!store.scarcity.is_cramped);
+    }
+
+    #[test]
+    fn statistics_tell_of_what_is_short_since_it_first_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = at_ease(&folder);
+        let shortage = |store: &Store| store.stats().unwrap().shortage;
+        let (later, error) = (Timestamp::from_millis(NOW.as_millis() + 5), full(&store));
+        assert_eq!(shortage(&store), None);
+        store.take(Event::Room(Some(error.again())), NOW);
+        store.progress(NOW);
+        assert_eq!(shortage(&store), Some(Shortage { of: Scarce::Disk, since: NOW }));
+        store.take(Event::ApplyFailed(StoreError::IndexFull { limit: 1 }), later);
+        store.take(Event::Room(Some(error)), later);
+        store.progress(later);
+        assert_eq!(shortage(&store), Some(Shortage { of: Scarce::Index, since: NOW }));
+        // In truth there is enough of either.
+        wait(&mut store, |store| shortage(store).is_none());
     }
 
     #[test]

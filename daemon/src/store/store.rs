@@ -328,6 +328,7 @@ impl Store {
             blob_bytes: blobs.bytes,
             readers: self.reader().readers(),
             leases: self.memory.leases().count(),
+            shortage: self.shortage(),
         })
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Fallback;
+use crate::time::Timestamp;
 
 /// Counters and sizes, all at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,28 @@ pub struct StoreStats {
     pub readers: u64,
     /// Leases that are held.
     pub leases: u64,
+    /// What is short, where only what makes the store smaller is taken because of that.
+    pub shortage: Option<Shortage>,
+}
+
+/// Why the store takes only what makes it smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    /// What is short.
+    pub of: Scarce,
+    /// Since when, as far as this daemon knows. In JSON, milliseconds since 1970.
+    #[serde(rename = "since_unix_ms")]
+    pub since: Timestamp,
+}
+
+/// What a store can be short of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scarce {
+    /// Space on its filesystem, or what its user may have of it.
+    Disk,
+    /// Room in the map of its index.
+    Index,
 }
 
 /// The daemon's dealings.
@@ -117,6 +140,13 @@ pub struct DaemonStats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_tells_programs_of_what_and_since_when() {
+        let shortage = Shortage { of: Scarce::Disk, since: Timestamp::from_millis(1_700_000_000_000) };
+        let json = serde_json::to_string(&shortage).unwrap();
+        assert_eq!(json, r#"{"of":"disk","since_unix_ms":1700000000000}"#);
+    }
 
     #[test]
     fn counts_by_reason_are_a_map_for_programs_and_come_back_over_the_wire() {
