@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod beginning;
 mod disk;
 mod load;
 mod smaller;
@@ -23,7 +24,7 @@ const INSIDE: &str = "--inside";
 const HANGS_AFTER: &str = "170";
 
 fn all() -> impl Iterator<Item = Case> {
-    [smaller::CASES, writing::CASES].into_iter().flatten().copied()
+    [beginning::CASES, smaller::CASES, writing::CASES].into_iter().flatten().copied()
 }
 
 fn main() -> ExitCode {

@@ -41,6 +41,8 @@ const BY_SEQ_OF_1: &str = "by_seq";
 
 /// LMDB's table of readers, which clients store to. All its blocks are allocated.
 const LOCK_FILE: &str = "lock.mdb";
+/// The most that it takes: a cache line for each reader, and less than a page for all.
+const LOCK_LENGTH: u64 = (READER_SLOTS as u64 * 64 + 4096).next_multiple_of(4096);
 
 /// A table: bytes to bytes, the typing is done by the functions below.
 pub(super) type Table = Database<Bytes, Bytes>;
@@ -124,6 +126,8 @@ impl Tables {
     /// In layout 2 the entries had a table of their own, which is used then. An index of an unknown layout is left as it is.
     pub(super) fn open(folder: &Path) -> Result<Self, TablesError> {
         let lock_file = open_or_make(&folder.join(LOCK_FILE)).map_err(|source| TablesError::LockFile { source })?;
+        // IMPORTANT: before LMDB maps and writes it. A page of it that finds no block is a SIGBUS.
+        allocate(&lock_file, LOCK_LENGTH).map_err(|source| TablesError::LockFile { source })?;
         let env = open_env(folder)?;
         let allocated = lock_file.metadata().and_then(|metadata| allocate(&lock_file, metadata.len()));
         allocated.map_err(|source| TablesError::LockFile { source })?;
@@ -155,6 +159,11 @@ impl Tables {
     /// Opens the index of a generation of the store in `path`.
     pub(super) fn open_in(path: &Path, generation: &Path) -> Result<Self, OpenError> {
         Self::open(generation).map_err(|error| match error {
+            TablesError::Lmdb { source: heed::Error::Io(source) } | TablesError::LockFile { source }
+                if is_full(&source) =>
+            {
+                OpenError::NoSpace { path: path.to_owned() }
+            }
             TablesError::Lmdb { source } => OpenError::Index { action: "open", path: path.to_owned(), source },
             TablesError::LockFile { source } => {
                 OpenError::Io { action: "allocate the lock file of", path: path.to_owned(), source }
