@@ -26,7 +26,7 @@
 //! Filesystems that can't allocate, or that never write in place (btrfs, ZFS), give no such promise: there, a disk that is full
 //! is told of when a write fails.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -75,10 +75,10 @@ impl Room {
     }
 
     /// Sees to it that there are blocks for `bytes` behind the end of the file, and something left. Else it is an error that the
-    /// filesystem is full, and nothing was taken from it.
+    /// filesystem is full, and nothing was taken from it; or that others were quicker, or its user may have no more of it, and what
+    /// was to be had was taken.
     pub(super) fn ensure(&self, bytes: u64) -> io::Result<()> {
-        let end = self.end()?;
-        let missing = (end + bytes).saturating_sub(self.taken.load(Ordering::Relaxed).max(end));
+        let missing = self.missing(bytes)?;
         if self.available()? < missing + MARGIN {
             return Err(Errno::NOSPC.into());
         }
@@ -88,6 +88,14 @@ impl Room {
     /// Tells whether another index of `used` bytes has room beside this one, with its reserve.
     pub(super) fn has_room_for_another(&self, used: u64) -> io::Result<bool> {
         Ok(self.available()? >= used + self.reserve(used)? + MARGIN)
+    }
+
+    /// Returns how many of `bytes` behind the end of the file have no blocks yet. Those count that a call got which failed: it asks
+    /// for the rest when it comes again.
+    fn missing(&self, bytes: u64) -> io::Result<u64> {
+        let metadata = self.file.metadata()?;
+        let (end, behind) = (metadata.len(), behind(&metadata));
+        Ok((end + bytes).saturating_sub(self.taken.load(Ordering::Relaxed).max(end + behind)))
     }
 
     /// Returns how many bytes of the filesystem are free.
@@ -112,24 +120,26 @@ impl Room {
     ///
     /// IMPORTANT: only where LMDB writes nothing meanwhile.
     pub(super) fn give_back(&self, bytes: u64) -> io::Result<()> {
-        let left = self.behind()?.saturating_sub(bytes);
-        self.shrink_to(left)
+        let left = behind(&self.file.metadata()?).saturating_sub(bytes);
+        match self.shrink_to(left) {
+            // Others were quicker: there is less left than that, and what was wanted was done.
+            Err(error) if is_full(&error) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Has as much as `bytes` behind the end of the file, or as much as there is to be had.
     ///
     /// IMPORTANT: only where LMDB writes nothing meanwhile.
     pub(super) fn leave(&self, bytes: u64) -> io::Result<()> {
-        let behind = self.behind()?;
-        if behind > bytes { self.shrink_to(bytes) } else { self.take(bytes.min(behind + self.available()?)) }
+        let behind = behind(&self.file.metadata()?);
+        match left(behind, bytes, self.available()?) {
+            left if left < behind => self.shrink_to(left),
+            left => self.take(left),
+        }
     }
 
-    fn behind(&self) -> io::Result<u64> {
-        let metadata = self.file.metadata()?;
-        Ok((metadata.blocks() * 512).saturating_sub(metadata.len()))
-    }
-
-    /// The length that the file has stays; that frees all that is behind it.
+    /// The length that the file has stays; that frees all that is behind it, and others may take it before we do.
     fn shrink_to(&self, bytes: u64) -> io::Result<()> {
         self.file.set_len(self.end()?)?;
         self.taken.store(0, Ordering::Relaxed);
@@ -149,6 +159,21 @@ impl Room {
 /// Returns how much is to be reserved for an index of `used` bytes on a filesystem of `size` bytes.
 fn reserve(used: u64, size: u64) -> u64 {
     (2 * used).clamp(LEAST, RESERVE).min(size / 16)
+}
+
+/// Returns how much is to lie behind the end of the file, of which `behind` does, where `wanted` should and `available` is free.
+/// Nothing is given back where that is little: all has to be freed before a part of it is taken again, and others are quick.
+fn left(behind: u64, wanted: u64, available: u64) -> u64 {
+    match behind > wanted {
+        true if available < wanted + MARGIN => behind,
+        true => wanted,
+        false => wanted.min(behind + available),
+    }
+}
+
+/// Returns how much of a file lies behind its end.
+fn behind(metadata: &Metadata) -> u64 {
+    (metadata.blocks() * 512).saturating_sub(metadata.len())
 }
 
 #[cfg(test)]
@@ -191,6 +216,23 @@ mod tests {
         room.give_back(6 * MIB).unwrap();
         assert!((2 * MIB..3 * MIB).contains(&allocated(&room)), "{}", allocated(&room));
         assert_eq!(std::fs::read(folder.path().join(DATA_FILE)).unwrap(), [7; 5_000]);
+    }
+
+    #[test]
+    fn nothing_is_given_back_on_a_full_disk_where_it_could_not_be_had_again() {
+        assert_eq!(left(20 * MIB, 8 * MIB, 9 * MIB), 20 * MIB);
+        assert_eq!(left(20 * MIB, 8 * MIB, 10 * MIB), 8 * MIB);
+        assert_eq!([left(0, 8 * MIB, 9 * MIB), left(3 * MIB, 8 * MIB, 2 * MIB)], [8 * MIB, 5 * MIB]);
+    }
+
+    /// They were asked for a second time, and what was free had to be enough for all of them.
+    #[test]
+    fn blocks_that_a_failed_call_has_got_are_not_missing() {
+        let (_folder, room) = room();
+        fallocate(&room.file, FallocateFlags::KEEP_SIZE, 5_000, 6 * MIB).unwrap();
+        assert!((MIB..=2 * MIB).contains(&room.missing(8 * MIB).unwrap()));
+        room.ensure(8 * MIB).unwrap();
+        assert_eq!(room.missing(8 * MIB).unwrap(), 0);
     }
 
     #[test]

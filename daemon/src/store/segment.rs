@@ -9,6 +9,7 @@ use datacache_proto::layout::segment_name;
 use datacache_proto::log::{Frame, LogError, Operation, SEGMENT_HEADER, SegmentHeader, operation_length};
 use datacache_proto::recent::Location;
 
+use super::error::is_full;
 use super::shared::allocate;
 
 /// How much a reader of one operation fetches at first: most are shorter.
@@ -110,9 +111,14 @@ impl Segment {
         self.file.sync_data()
     }
 
-    /// Frees what lies behind the head of a segment that the index has, and keeps the blocks of that.
+    /// Frees what lies behind the head of a segment that the index has, and keeps the blocks of that. One that was made while
+    /// there were none gets them now, as far as there are some.
     pub(super) fn keep_head(&self, head: u64) -> io::Result<()> {
-        self.file.set_len(head)
+        self.file.set_len(head)?;
+        match self.allocate(head) {
+            Err(error) if is_full(&error) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Makes of the file of such a segment another one, with the blocks that it has.
@@ -228,7 +234,6 @@ mod tests {
         builder.push(Kind::Delete, 1, b"\x01a", |_| ());
         old.append(builder.seal(&HEADER, 64), 64).unwrap();
         old.keep_head(1 << 20).unwrap();
-        old.allocate(1 << 20).unwrap();
 
         let new = old.succeed(folder.path(), SegmentHeader { number: 7, store_id: 1, salt: 3 }).unwrap();
         assert!(std::fs::metadata(folder.path().join("00000007")).unwrap().blocks() * 512 >= 1 << 20);

@@ -51,14 +51,18 @@ impl SharedWords {
             _ => {}
         }
         let file = open_or_make(&temporary)?;
-        match fill(&file, length) {
+        let filled = match fill(&file, length) {
             Err(error) if is_full(&error) && path.exists() => {
                 // Nobody is to come to the one that is there any more, and who has it mapped keeps it.
-                std::fs::remove_file(path)?;
-                fill(&file, length)?;
+                std::fs::remove_file(path).and_then(|()| fill(&file, length))
             }
-            outcome => outcome?,
+            outcome => outcome,
+        };
+        if filled.is_err() {
+            // What it got is for others.
+            std::fs::remove_file(&temporary)?;
         }
+        filled?;
         let shared = Self::map(&file)?;
         prepare(&file, shared.words())?;
         shared.map.flush()?;
@@ -170,6 +174,13 @@ mod tests {
         let first = create(&path, 1);
         let second = create(&path, 2);
         assert_eq!([first, second].map(|shared| shared.words()[0].load(Ordering::Relaxed)), [1, 2]);
+    }
+
+    #[test]
+    fn a_file_that_finds_no_room_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        SharedWords::create(&folder.path().join("shared"), 1 << 62, |_, _| Ok(())).unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
