@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_store_is_opened_with_no_byte_free", opened),
     ("a_store_is_opened_after_a_loss_of_power_with_no_byte_free", opened_after_power_went),
     ("a_large_value_that_finds_no_room_is_refused_whichever_way_it_came_and_leaves_nothing", large),
+    ("entries_with_as_many_tags_as_there_can_be_are_applied_and_deleted_with_no_byte_free", tagged),
     ("writes_return_when_enough_was_deleted", enough_was_deleted),
 ];
 
@@ -108,6 +109,35 @@ fn opened_after_power_went(kind: Kind) {
     disk.take_all_but(0);
     assert_eq!(cache.namespace("tagged").evict("t").unwrap(), 300);
     load.check(&cache);
+    assert_eq!(home.run(["verify"]).code(), 0);
+}
+
+/// In the index each of them takes fifty times what it takes in the log, and so many pages are changed by it.
+fn tagged(kind: Kind) {
+    let home = Home::new();
+    let disk = Disk::mount(&home, kind, 96);
+    let cache = open(&home);
+    disk.take_all_but(40 * MIB);
+    let key = |number: u64| format!("{number:0480}");
+    let tags = || (0..64).map(|number| number.to_string());
+    let mut end = 0;
+    let refusal = loop {
+        let batch = end..end + 10;
+        match cache.add_many(batch.clone().map(|number| (key(number), "v"))).tags(tags()).run() {
+            Ok(_) => end = batch.end,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert!(refusal.is_no_space(), "{refusal}");
+    disk.take_all_but(0);
+    for batch in 0..10 {
+        assert_eq!(cache.delete_many((batch * 10..batch * 10 + 10).map(key)).unwrap(), 10);
+        disk.take_all_but(0);
+    }
+    // What it lists is in the index.
+    assert_eq!(cache.list().map(Result::unwrap).count() as u64, end - 100);
+    assert_eq!(cache.evict("7").unwrap(), end - 100);
+    assert_eq!(cache.list().count(), 0);
     assert_eq!(home.run(["verify"]).code(), 0);
 }
 

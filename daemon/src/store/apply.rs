@@ -29,7 +29,7 @@ pub(super) struct Slice<'t> {
     dropped: BTreeSet<Digest>,
     /// Blobs that operations of this slice name.
     named: BTreeSet<Digest>,
-    operations: usize,
+    weight: usize,
     applied: u64,
 }
 
@@ -53,7 +53,7 @@ impl<'t> Slice<'t> {
             replies: HashMap::new(),
             dropped: BTreeSet::new(),
             named: BTreeSet::new(),
-            operations: 0,
+            weight: 0,
             applied,
         })
     }
@@ -63,9 +63,9 @@ impl<'t> Slice<'t> {
         self.applied
     }
 
-    /// Returns how many operations the slice has.
-    pub(super) fn operations(&self) -> usize {
-        self.operations
+    /// Returns how much the slice changes: how many operations it has, where tags that are many count as operations of their own.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Returns the blobs that must be durable before the slice is committed.
@@ -84,7 +84,7 @@ impl<'t> Slice<'t> {
             Kind::Verified => self.verified(operation)?,
             Kind::Reply => self.reply(operation)?,
         }
-        self.operations += 1;
+        self.weight += 1;
         self.applied = operation.seq;
         Ok(())
     }
@@ -110,6 +110,7 @@ impl<'t> Slice<'t> {
         let index_key = index_key(namespace, operation.key);
         self.forget(namespace, operation.key, &index_key, Some(&record))?;
         tables.entries.put(&mut self.txn, &index_key, operation.body)?;
+        self.weight += beyond_usual(&record);
         derive_rows(tables, &mut self.txn, namespace, &index_key, &record)?;
         self.count(namespace, 1, signed(record.value.len()))
     }
@@ -132,6 +133,7 @@ impl<'t> Slice<'t> {
         if let Some(expires) = old.expires {
             self.tables.by_expiry.delete(&mut self.txn, &expiry_key(namespace, expires, old.version))?;
         }
+        self.weight += beyond_usual(&old);
         for tag in old.tags.iter() {
             self.tables.by_tag.delete(&mut self.txn, &tag_key(namespace, tag, old.version))?;
         }
@@ -244,6 +246,11 @@ impl<'t> Slice<'t> {
         }
         Ok(())
     }
+}
+
+/// Returns how many more tags a record has than what an operation changes besides them.
+fn beyond_usual(record: &Record<'_>) -> usize {
+    record.tags.iter().count().saturating_sub(2)
 }
 
 /// Writes the rows of the expiry and tag index that are derived from a record.

@@ -49,6 +49,8 @@ pub(super) struct Decision {
     pub(super) expires: Option<Timestamp>,
     /// The blob that the record names.
     pub(super) digest: Option<Digest>,
+    /// How many bytes of the index its tags take: each has a row of its own, with the whole key.
+    pub(super) tag_rows: u64,
 }
 
 /// An operation that decides, in the frame.
@@ -151,7 +153,8 @@ mod tests {
 
     fn put(draft: &mut Draft, key: &[u8], hash: u64, value: &'static [u8]) {
         let hash = KeyHash::from_bits(hash);
-        let decision = Decision { kind: Kind::Put, namespace: 1, hash, replaces: None, expires: None, digest: None };
+        let (kind, namespace) = (Kind::Put, 1);
+        let decision = Decision { kind, namespace, hash, replaces: None, expires: None, digest: None, tag_rows: 0 };
         draft.decide(decision, key, |out| out.extend_from_slice(value));
     }
 

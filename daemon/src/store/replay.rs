@@ -16,7 +16,7 @@ use super::error::{StoreError, is_full};
 use super::segment::{ReadError, Segment};
 use super::tables::Tables;
 
-/// How many operations a transaction has, as far as whole frames allow, while the store is in use. LMDB gives the page buffers of its
+/// How many operations a transaction has, as far as whole frames allow and with few tags, while the store is in use. LMDB gives the page buffers of its
 /// largest transaction back only when it is closed: 65,536 operations at once left 227 MB of private memory, 2,000 leave 19 MB
 /// and 1,000 leave 14, at the same rate (random keys, 10^6 entries).
 pub(super) const SLICE: usize = 1_000;
@@ -84,7 +84,7 @@ impl Replay<'_> {
                 warn!(segment = number, "the log has a gap; what is behind it is dropped");
                 break;
             }
-            if slice.operations() > 0 && slice.operations() + frame.operations as usize > self.slice {
+            if slice.weight() > 0 && slice.weight() + frame.operations as usize > self.slice {
                 committed(self.commit(slice, number)?);
                 slice = Slice::begin(self.tables)?;
             }

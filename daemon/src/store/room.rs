@@ -10,8 +10,7 @@
 //!   tables some 40 MiB. A small index has not so many pages to change: twice its size is enough then, and [`LEAST`] at least. On a
 //!   small filesystem it is at most a sixteenth of that. Pages that are free inside the file count.
 //! - *For the log*: what was acknowledged comes before the deletes that are to make room, so room for it is taken while it is
-//!   appended: twice its bytes, for pages are seldom full. Only an entry with many tags takes more, and can stop the log from being
-//!   applied before the disk has room again.
+//!   appended: twice its bytes, for pages are seldom full, and the same for the rows of its tags, each of which repeats the key.
 //! - *At the head of each segment*, [`HEAD`]: some 10,000 deletes. While there is no room for another, the file of a segment that the
 //!   index has becomes the next but one: its blocks are never free for others to take.
 //!

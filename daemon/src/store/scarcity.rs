@@ -1,6 +1,8 @@
 //! What the writer does where room gets scarce: it has room made ahead, and takes only what makes the store smaller while there is
 //! not enough. What is reserved for that, see `room`.
 
+use datacache_proto::key::Tag;
+use datacache_proto::layout::MAX_INDEX_KEY;
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Scarce, Shortage};
@@ -25,9 +27,11 @@ pub(super) struct Scarcity {
     /// What is short, as it was told the last time, and since when.
     told: Option<Shortage>,
     /// How often it was asked whether there is room, and not answered yet.
-    asked: u32,
-    /// When the active segment is that long, room is made for more.
+    pub(super) asked: u32,
+    /// When the active segment is that much, room is made for more.
     due: u64,
+    /// What the tags of the active segment take in the index beyond what they do in the log, and those of the one before.
+    rows: [u64; 2],
 }
 
 impl Store {
@@ -43,7 +47,8 @@ impl Store {
 
     /// Has room made for what is appended next, after every few megabytes.
     pub(super) fn keep_room(&mut self) {
-        if self.end >= self.scarcity.due {
+        self.scarcity.rows[0] += self.draft.decided().iter().map(|decided| decided.decision.tag_rows).sum::<u64>();
+        if self.end + self.scarcity.rows[0] >= self.scarcity.due {
             self.ask_for_room();
         }
         // Half of the head is left to those who come before the next segment is there.
@@ -54,10 +59,11 @@ impl Store {
 
     /// Has the thread that syncs look whether there is room for what the log has and is about to get.
     pub(super) fn ask_for_room(&mut self) {
-        self.scarcity.due = self.end + STEP;
+        let [rows, rows_before] = self.scarcity.rows;
+        self.scarcity.due = self.end + rows + STEP;
         self.scarcity.asked += 1;
-        let applying = self.lookup.applying.as_ref().map_or(0, |segment| segment.length());
-        self.syncer.send(SyncJob::MakeRoom { backlog: self.end + applying + STEP });
+        let applying = self.lookup.applying.as_ref().map_or(0, |segment| segment.length() + rows_before);
+        self.syncer.send(SyncJob::MakeRoom { backlog: self.scarcity.due + applying });
     }
 
     /// Takes in whether there is room. That there is some counts if it was not asked again since.
@@ -121,8 +127,17 @@ impl Store {
     /// Begins a segment.
     pub(super) fn note_rotated(&mut self) {
         self.scarcity.is_cramped = false;
+        self.scarcity.rows = [0, self.scarcity.rows[0]];
         self.ask_for_room();
     }
+}
+
+/// Returns how many bytes of the index the tags of an entry take: each has a row, which repeats the key.
+pub(super) fn tag_rows(tags: &[Tag], key: &[u8]) -> u64 {
+    /// A namespace, a zero and a version, and what LMDB has for each row.
+    const ROW: usize = 4 + 1 + 8 + 10;
+    let key = MAX_INDEX_KEY.min(4 + key.len());
+    tags.iter().map(|tag| (ROW + tag.as_str().len() + key) as u64).sum()
 }
 
 fn scarce(error: &StoreError) -> Option<Scarce> {
@@ -247,6 +262,20 @@ mod tests {
         assert_eq!(shortage(&store), Some(Shortage { of: Scarce::Index, since: NOW }));
         // In truth there is enough of either.
         wait(&mut store, |store| shortage(store).is_none());
+    }
+
+    /// In the log they take a megabyte, or half a megabyte without the keys.
+    #[test]
+    fn room_is_looked_for_as_the_rows_of_tags_grow() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = at_ease(&folder);
+        let tags: Vec<Tag> = (0..64).map(|number| Tag::new(&number.to_string()).unwrap()).collect();
+        for number in 0..200 {
+            let key = Key::from(format!("{number:0500}")).into();
+            let put = Put { key, tags: tags.clone(), ..put_of(NewValue::Inline(vec![1].into())) };
+            write(&mut store, Command::Put(put)).unwrap();
+        }
+        assert_eq!((store.end().offset < STEP, store.scarcity.asked), (true, 1));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::expiring::Replaced;
 use super::foresight::Foreseen;
 use super::lookup::{Lookup, Seen, Snapshot, seen};
 use super::memory::Memory;
+use super::scarcity::tag_rows;
 
 /// The most that a record has besides its key and value: its head and 64 tags.
 const RECORD: usize = 64 + 64 * 256;
@@ -56,7 +57,7 @@ impl<'k> Place<'k> {
 
     fn decision(&self, kind: Kind, replaces: Option<Replaced>) -> Decision {
         let Self { namespace, hash, .. } = *self;
-        Decision { kind, namespace, hash, replaces, expires: None, digest: None }
+        Decision { kind, namespace, hash, replaces, expires: None, digest: None, tag_rows: 0 }
     }
 }
 
@@ -172,8 +173,8 @@ impl Turn<'_> {
             value,
         };
         let version = record.version;
-        let decision =
-            Decision { expires: record.expires, digest: record.value.digest(), ..place.decision(Kind::Put, replaces) };
+        let (expires, digest, tag_rows) = (record.expires, record.value.digest(), tag_rows(&put.tags, &put.key));
+        let decision = Decision { expires, digest, tag_rows, ..place.decision(Kind::Put, replaces) };
         self.draft.decide(decision, &put.key, |out| record.encode(place.hash.to_bits(), out));
         if let Some(old) = before.filter(|old| old.version != version || (old.bound && !bound)) {
             self.memory.drop_leases(old.version);
