@@ -337,6 +337,8 @@ mod tests {
         put(&mut store, NewValue::Inline(vec![7].into()));
         let target = store.request_checkpoint();
         wait(&mut store, |store| store.applied() >= target && matches!(store.next, Next::Ready(_)));
+        // The thread that syncs looks at the index to see whether there is room.
+        wait(&mut store, |store| store.scarcity.asked == 0);
         let limit = 256 * 1024;
         store.verifier.stop();
         // SAFETY: no transaction is under way: one thread has ended, the others have nothing to do, the writer is in no turn.
