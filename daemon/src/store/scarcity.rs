@@ -45,6 +45,12 @@ impl Store {
         (!frees(batch)).then(|| obstacle.again())
     }
 
+    /// Tells whether room is short: a frame is to have no more than has to be in one then. It becomes one transaction, which needs
+    /// the more room the more it changes.
+    pub(super) fn is_short(&self) -> bool {
+        self.scarcity.shortage.is_some()
+    }
+
     /// Has room made for what is appended next, after every few megabytes.
     pub(super) fn keep_room(&mut self) {
         self.scarcity.rows[0] += self.draft.decided().iter().map(|decided| decided.decision.tag_rows).sum::<u64>();
@@ -200,6 +206,22 @@ mod tests {
         // That segment was applied, so room was looked for again: in truth there is enough.
         wait(&mut store, |store| store.scarcity.shortage.is_none());
         write(&mut store, add(vec![1])).unwrap();
+    }
+
+    #[test]
+    fn where_room_is_short_no_batches_share_a_frame() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = at_ease(&folder);
+        write(&mut store, add(vec![1])).unwrap();
+        store.take(Event::Room(Some(full(&store))), NOW);
+        let namespace = store.namespace("n").unwrap();
+        let delete = |key: &str| Command::Delete { namespace, key: Key::from(key), when: Condition::Live };
+        let mut batches = ["k", "other"].map(|key| Batch::of(delete(key), None)).into();
+        let (frames, mut results) = (store.counters().frames, Vec::new());
+        store.write(&mut batches, NOW, &mut results);
+        assert_eq!((results.len(), batches.len(), store.counters().frames - frames), (1, 1, 1));
+        store.write(&mut batches, NOW, &mut results);
+        assert_eq!((results.len(), store.counters().frames - frames), (2, 2));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Store {
         self.draft.begin(self.last_seq + 1);
         let mut results = Vec::new();
         while let Some(batch) = batches.front() {
-            if !done.is_empty() && self.refusal(batch).is_some() {
+            if !done.is_empty() && (self.refusal(batch).is_some() || self.is_short()) {
                 break;
             }
             let result = self.turn(now).batch(batch);
