@@ -108,7 +108,9 @@ pub enum WireError {
         reason: UnbindableReason,
     },
     /// The filesystem of the store is full, or its user has no more of it. Reads, and what removes entries, go on.
-    #[error("no space left on the filesystem of `{folder}`; free space there, or delete or evict entries")]
+    #[error(
+        "no space left on the filesystem of `{folder}`, or none for its user; free space there, or delete or evict entries"
+    )]
     NoSpace {
         /// The store's folder, as the daemon sees it.
         folder: String,
@@ -296,7 +298,7 @@ mod tests {
         assert!(disk.is_no_space());
         assert_eq!(
             disk.to_string(),
-            "no space left on the filesystem of `/s`; free space there, or delete or evict entries"
+            "no space left on the filesystem of `/s`, or none for its user; free space there, or delete or evict entries"
         );
         let map = WireError::InBatch { index: 3, error: Box::new(WireError::IndexFull { limit: 1 << 32 }) };
         assert!(map.is_no_space());
