@@ -5,9 +5,11 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream as StdStream;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -15,6 +17,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep};
 
 use crate::codec::MAX_MESSAGE;
 use crate::readable::Readable;
@@ -25,6 +28,8 @@ const HEAD: usize = 4;
 const PIECE: usize = 16 << 10;
 /// A buffer that grew beyond this many bytes is given back when it is empty.
 const KEPT: usize = 64 << 10;
+/// How often a full socket is tried where nothing tells when it has room.
+const TRY_AGAIN: Duration = Duration::from_millis(5);
 
 /// A connected socket and what is on its way through it.
 #[derive(Debug)]
@@ -42,12 +47,21 @@ pub struct Wire {
     written: usize,
     /// The bytes written in all.
     total: u64,
-    /// A duplicate of the socket to wait for room with; there while the socket is full.
-    room: Option<UnixStream>,
+    /// What room is waited for with; there while the socket is full.
+    room: Option<Room>,
+}
+
+/// What tells when a full socket may have room.
+#[derive(Debug)]
+enum Room {
+    /// A duplicate of the socket.
+    Told(UnixStream),
+    /// A timer, where the process has no descriptor left: the connection is not to break over that.
+    Tried(Pin<Box<Sleep>>),
 }
 
 impl Wire {
-    /// Takes a connected socket. Must be called on a runtime with I/O, which then waits for the socket.
+    /// Takes a connected socket. Must be called on a runtime with I/O and time, which then waits for the socket.
     ///
     /// # Errors
     /// Where the system can't wait for it.
@@ -68,7 +82,10 @@ impl Wire {
 
     /// Returns the descriptor of a duplicate of the socket, where there is one at the moment.
     pub fn duplicate(&self) -> Option<RawFd> {
-        self.room.as_ref().map(AsRawFd::as_raw_fd)
+        match &self.room {
+            Some(Room::Told(duplicate)) => Some(duplicate.as_raw_fd()),
+            _ => None,
+        }
     }
 
     /// Tells whether the other end has hung up and left nothing to read. Asks the system, without waiting.
@@ -190,11 +207,15 @@ impl Wire {
         while self.unwritten() > 0 {
             let rest = &self.output[self.written..];
             let send = || Ok(rustix::net::send(&self.socket, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?);
-            let sent: io::Result<usize> = match &self.room {
+            let sent: io::Result<usize> = match &mut self.room {
                 None => send(),
-                Some(room) => {
+                Some(Room::Told(room)) => {
                     ready!(room.poll_write_ready(cx))?;
                     room.try_io(Interest::WRITABLE, send)
+                }
+                Some(Room::Tried(pause)) => {
+                    ready!(pause.as_mut().poll(cx));
+                    send()
                 }
             };
             match sent {
@@ -215,11 +236,15 @@ impl Wire {
     }
 
     fn wait_for_room(&mut self) -> io::Result<()> {
-        if self.room.is_none() {
-            let duplicate: OwnedFd = rustix::io::fcntl_dupfd_cloexec(&self.socket, 3)?;
-            let _entered = self.runtime.enter();
-            self.room = Some(UnixStream::from_std(duplicate.into())?);
+        if matches!(self.room, Some(Room::Told(_))) {
+            return Ok(());
         }
+        let _entered = self.runtime.enter();
+        self.room = Some(match rustix::io::fcntl_dupfd_cloexec(&self.socket, 3) {
+            Ok(duplicate) => Room::Told(UnixStream::from_std(duplicate.into())?),
+            Err(Errno::MFILE) => Room::Tried(Box::pin(sleep(TRY_AGAIN))),
+            Err(error) => return Err(error.into()),
+        });
         Ok(())
     }
 
@@ -355,6 +380,50 @@ mod tests {
         poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
         assert!(reading.join().unwrap().0 == frame(&bytes));
         assert_eq!((wire.duplicate(), wire.output.capacity()), (None, 0));
+    }
+
+    /// A process without a free descriptor lost its connection to a daemon that was busy for a moment.
+    #[test]
+    fn a_full_socket_is_waited_for_without_another_descriptor() {
+        const ALONE: &str = "WIRE_TEST_ALONE";
+        const NAME: &str = "wire::tests::a_full_socket_is_waited_for_without_another_descriptor";
+        if std::env::var_os(ALONE).is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            return runtime.block_on(flush_without_descriptors());
+        }
+        // In a process of its own, which alone is to have none.
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = alone.args(["--exact", NAME, "--nocapture"]).env(ALONE, "1").output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{told}");
+    }
+
+    async fn flush_without_descriptors() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let (mut wire, mut theirs) = pair();
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..limit }).unwrap();
+        let taken: Vec<_> = std::iter::from_fn(|| rustix::io::dup(&wire.socket).ok()).collect();
+        let bytes = vec![5; 3_000_000];
+        let put = |out: &mut Vec<u8>| {
+            out.extend(&bytes);
+            Ok(())
+        };
+        wire.put(put).unwrap();
+        assert!(is_pending(|cx| wire.poll_flush(cx)));
+        assert!(wire.duplicate().is_none() && !taken.is_empty());
+        let reading = std::thread::spawn(move || {
+            let mut read = vec![0; 3_000_004];
+            theirs.read_exact(&mut read).unwrap();
+            (read, theirs)
+        });
+        poll_fn(|cx| wire.poll_flush(cx)).await.unwrap();
+        let (read, _theirs) = reading.join().unwrap();
+        assert!(read == frame(&bytes));
+        drop(taken);
+        wire.put(put).unwrap();
+        assert!(is_pending(|cx| wire.poll_flush(cx)));
+        assert!(wire.duplicate().is_some(), "a descriptor is better, where there is one");
     }
 
     /// What was written once stayed until all was: a client that always lags a little made that ever more.
