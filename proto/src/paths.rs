@@ -1,10 +1,10 @@
 //! Where a user's store, socket and configuration lie: one answer for every process of that user.
-//! Only decides; creates and opens nothing.
+//! Only decides; creates and opens nothing, but follows links where a path leads up again.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use directories::ProjectDirs;
 use sha2::Digest as _;
@@ -118,10 +118,24 @@ fn absolute(path: &Path) -> Result<PathBuf, PathsError> {
     Ok(plain(&absolute))
 }
 
-/// Leaves out what a path can be spelled with or without, such as a slash at its end: the bytes of a store's path name its
-/// socket.
+/// Leaves out what a path can be spelled with or without, such as a slash at its end or a way down and up again: the bytes of a
+/// store's path name its socket.
 fn plain(path: &Path) -> PathBuf {
-    path.components().collect()
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        if component != Component::ParentDir {
+            plain.push(component);
+            continue;
+        }
+        // Above a link is what is above its target.
+        if plain.is_symlink()
+            && let Ok(target) = plain.canonicalize()
+        {
+            plain = target;
+        }
+        plain.pop();
+    }
+    plain
 }
 
 /// Returns the folder for sockets: the session's, else the one systemd makes for the user although the variable is
@@ -179,9 +193,19 @@ mod tests {
     #[test]
     fn two_spellings_of_one_folder_have_one_socket() {
         let one = Paths::resolve(&named("/stores/one", None)).unwrap();
-        for spelling in ["/stores/one/", "/stores//one", "/stores/./one"] {
+        for spelling in ["/stores/one/", "/stores//one", "/stores/./one", "/stores/two/../one", "/../stores/one"] {
             assert_eq!(one, Paths::resolve(&named(spelling, None)).unwrap(), "{spelling}");
         }
+    }
+
+    #[test]
+    fn above_a_link_is_what_is_above_its_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(real.join("far/away")).unwrap();
+        std::os::unix::fs::symlink(real.join("far/away"), real.join("link")).unwrap();
+        assert_eq!(plain(&real.join("link/../one")), real.join("far/one"));
+        assert_eq!(plain(&real.join("link/one")), real.join("link/one"), "no other link is followed");
     }
 
     #[test]
