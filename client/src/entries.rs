@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use datacache_proto::key::{Key, Tag};
+use datacache_proto::service::{Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{BATCH_MAX, Metadata};
 use tarpc::context::Context;
@@ -135,7 +136,7 @@ impl DataCache {
         let (namespace, call) = (self.namespace_name()?, self.session().next_call());
         self.ask(Call::change("delete"), move |connection, context| {
             let (namespace, keys) = (namespace.clone(), keys.clone());
-            async move { settle(connection.client.delete(context, call, namespace, keys).await) }
+            async move { settle(connection.client.delete(context, call, namespace, Keys(keys)).await) }
         })
         .await
     }
@@ -161,7 +162,7 @@ impl DataCache {
             evicted += self
                 .ask(Call::change("evict").walking(), move |connection, context| {
                     let (namespace, tags) = (namespace.clone(), tags.clone());
-                    async move { settle(connection.client.evict(context, call, namespace, tags).await) }
+                    async move { settle(connection.client.evict(context, call, namespace, Tags(tags)).await) }
                 })
                 .await?;
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datacache_proto::key::Key;
+use datacache_proto::service::Keys;
 use datacache_proto::types::{BATCH_MAX, Fallback, Lookup};
 
 use crate::cache::{DataCache, off_thread};
@@ -74,7 +75,7 @@ impl DataCache {
     async fn look_many_by_call(&self, keys: &[Key], fallback: Fallback) -> Result<Vec<Lookup>, Error> {
         let namespace = self.namespace_name()?;
         let attempt = |connection: Arc<Connection>, context| {
-            let (namespace, keys) = (namespace.clone(), keys.to_vec());
+            let (namespace, keys) = (namespace.clone(), Keys(keys.to_vec()));
             async move { settle(connection.client.get_many(context, namespace, keys, fallback).await) }
         };
         let verb = "get_many";

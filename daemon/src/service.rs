@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use datacache_proto::additions::Additions;
 use datacache_proto::error::{StoreStep, WireError};
-use datacache_proto::key::{Key, Tag, check_namespace};
+use datacache_proto::key::{Key, check_namespace};
 use datacache_proto::record::{Record, Value};
-use datacache_proto::service::{Cache, Chunk};
+use datacache_proto::service::{Cache, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
     Added, Addition, BATCH_MAX, CallId, Codec, Digest, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery,
@@ -132,7 +132,7 @@ impl Cache for Service {
         self,
         _: Context,
         namespace: String,
-        keys: Vec<Key>,
+        Keys(keys): Keys,
         fallback: Fallback,
     ) -> Result<Vec<Lookup>, WireError> {
         let namespace = self.namespace(&namespace)?;
@@ -166,7 +166,7 @@ impl Cache for Service {
         }
     }
 
-    async fn delete(self, _: Context, call: CallId, namespace: String, keys: Vec<Key>) -> Result<u64, WireError> {
+    async fn delete(self, _: Context, call: CallId, namespace: String, Keys(keys): Keys) -> Result<u64, WireError> {
         let namespace = self.namespace(&namespace)?;
         check_keys(&keys)?;
         let Some(namespace) = namespace.filter(|_| !keys.is_empty()) else { return Ok(0) };
@@ -178,7 +178,7 @@ impl Cache for Service {
         Ok(count)
     }
 
-    async fn evict(self, _: Context, call: CallId, namespace: String, tags: Vec<Tag>) -> Result<u64, WireError> {
+    async fn evict(self, _: Context, call: CallId, namespace: String, Tags(tags): Tags) -> Result<u64, WireError> {
         let Some(namespace) = self.namespace(&namespace)? else { return Ok(0) };
         self.long(call, async move |daemon| bulk::evict(&daemon, namespace, tags).await).await
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Appending;
 use crate::key::Tag;
+use crate::lists::{TAGS, at_most};
 use crate::time::Timestamp;
 use crate::types::{Addition, Body, Codec, Digest};
 
@@ -48,6 +49,7 @@ pub struct AdditionRef<'a> {
     /// When the entry ends by itself; `None` for never.
     pub expires: Option<Timestamp>,
     /// The entry's tags. Not checked.
+    #[serde(borrow, deserialize_with = "at_most::<TAGS, _, _>")]
     pub tags: Vec<&'a str>,
     /// The scope that the entry is bound to.
     pub scope: Option<u64>,

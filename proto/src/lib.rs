@@ -33,6 +33,7 @@ pub mod holder;
 pub mod json;
 pub mod key;
 pub mod layout;
+mod lists;
 pub mod log;
 pub mod paths;
 pub mod polling;

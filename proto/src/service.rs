@@ -4,6 +4,7 @@
 use crate::additions::Additions;
 use crate::error::WireError;
 use crate::key::{Key, Tag};
+use crate::lists::{NAMES, at_most};
 use crate::time::Timestamp;
 use crate::types::{
     Added, Addition, CallId, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata, Opened,
@@ -30,7 +31,7 @@ pub trait Cache {
     async fn get(namespace: String, key: Key, fallback: Fallback) -> Result<Lookup, WireError>;
     /// Looks keys up, at most [`crate::types::BATCH_MAX`]. Answers for as many of them, from the first on, as fit a message:
     /// at least one.
-    async fn get_many(namespace: String, keys: Vec<Key>, fallback: Fallback) -> Result<Vec<Lookup>, WireError>;
+    async fn get_many(namespace: String, keys: Keys, fallback: Fallback) -> Result<Vec<Lookup>, WireError>;
     /// Tells whether a live entry has this key.
     async fn contains(namespace: String, key: Key) -> Result<bool, WireError>;
     /// Returns what is kept about an entry.
@@ -38,9 +39,9 @@ pub trait Cache {
     /// Gives an entry a new expiry (`None` for never); tells whether it was there.
     async fn touch(call: CallId, namespace: String, key: Key, expires: Option<Timestamp>) -> Result<bool, WireError>;
     /// Deletes entries, all in one step, at most [`crate::types::BATCH_MAX`]; returns how many were there.
-    async fn delete(call: CallId, namespace: String, keys: Vec<Key>) -> Result<u64, WireError>;
+    async fn delete(call: CallId, namespace: String, keys: Keys) -> Result<u64, WireError>;
     /// Deletes the entries that have one of these tags; returns how many.
-    async fn evict(call: CallId, namespace: String, tags: Vec<Tag>) -> Result<u64, WireError>;
+    async fn evict(call: CallId, namespace: String, tags: Tags) -> Result<u64, WireError>;
     /// Removes the entries whose time is over; returns how many.
     async fn expire(call: CallId, namespace: String) -> Result<u64, WireError>;
     /// Deletes all entries of a namespace that were there when the call began; returns how many.
@@ -75,3 +76,11 @@ pub trait Cache {
 /// Bytes of a value on their way in either direction; they cross the wire as bytes, not one by one.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Chunk(#[serde(with = "serde_bytes")] pub Vec<u8>);
+
+/// The keys of one call; more than twice [`crate::types::BATCH_MAX`] are not taken off the wire.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Keys(#[serde(deserialize_with = "at_most::<NAMES, _, _>")] pub Vec<Key>);
+
+/// The tags of one call; more than twice [`crate::types::BATCH_MAX`] are not taken off the wire.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tags(#[serde(deserialize_with = "at_most::<NAMES, _, _>")] pub Vec<Tag>);

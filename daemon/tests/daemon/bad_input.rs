@@ -4,7 +4,7 @@ use datacache_proto::PROTOCOL;
 use datacache_proto::error::WireError;
 use datacache_proto::key::{Key, KeyError, MAX_KEY, NamespaceError, TagError};
 use datacache_proto::process::Process;
-use datacache_proto::service::Chunk;
+use datacache_proto::service::{Chunk, Keys, Tags};
 use datacache_proto::types::{Addition, Body, CallId, Codec, Fallback, Hello, Introduction, ListQuery};
 
 use crate::harness::{NAMESPACE, bytes, daemon_and_client, hello, soon, stranger, tags};
@@ -71,15 +71,15 @@ async fn the_bounds_of_every_other_call_are_checked() {
     assert_eq!(rpc.open(soon(), name(), empty()).await.unwrap(), Err(no_key.clone()));
     assert_eq!(rpc.touch(soon(), client.call(), name(), empty(), None).await.unwrap(), Err(no_key.clone()));
     let keys = vec!["k".into(), empty()];
-    assert_eq!(rpc.delete(soon(), client.call(), name(), keys).await.unwrap(), Err(no_key));
+    assert_eq!(rpc.delete(soon(), client.call(), name(), Keys(keys)).await.unwrap(), Err(no_key));
     let keys = vec![Key::from("k"); 8_193];
     let too_many = WireError::OutOfRange { field: "keys".into(), value: 8_193, min: 0, max: 8_192 };
-    assert_eq!(rpc.delete(soon(), client.call(), name(), keys).await.unwrap(), Err(too_many));
+    assert_eq!(rpc.delete(soon(), client.call(), name(), Keys(keys)).await.unwrap(), Err(too_many));
     let nameless = WireError::from(NamespaceError::Empty);
     assert_eq!(rpc.len(soon(), String::new()).await.unwrap(), Err(nameless.clone()));
     assert_eq!(rpc.clear(soon(), client.call(), String::new()).await.unwrap(), Err(nameless.clone()));
     assert_eq!(rpc.expire(soon(), client.call(), String::new()).await.unwrap(), Err(nameless.clone()));
-    assert_eq!(rpc.evict(soon(), client.call(), String::new(), tags(&["t"])).await.unwrap(), Err(nameless));
+    assert_eq!(rpc.evict(soon(), client.call(), String::new(), Tags(tags(&["t"]))).await.unwrap(), Err(nameless));
     for limit in [0, 4_097] {
         let expected = WireError::OutOfRange { field: "limit".into(), value: limit.into(), min: 1, max: 4_096 };
         assert_eq!(rpc.list(soon(), query(limit)).await.unwrap(), Err(expected));
@@ -112,8 +112,8 @@ async fn nothing_is_answered_before_both_sides_know_each_other() {
         assert_eq!(rpc.contains(soon(), name(), key()).await.unwrap(), Err(unknown.clone()));
         assert_eq!(rpc.stat(soon(), name(), key()).await.unwrap(), Err(unknown.clone()));
         assert_eq!(rpc.touch(soon(), call, name(), key(), None).await.unwrap(), Err(unknown.clone()));
-        assert_eq!(rpc.delete(soon(), call, name(), vec![key()]).await.unwrap(), Err(unknown.clone()));
-        assert_eq!(rpc.evict(soon(), call, name(), tags(&["t"])).await.unwrap(), Err(unknown.clone()));
+        assert_eq!(rpc.delete(soon(), call, name(), Keys(vec![key()])).await.unwrap(), Err(unknown.clone()));
+        assert_eq!(rpc.evict(soon(), call, name(), Tags(tags(&["t"]))).await.unwrap(), Err(unknown.clone()));
         assert_eq!(rpc.expire(soon(), call, name()).await.unwrap(), Err(unknown.clone()));
         assert_eq!(rpc.clear(soon(), call, name()).await.unwrap(), Err(unknown.clone()));
         assert_eq!(rpc.release(soon(), call, 1).await.unwrap(), Err(unknown.clone()));

@@ -5,7 +5,7 @@ use std::fs;
 use datacache_proto::error::WireError;
 use datacache_proto::key::{Key, KeyError};
 use datacache_proto::layout::blob_path;
-use datacache_proto::service::Chunk;
+use datacache_proto::service::{Chunk, Keys, Tags};
 use datacache_proto::types::{
     Added, Addition, BATCH_FILES_MAX, BATCH_MAX, Body, CallId, Codec, Digest, Fallback, Lookup,
 };
@@ -22,7 +22,7 @@ async fn add(client: &Client, additions: Vec<Addition>) -> Vec<Added> {
 }
 
 async fn get(client: &Client, keys: Vec<Key>) -> Vec<Lookup> {
-    client.rpc.get_many(soon(), NAMESPACE.into(), keys, Fallback::Off).await.unwrap().unwrap()
+    client.rpc.get_many(soon(), NAMESPACE.into(), Keys(keys), Fallback::Off).await.unwrap().unwrap()
 }
 
 async fn frames(client: &Client) -> u64 {
@@ -66,7 +66,7 @@ async fn a_batch_is_repeated_after_a_restart_without_being_done_again() {
     let client = daemon.client().await;
     assert_eq!(try_add(&client, call, additions()).await, Ok(added));
     assert_eq!(client.len().await, 2);
-    let other = client.rpc.get_many(soon(), "n".into(), vec!["a".into()], Fallback::Off).await.unwrap().unwrap();
+    let other = client.rpc.get_many(soon(), "n".into(), Keys(vec!["a".into()]), Fallback::Off).await.unwrap().unwrap();
     assert!(matches!(&other[..], [Lookup::Inline { value, .. }] if value == b"3"));
     daemon.stop().await;
 }
@@ -133,7 +133,7 @@ async fn large_values_come_in_a_batch_however_they_are_sent() {
         assert_eq!(fs::read(blob_path(&place.store(), &digest)).unwrap(), content);
     }
     assert_eq!(blobs(&place), 3, "equal content is one blob");
-    let gone = client.rpc.evict(soon(), client.call(), NAMESPACE.into(), tags(&["t"])).await.unwrap();
+    let gone = client.rpc.evict(soon(), client.call(), NAMESPACE.into(), Tags(tags(&["t"]))).await.unwrap();
     assert_eq!(gone, Ok(5));
     until(async || {
         // The blobs go when the deletes are applied.
@@ -160,9 +160,9 @@ async fn a_batch_above_the_bounds_is_refused_with_the_bound() {
     let files = try_add(&client, client.call(), (0..=BATCH_FILES_MAX as i64).map(staged).collect()).await;
     assert_eq!(files, Err(refuse("additions.files", BATCH_FILES_MAX + 1, BATCH_FILES_MAX)));
     let keys = vec![Key::from(1); BATCH_MAX + 1];
-    let got = client.rpc.get_many(soon(), NAMESPACE.into(), keys.clone(), Fallback::Off).await.unwrap();
+    let got = client.rpc.get_many(soon(), NAMESPACE.into(), Keys(keys.clone()), Fallback::Off).await.unwrap();
     assert_eq!(got, Err(refuse("keys", BATCH_MAX + 1, BATCH_MAX)));
-    let deleted = client.rpc.delete(soon(), client.call(), NAMESPACE.into(), keys).await.unwrap();
+    let deleted = client.rpc.delete(soon(), client.call(), NAMESPACE.into(), Keys(keys)).await.unwrap();
     assert_eq!(deleted, Err(refuse("keys", BATCH_MAX + 1, BATCH_MAX)));
     assert_eq!(try_add(&client, client.call(), Vec::new()).await, Ok(Vec::new()));
     daemon.stop().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use datacache_proto::key::{Key, MAX_KEY};
+use datacache_proto::service::{Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Addition, ListQuery};
 
@@ -21,7 +22,7 @@ async fn add_many(client: &Client, tag: &str, from: i64) {
 }
 
 async fn evict(client: &Client, names: &[&str]) -> u64 {
-    client.rpc.evict(soon(), client.call(), NAMESPACE.into(), tags(names)).await.unwrap().unwrap()
+    client.rpc.evict(soon(), client.call(), NAMESPACE.into(), Tags(tags(names))).await.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "local")]
@@ -78,7 +79,7 @@ async fn deleting_counts_what_was_there() {
     }
     let keys = |names: &[&str]| names.iter().map(|name| Key::from(*name)).collect::<Vec<_>>();
     let delete = async |names: &[&str]| {
-        client.rpc.delete(soon(), client.call(), NAMESPACE.into(), keys(names)).await.unwrap().unwrap()
+        client.rpc.delete(soon(), client.call(), NAMESPACE.into(), Keys(keys(names))).await.unwrap().unwrap()
     };
     assert_eq!(delete(&["a", "b", "c", "a"]).await, 2);
     assert_eq!(delete(&["a"]).await, 0);

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use datacache_proto::access::Access;
 use datacache_proto::layout::ACCESS;
+use datacache_proto::service::Keys;
 use datacache_proto::types::{Addition, Body, Fallback, Fault, ReadStats};
 
 use crate::additions::stage;
@@ -18,7 +19,7 @@ async fn the_counters_tell_what_happened() {
     client.get("a").await;
     client.get("a").await;
     client.get("missing").await;
-    client.rpc.delete(soon(), client.call(), "other".into(), vec!["a".into()]).await.unwrap().unwrap();
+    client.rpc.delete(soon(), client.call(), "other".into(), Keys(vec!["a".into()])).await.unwrap().unwrap();
     let stats = client.rpc.stats(soon()).await.unwrap().unwrap();
     let [first, other] = &stats.namespaces[..] else { panic!("{:?}", stats.namespaces) };
     assert_eq!((first.name.as_str(), first.entries, first.bytes), (NAMESPACE, 1, 5));
@@ -69,7 +70,7 @@ async fn reads_by_call_are_counted_by_their_reasons() {
     let (_place, daemon, client) = daemon_and_client().await;
     let space = || NAMESPACE.to_owned();
     client.rpc.get(soon(), space(), "a".into(), Fallback::Readers).await.unwrap().unwrap();
-    client.rpc.get_many(soon(), space(), vec!["a".into(); 3], Fallback::Off).await.unwrap().unwrap();
+    client.rpc.get_many(soon(), space(), Keys(vec!["a".into(); 3]), Fallback::Off).await.unwrap().unwrap();
     client.rpc.get(soon(), space(), "a".into(), Fallback::Off).await.unwrap().unwrap();
     let reads = client.rpc.stats(soon()).await.unwrap().unwrap().reads;
     let fallbacks = vec![(Fallback::Off, 4), (Fallback::Readers, 1)];

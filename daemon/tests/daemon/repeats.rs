@@ -1,5 +1,6 @@
 //! Calls that are repeated because their answer was lost: done once, answered twice.
 
+use datacache_proto::service::{Keys, Tags};
 use datacache_proto::types::Addition;
 
 use crate::additions::stage;
@@ -15,7 +16,7 @@ async fn a_repeated_change_is_answered_from_the_kept_reply() {
     assert_eq!(again.rpc.add(soon(), call, bytes("k", b"v")).await.unwrap(), Ok(first));
     let call = client.call();
     let delete = async |client: &Client| {
-        client.rpc.delete(soon(), call, NAMESPACE.into(), vec!["k".into()]).await.unwrap().unwrap()
+        client.rpc.delete(soon(), call, NAMESPACE.into(), Keys(vec!["k".into()])).await.unwrap().unwrap()
     };
     assert_eq!(delete(&client).await, 1);
     client.add(bytes("k", b"newest")).await;
@@ -24,7 +25,7 @@ async fn a_repeated_change_is_answered_from_the_kept_reply() {
     let call = client.call();
     let touch = async || client.rpc.touch(soon(), call, NAMESPACE.into(), "k".into(), None).await.unwrap().unwrap();
     assert!(touch().await);
-    client.rpc.delete(soon(), client.call(), NAMESPACE.into(), vec!["k".into()]).await.unwrap().unwrap();
+    client.rpc.delete(soon(), client.call(), NAMESPACE.into(), Keys(vec!["k".into()])).await.unwrap().unwrap();
     assert!(touch().await);
     daemon.stop().await;
 }
@@ -90,13 +91,13 @@ async fn a_bulk_change_outlives_the_connection_that_asked_for_it() {
     let lost = daemon.client().await;
     let call = client.call();
     {
-        let mut asked = std::pin::pin!(lost.rpc.evict(soon(), call, NAMESPACE.into(), tags(&["t"])));
+        let mut asked = std::pin::pin!(lost.rpc.evict(soon(), call, NAMESPACE.into(), Tags(tags(&["t"]))));
         assert!(futures::poll!(&mut asked).is_pending());
         // The daemon has it once a later call on that connection is answered.
         lost.len().await;
     }
     drop(lost);
-    let evict = client.rpc.evict(soon(), call, NAMESPACE.into(), tags(&["t"])).await.unwrap();
+    let evict = client.rpc.evict(soon(), call, NAMESPACE.into(), Tags(tags(&["t"]))).await.unwrap();
     assert_eq!(evict, Ok(2_000), "the repeated call did not join the one under way");
     assert_eq!(client.len().await, 0);
     daemon.stop().await;

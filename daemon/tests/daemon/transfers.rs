@@ -1,7 +1,7 @@
 //! Values that go through the socket in chunks.
 
 use datacache_proto::error::{Resource, WireError};
-use datacache_proto::service::Chunk;
+use datacache_proto::service::{Chunk, Keys};
 use datacache_proto::types::{Addition, Body, Codec, Digest, Lookup};
 use sha2::Digest as _;
 
@@ -33,7 +33,7 @@ async fn a_large_value_comes_and_goes_in_chunks() {
     let digest = Digest(sha2::Sha256::digest(&content).into());
     assert_eq!((opened.codec, opened.length, opened.digest), (Codec::Text, length, digest));
     // It stays readable although its entry goes.
-    client.rpc.delete(soon(), client.call(), NAMESPACE.into(), vec!["k".into()]).await.unwrap().unwrap();
+    client.rpc.delete(soon(), client.call(), NAMESPACE.into(), Keys(vec!["k".into()])).await.unwrap().unwrap();
     let mut back = Vec::new();
     loop {
         let piece = client.rpc.read(soon(), opened.handle, back.len() as u64, 1 << 20).await.unwrap().unwrap();

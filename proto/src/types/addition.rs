@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Codec, Digest};
 use crate::key::{Key, Tag};
+use crate::lists::{TAGS, at_most};
 use crate::time::Timestamp;
 
 /// A value to be added, with all that is kept about it.
@@ -20,6 +21,7 @@ pub struct Addition {
     /// When the entry ends by itself; `None` for never.
     pub expires: Option<Timestamp>,
     /// The entry's tags, at most [`crate::key::MAX_TAGS`].
+    #[serde(deserialize_with = "at_most::<TAGS, _, _>")]
     pub tags: Vec<Tag>,
     /// The scope that the entry is bound to: it lives while a scope lives that it is bound to.
     pub scope: Option<u64>,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lists::{SCOPES, at_most};
 use crate::process::Process;
 use crate::time::Timestamp;
 
@@ -30,7 +31,8 @@ pub struct Welcome {
 pub struct Introduction {
     /// The client's own view of its process; the daemon compares it with what the socket tells.
     pub process: Process,
-    /// The scopes of this process that are still open: their leases are renewed.
+    /// The scopes of this process that are still open: their leases are renewed. At most 131,072.
+    #[serde(deserialize_with = "at_most::<SCOPES, _, _>")]
     pub scopes: Vec<u64>,
 }
 

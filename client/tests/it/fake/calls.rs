@@ -4,7 +4,7 @@ use datacache_proto::additions::{AdditionRef, Additions};
 use datacache_proto::error::{Resource, WireError};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::process::Process;
-use datacache_proto::service::{Cache, Chunk};
+use datacache_proto::service::{Cache, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
     Added, Addition, CallId, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata, Opened,
@@ -76,7 +76,7 @@ impl Cache for Service {
         self,
         _: Context,
         namespace: String,
-        keys: Vec<Key>,
+        Keys(keys): Keys,
         _: Fallback,
     ) -> Result<Vec<Lookup>, WireError> {
         let trouble = self.begin("get_many", None).await?;
@@ -115,7 +115,7 @@ impl Cache for Service {
         Ok(touched.await? == 1)
     }
 
-    async fn delete(self, _: Context, call: CallId, namespace: String, keys: Vec<Key>) -> Result<u64, WireError> {
+    async fn delete(self, _: Context, call: CallId, namespace: String, Keys(keys): Keys) -> Result<u64, WireError> {
         let deleted = self.change("delete", call, |state| {
             let gone = keys.into_iter().filter(|key| state.entries.remove(&(namespace.clone(), key.clone())).is_some());
             Ok(gone.count() as u64)
@@ -123,7 +123,7 @@ impl Cache for Service {
         deleted.await
     }
 
-    async fn evict(self, _: Context, call: CallId, namespace: String, tags: Vec<Tag>) -> Result<u64, WireError> {
+    async fn evict(self, _: Context, call: CallId, namespace: String, Tags(tags): Tags) -> Result<u64, WireError> {
         let evicted = self.change("evict", call, |state| {
             let before = state.entries.len();
             state.entries.retain(|(name, _), entry| {
