@@ -15,8 +15,8 @@ use super::blob::{BlobStore, create_private};
 use super::error::OpenError;
 
 /// What may lie in a folder that is about to become a store.
-const EXPECTED: [&str; 9] =
-    [BLOBS, CACHEDIR_TAG, CURRENT, DAEMON_LOG, LOCK, STAGING, "config.toml", "run", "start.lock"];
+const EXPECTED: [&str; 10] =
+    [BLOBS, CACHEDIR_TAG, CURRENT, DAEMON_LOG, "daemon.log.old", LOCK, STAGING, "config.toml", "run", "start.lock"];
 
 const CACHEDIR_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder is a cache of datacache; it can be removed while no daemon runs.\n";
@@ -81,12 +81,18 @@ fn check_content(path: &Path) -> Result<(), OpenError> {
         let known = EXPECTED.contains(&&*name)
             || name.starts_with(GENERATION_PREFIX)
             || name.starts_with("sock")
+            || is_passing(&name)
             || name.starts_with("current");
         if !known {
             return Err(OpenError::NotAStore { path: path.to_owned(), found: name.into_owned() });
         }
     }
     Ok(())
+}
+
+/// A name that a link to the socket has until it is in place, see `links`.
+fn is_passing(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".sock")
 }
 
 /// IMPORTANT: the lock decides who is the daemon. It is a flock of a descriptor that no child inherits.
@@ -193,6 +199,18 @@ mod tests {
         let error = take(folder.path()).unwrap_err();
         assert!(matches!(&error, OpenError::NotAStore { found, .. } if found == "thesis.tex"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    /// A store whose log was put aside could not be opened any more, nor one whose daemon had died as it put its link in place.
+    #[test]
+    fn what_a_daemon_leaves_in_its_store_is_known_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(take(folder.path()).unwrap());
+        fs::write(folder.path().join("daemon.log.old"), "long").unwrap();
+        for (link, target) in [("sock", "/r/sock"), (".1f.sock", "/r/sock"), ("current.new", "gen-1")] {
+            symlink(target, folder.path().join(link)).unwrap();
+        }
+        take(folder.path()).unwrap();
     }
 
     #[test]
