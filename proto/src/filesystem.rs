@@ -1,4 +1,4 @@
-//! Whether a file may serve as shared memory: what its filesystem does when a page of it is stored to.
+//! What a store may lie on, and whether a file may serve as shared memory: what its filesystem does when a page of it is stored to.
 //!
 //! A store to a mapped page is a SIGBUS if the filesystem has to find room for the page and there is none. So a file with all its
 //! blocks must stay where it is: filesystems that write changed pages to a new place are out. And what one process stores,
@@ -12,6 +12,39 @@ const XFS: u32 = 0x5846_5342;
 const TMPFS: u32 = 0x0102_1994;
 const OVERLAYFS: u32 = 0x794c_7630;
 const BTRFS: u32 = 0x9123_683e;
+/// Programs that are filesystems, of which some reach over a network.
+const FUSE: u32 = 0x6573_5546;
+
+/// Filesystems that other machines write to as well.
+const NETWORKS: [(u32, &str); 14] = [
+    (0x6969, "nfs"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb"),
+    (0x517b, "smbfs"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "ceph"),
+    (0x5346_414f, "afs"),
+    (0x6b41_4653, "afs"),
+    (0x7375_7245, "coda"),
+    (0x0000_564c, "ncpfs"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x0116_1970, "gfs2"),
+    (0x7461_636f, "ocfs2"),
+    (0x4750_4653, "gpfs"),
+];
+/// The same of programs, by the kind that their mounts have.
+const NETWORKS_BY_FUSE: [&str; 10] = [
+    "fuse.sshfs",
+    "fuse.s3fs",
+    "fuse.rclone",
+    "fuse.glusterfs",
+    "fuse.ceph-fuse",
+    "fuse.gvfsd-fuse",
+    "fuse.davfs",
+    "fuse.curlftpfs",
+    "fuse.juicefs",
+    "fuse.nfs",
+];
 
 /// Tells whether `file`, whose blocks are allocated, may be mapped and stored to by several processes.
 ///
@@ -60,6 +93,42 @@ pub fn forbid_copies(_: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Returns the name of the network filesystem that `folder` is on, if it is on one. A daemon on another machine may use the same
+/// folder, and neither's locks and maps hold for the other.
+///
+/// # Errors
+/// Where the system does not tell what filesystem it is.
+#[cfg(target_os = "linux")]
+pub fn network(folder: &File) -> io::Result<Option<String>> {
+    match magic_of(folder)? {
+        FUSE => {
+            let device = rustix::fs::fstat(folder)?.st_dev;
+            let device = (rustix::fs::major(device), rustix::fs::minor(device));
+            let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+            Ok(kind_of(&mounts, device).filter(|kind| NETWORKS_BY_FUSE.contains(kind)).map(str::to_owned))
+        }
+        magic => Ok(NETWORKS.iter().find(|(known, _)| *known == magic).map(|(_, name)| (*name).to_owned())),
+    }
+}
+
+/// Returns the name of the network filesystem that `folder` is on: of none, as far as can be told on this system.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub fn network(_: &File) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
+/// Finds the kind of the filesystem with this device in the system's table of mounts. The fields of a line: two numbers, the device,
+/// two paths, options, any number of optional fields, a hyphen, the kind.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no such table"))]
+fn kind_of(mounts: &str, (major, minor): (u32, u32)) -> Option<&str> {
+    let device = format!("{major}:{minor}");
+    let mut lines = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(&*device));
+    lines.next()?.split_once(" - ")?.1.split(' ').next()
+}
+
 /// The magic numbers have 32 bits; what the system puts them into has more on some machines, and a sign.
 #[cfg(target_os = "linux")]
 fn magic_of(file: &File) -> io::Result<u32> {
@@ -103,6 +172,28 @@ mod tests {
         for (name, magic, is_nocow, expected) in table {
             assert_eq!(fits(magic, is_nocow), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_program_that_is_a_filesystem_is_known_by_the_kind_of_its_mount() {
+        let mounts = "22 27 0:20 / /proc rw,relatime shared:5 - proc proc rw\n\
+                      61 28 0:53 / /home/u/far rw,nosuid shared:31 master:2 - fuse.sshfs u@host: rw,user_id=1000\n\
+                      62 28 0:54 / /home/u/a\\040b rw - fuse.gocryptfs /home/u/.cipher rw\n";
+        assert_eq!(kind_of(mounts, (0, 53)), Some("fuse.sshfs"));
+        assert_eq!(kind_of(mounts, (0, 54)), Some("fuse.gocryptfs"));
+        assert_eq!(kind_of(mounts, (0, 5)), None);
+        assert!(NETWORKS_BY_FUSE.contains(&"fuse.sshfs") && !NETWORKS_BY_FUSE.contains(&"fuse.gocryptfs"));
+    }
+
+    #[test]
+    fn no_filesystem_of_a_network_is_one_that_memory_is_shared_on() {
+        for (magic, name) in NETWORKS {
+            assert!(!fits(magic, true), "{name}");
+        }
+        let named = |magic| NETWORKS.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name);
+        let known = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997].map(named);
+        assert_eq!(known, [Some("nfs"), Some("cifs"), Some("smb"), Some("9p")]);
+        assert_eq!([EXT, XFS, TMPFS, OVERLAYFS, BTRFS, FUSE].map(named), [None; 6]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod client;
 mod daemon;
+mod network;
 #[path = "../it/wire.rs"]
 mod wire;
 
@@ -24,6 +25,8 @@ pub(crate) enum Need {
     Mounts,
     /// Files that belong to somebody else.
     Root,
+    /// A filesystem that is a program.
+    Fuse,
 }
 
 impl Need {
@@ -31,6 +34,7 @@ impl Need {
     fn missing(self) -> Option<String> {
         match self {
             Self::Root => (!is_root()).then(|| "only root can give files away".into()),
+            Self::Fuse => network::missing(),
             Self::Mounts => {
                 let tried =
                     Command::new("unshare").args([namespaces(), "mount", "-t", "tmpfs", "none", "/mnt"]).output();
@@ -49,7 +53,7 @@ fn is_root() -> bool {
 }
 
 /// A user who is not root gets mounts only as the root of a user namespace.
-fn namespaces() -> &'static str {
+pub(crate) fn namespaces() -> &'static str {
     if is_root() { "-m" } else { "-Urm" }
 }
 
@@ -61,20 +65,25 @@ pub(crate) fn behind(home: &Home, mounts: &str, program: &str) -> Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(filesystem) = network::wanted() {
+        return network::serve(&filesystem);
+    }
     let arguments = Arguments::from_args();
-    let missing = [Need::Mounts, Need::Root].map(|need| (need, need.missing()));
+    let missing = [Need::Mounts, Need::Root, Need::Fuse].map(|need| (need, need.missing()));
     for (need, reason) in &missing {
         if let Some(reason) = reason {
             eprintln!("skipped: tests that need {need:?}: {reason}");
         }
     }
     let is_missing = |need| missing.iter().any(|(other, reason)| *other == need && reason.is_some());
-    let trials = [client::CASES, daemon::CASES].into_iter().flatten().map(|&(name, need, test)| {
-        let run = move || {
-            test();
-            Ok(())
-        };
-        Trial::test(name, run).with_ignored_flag(is_missing(need))
-    });
+    let trials = [client::CASES, daemon::CASES, network::CASES].into_iter().flatten().map(
+        |&(name, need, test)| {
+            let run = move || {
+                test();
+                Ok(())
+            };
+            Trial::test(name, run).with_ignored_flag(is_missing(need))
+        },
+    );
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

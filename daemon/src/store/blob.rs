@@ -4,10 +4,10 @@
 //!
 //! A blob's file is named by its SHA-256, written by one process only, and never changed once it is adopted.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -228,7 +228,8 @@ impl BlobStore {
     /// # Errors
     /// Where it is there and can't be opened.
     pub fn open(&self, digest: &Digest) -> Result<Option<File>, StoreError> {
-        match File::open(blob_path(&self.store, digest)) {
+        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+        match OpenOptions::new().read(true).custom_flags(no_link).open(blob_path(&self.store, digest)) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(open_failed(source)),

@@ -50,6 +50,25 @@ pub enum OpenError {
         /// What was found in it.
         found: String,
     },
+    /// Something in the folder can't be what a store has there.
+    #[error("{} is {found}; nothing like that belongs there, move it away", .path.display())]
+    Intruder {
+        /// Its path.
+        path: PathBuf,
+        /// What it is, or whose.
+        found: String,
+    },
+    /// The folder is on a filesystem that other machines write to.
+    #[error(
+        "the store {} lies on a network filesystem ({filesystem}), which an index can't be kept safe on; name a folder on a \
+         disk of this machine with --dir, DATACACHE_DIR or XDG_CACHE_HOME", .path.display()
+    )]
+    Network {
+        /// The store's folder.
+        path: PathBuf,
+        /// What filesystem it is.
+        filesystem: String,
+    },
     /// A build with another layout wrote it.
     #[error(
         "the store {} has layout {found}, this build knows {known}; use the build that wrote it, \

@@ -1,22 +1,26 @@
 //! The store's folder: making it, making sure that it is ours alone, and finding the live generation in it.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use datacache_proto::filesystem::network;
 use datacache_proto::holder::Holder;
 use datacache_proto::layout::{BLOBS, CACHEDIR_TAG, CURRENT, DAEMON_LOG, GENERATION_PREFIX, LOCK, LOG, STAGING};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use tracing::warn;
 
 use super::blob::{BlobStore, create_private};
 use super::error::OpenError;
 
 /// What may lie in a folder that is about to become a store.
-const EXPECTED: [&str; 10] =
-    [BLOBS, CACHEDIR_TAG, CURRENT, DAEMON_LOG, "daemon.log.old", LOCK, STAGING, "config.toml", "run", "start.lock"];
+const EXPECTED: [&str; 6] = [CACHEDIR_TAG, DAEMON_LOG, "daemon.log.old", LOCK, "config.toml", "start.lock"];
+/// The folders among it, beside the generations.
+const FOLDERS: [&str; 3] = [BLOBS, STAGING, "run"];
+/// What nobody but the owner may do, as a mode has it.
+const OTHERS: u32 = 0o077;
 
 const CACHEDIR_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder is a cache of datacache; it can be removed while no daemon runs.\n";
@@ -29,19 +33,31 @@ pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     }
     create_private(path).map_err(io("create"))?;
     check_owner(path)?;
+    check_filesystem(path)?;
     check_content(path)?;
     if current(path).is_ok_and(|live| live.is_none()) {
         sync_names(path);
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io("set the mode of"))?;
+    close_to_others(path)?;
     let lock = lock(path)?;
     BlobStore::create_folders(path).map_err(io("create the folders in"))?;
+    check_below(path, &path.join(BLOBS))?;
     let tag = path.join(CACHEDIR_TAG);
     // Not anew, which would need room.
     if !fs::read(&tag).is_ok_and(|text| text == CACHEDIR_TEXT.as_bytes()) {
-        fs::write(tag, CACHEDIR_TEXT).map_err(io("write CACHEDIR.TAG in"))?;
+        write_tag(&tag).map_err(io("write CACHEDIR.TAG in"))?;
     }
     Ok(lock)
+}
+
+fn write_tag(path: &Path) -> io::Result<()> {
+    let tag = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(no_link()).open(path);
+    tag?.write_all(CACHEDIR_TEXT.as_bytes())
+}
+
+/// The flag that has no link followed, as the standard library takes it.
+fn no_link() -> i32 {
+    OFlags::NOFOLLOW.bits().cast_signed()
 }
 
 /// Makes the names of the folders that lead to a new store durable: it is of no use where nobody finds it after a loss of power.
@@ -63,6 +79,14 @@ fn check_owner(path: &Path) -> Result<(), OpenError> {
     let metadata = fs::metadata(path);
     let metadata = metadata.map_err(|source| OpenError::Io { action: "look at", path: path.to_owned(), source })?;
     let me = rustix::process::geteuid().as_raw();
+    // A user may have put the store elsewhere, or root for him; nobody else.
+    if let Ok(link) = fs::symlink_metadata(path)
+        && link.is_symlink()
+        && ![me, 0].contains(&link.uid())
+    {
+        let found = format!("a link of user {}", link.uid());
+        return Err(OpenError::Intruder { path: path.to_owned(), found });
+    }
     if metadata.uid() != me {
         return Err(OpenError::Foreign { path: path.to_owned(), owner: metadata.uid(), me });
     }
@@ -72,20 +96,42 @@ fn check_owner(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Refuses a folder that somebody uses for something else: a store removes what it does not know from its folders.
+/// Refuses a folder that another machine may use as well: neither LMDB nor shared memory bears that.
+fn check_filesystem(path: &Path) -> Result<(), OpenError> {
+    let found = File::open(path).and_then(|folder| network(&folder));
+    match found.map_err(|source| OpenError::Io { action: "tell the filesystem of", path: path.to_owned(), source })? {
+        Some(filesystem) => Err(OpenError::Network { path: path.to_owned(), filesystem }),
+        None => Ok(()),
+    }
+}
+
+/// Takes the rights of others away. What they may have put into the folder until then is looked for once more.
+fn close_to_others(path: &Path) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io { action: "set the mode of", path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(io)?.mode();
+    if mode & 0o7777 == 0o700 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)?;
+    if mode & OTHERS != 0 {
+        warn!(folder = %path.display(), mode = format_args!("{:o}", mode & 0o7777), "the store was open to others");
+    }
+    check_content(path)
+}
+
+/// Refuses a folder that somebody uses for something else: a store removes what it does not know from its folders. And one with
+/// something in it that is somebody else's, or of another kind than it should be: a link would lead us elsewhere.
 fn check_content(path: &Path) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io { action: "list", path: path.to_owned(), source };
-    for entry in fs::read_dir(path).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
+    for (name, found) in entries(path, path)? {
         let name = name.to_string_lossy();
-        let known = EXPECTED.contains(&&*name)
-            || name.starts_with(GENERATION_PREFIX)
-            || name.starts_with("sock")
-            || is_passing(&name)
-            || name.starts_with("current");
-        if !known {
-            return Err(OpenError::NotAStore { path: path.to_owned(), found: name.into_owned() });
-        }
+        let is_known: fn(FileType) -> bool = match &*name {
+            name if EXPECTED.contains(&name) => |kind| kind.is_file(),
+            name if FOLDERS.contains(&name) || name.starts_with(GENERATION_PREFIX) => |kind| kind.is_dir(),
+            // With what stands there for a moment before it takes the other's place.
+            name if name.starts_with(CURRENT) || name.starts_with("sock") || is_passing(name) => |_| true,
+            _ => return Err(OpenError::NotAStore { path: path.to_owned(), found: name.into_owned() }),
+        };
+        check_entry(&path.join(&*name), &found, is_known)?;
     }
     Ok(())
 }
@@ -95,10 +141,54 @@ fn is_passing(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".sock")
 }
 
+/// Checks that everything in a folder of the store is a file or a folder, and ours.
+pub(super) fn check_below(store: &Path, folder: &Path) -> Result<(), OpenError> {
+    for (name, found) in entries(store, folder)? {
+        check_entry(&folder.join(name), &found, |kind| kind.is_file() || kind.is_dir())?;
+    }
+    Ok(())
+}
+
+/// Returns what is in a folder: of a link, what is told of the link itself.
+fn entries(store: &Path, folder: &Path) -> Result<Vec<(std::ffi::OsString, Metadata)>, OpenError> {
+    let list = || {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(found) => entries.push((entry.file_name(), found)),
+                // Clients and a daemon that is ending come and go.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
+    };
+    list().map_err(|source| OpenError::Io { action: "list", path: store.to_owned(), source })
+}
+
+fn check_entry(path: &Path, found: &Metadata, is_known: impl Fn(FileType) -> bool) -> Result<(), OpenError> {
+    let intruder = |found: String| Err(OpenError::Intruder { path: path.to_owned(), found });
+    let me = rustix::process::geteuid().as_raw();
+    match found.file_type() {
+        _ if found.uid() != me => intruder(format!("of user {}, not of user {me}", found.uid())),
+        kind if is_known(kind) => Ok(()),
+        kind if kind.is_symlink() => intruder("a link".into()),
+        kind if kind.is_dir() => intruder("a folder".into()),
+        kind if kind.is_file() => intruder("a file".into()),
+        _ => intruder("neither a file nor a folder".into()),
+    }
+}
+
 /// IMPORTANT: the lock decides who is the daemon. It is a flock of a descriptor that no child inherits.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK));
-    let file = open.map_err(|source| OpenError::Io { action: "open the lock of", path: path.to_owned(), source })?;
+    let mut open = OpenOptions::new();
+    open.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link());
+    let file = open.open(path.join(LOCK)).map_err(|source| OpenError::Io {
+        action: "open the lock of",
+        path: path.to_owned(),
+        source,
+    })?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
             tell_holder(&file);
@@ -123,10 +213,27 @@ fn tell_holder(lock: &File) {
 /// Returns the folder of the live generation, `None` in a store that has none yet.
 pub(super) fn current(path: &Path) -> io::Result<Option<PathBuf>> {
     match fs::read_link(path.join(CURRENT)) {
-        Ok(target) => Ok(Some(path.join(target))),
+        Ok(target) if is_generation(&target) => Ok(Some(path.join(target))),
+        Ok(target) => {
+            let reason = format!("`{CURRENT}` leads to `{}`, which is none", target.display());
+            Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Tells whether a path is a generation's name, and leads nowhere else.
+fn is_generation(target: &Path) -> bool {
+    let mut components = target.components();
+    let is_name = |name: &OsStr| name.to_string_lossy().starts_with(GENERATION_PREFIX);
+    matches!((components.next(), components.next()), (Some(Component::Normal(name)), None) if is_name(name))
+}
+
+/// Checks that the files of a generation are ours, and no links.
+pub(super) fn check_generation(path: &Path, generation: &Path) -> Result<(), OpenError> {
+    check_below(path, generation)?;
+    check_below(path, &generation.join(LOG))
 }
 
 /// Makes the folders of the first generation; what a daemon left that died before it was live is thrown away.
@@ -199,6 +306,77 @@ mod tests {
         let error = take(folder.path()).unwrap_err();
         assert!(matches!(&error, OpenError::NotAStore { found, .. } if found == "thesis.tex"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    fn refused(prepare: impl FnOnce(&Path)) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        drop(take(&path).unwrap());
+        prepare(&path);
+        let error = take(&path).expect_err("it is refused");
+        assert!(matches!(error, OpenError::Intruder { .. }), "{error}");
+        error.to_string().replace(path.to_str().unwrap(), "STORE")
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_what_is_ours_is_refused_by_name_and_not_followed() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (file, folder) = (elsewhere.path().join("letter"), elsewhere.path().join("letters"));
+        fs::write(&file, "Dear Sir or Madam").unwrap();
+        fs::create_dir(&folder).unwrap();
+        for name in [LOCK, CACHEDIR_TAG, DAEMON_LOG] {
+            let told = refused(|store| {
+                fs::remove_file(store.join(name)).ok();
+                symlink(&file, store.join(name)).unwrap();
+            });
+            assert_eq!(told, format!("STORE/{name} is a link; nothing like that belongs there, move it away"));
+        }
+        for name in [STAGING, BLOBS, "blobs/7f", "gen-1"] {
+            let told = refused(|store| {
+                fs::remove_dir_all(store.join(name)).ok();
+                symlink(&folder, store.join(name)).unwrap();
+            });
+            assert_eq!(told, format!("STORE/{name} is a link; nothing like that belongs there, move it away"));
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"Dear Sir or Madam");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        let told = refused(|store| {
+            fs::remove_file(store.join(LOCK)).unwrap();
+            fs::create_dir(store.join(LOCK)).unwrap();
+        });
+        assert!(told.starts_with("STORE/lock is a folder; "), "{told}");
+    }
+
+    #[test]
+    fn a_link_to_the_live_generation_that_leads_elsewhere_is_refused() {
+        for target in ["/elsewhere/gen-1", "../gen-1", "gen-1/..", "blobs", "."] {
+            let folder = tempfile::tempdir().unwrap();
+            symlink(target, folder.path().join(CURRENT)).unwrap();
+            let error = current(folder.path()).unwrap_err();
+            assert!(error.to_string().contains(target), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_link_among_the_files_of_a_generation_is_refused() {
+        for name in ["data.mdb", "log/00000001"] {
+            let folder = tempfile::tempdir().unwrap();
+            let generation = create_generation(folder.path()).unwrap();
+            check_generation(folder.path(), &generation).unwrap();
+            symlink("/etc/hostname", generation.join(name)).unwrap();
+            let error = check_generation(folder.path(), &generation).unwrap_err();
+            assert!(error.to_string().contains(&format!("{name} is a link")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_was_open_to_others_is_closed_and_what_they_see_of_it_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        drop(take(&path).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        take(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700);
     }
 
     /// A store whose log was put aside could not be opened any more, nor one whose daemon had died as it put its link in place.

@@ -41,7 +41,10 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     let live = folder::current(path).map_err(io("find the live generation of"))?;
     let is_new = live.is_none();
     let generation = match live {
-        Some(generation) => generation,
+        Some(generation) => {
+            folder::check_generation(path, &generation)?;
+            generation
+        }
         None => folder::create_generation(path).map_err(io("make the folders of"))?,
     };
     let (generation, tables) = open_generation(path, generation)?;
