@@ -6,6 +6,7 @@
 
 mod client;
 mod daemon;
+mod intruder;
 mod network;
 #[path = "../it/wire.rs"]
 mod wire;
@@ -65,6 +66,9 @@ pub(crate) fn behind(home: &Home, mounts: &str, program: &str) -> Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(socket) = intruder::wanted() {
+        return intruder::knock(&socket);
+    }
     if let Some(filesystem) = network::wanted() {
         return network::serve(&filesystem);
     }
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
         }
     }
     let is_missing = |need| missing.iter().any(|(other, reason)| *other == need && reason.is_some());
-    let trials = [client::CASES, daemon::CASES, network::CASES].into_iter().flatten().map(
+    let trials = [client::CASES, daemon::CASES, intruder::CASES, network::CASES].into_iter().flatten().map(
         |&(name, need, test)| {
             let run = move || {
                 test();
