@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use datacache_proto::layout::SOCKET_LINK;
 use datacache_proto::paths::Paths;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
@@ -63,7 +64,7 @@ pub enum StartError {
 pub fn start(flags: &Flags) -> Result<(), StartError> {
     let config = Config::load(flags)?;
     let logging = Logging::install(&config.log)?;
-    raise_open_files();
+    forget_the_caller();
     // IMPORTANT: the store, with its lock, before the socket: a socket that is in the way is a dead daemon's only then.
     let store = notify::patiently("opening the store", || open(&config))?;
     let listener = Listener::acquire(&config.paths.socket)?;
@@ -104,10 +105,14 @@ fn is_served(paths: &Paths) -> bool {
     [&paths.socket, &paths.store.join(SOCKET_LINK)].into_iter().any(|socket| UnixStream::connect(socket).is_ok())
 }
 
-/// Allows as many open files as the system lets this process have: each connection is one, and each process with leases.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+/// Gives up what the caller had set for itself, as far as it can be given up: what new files are, and the limits of open files
+/// (each connection is one, and each process with leases), of the length of a file and of time.
+fn forget_the_caller() {
+    umask(Mode::RWXG | Mode::RWXO);
+    for resource in [Resource::Nofile, Resource::Fsize, Resource::Cpu] {
+        let limit = getrlimit(resource);
+        if let Err(error) = setrlimit(resource, Rlimit { current: limit.maximum, ..limit }) {
+            tracing::debug!(?resource, %error, "a limit stays as it is");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod forks;
 mod harness;
 mod hashes;
 mod idle;
+mod inheritance;
 mod leases;
 mod peers;
 mod persistence;
