@@ -62,6 +62,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] says what it could not do, and what to do about it.
 pub fn start(flags: &Flags) -> Result<(), StartError> {
+    config.unknown().iter().for_each(|unknown| tracing::warn!("{unknown}"));
     let config = Config::load(flags)?;
     let logging = Logging::install(&config.log)?;
     forget_the_caller();

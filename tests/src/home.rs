@@ -15,8 +15,8 @@ use crate::reads::Way;
 use crate::run::{Outcome, Run};
 use crate::wait::PATIENCE;
 
-/// Marks every process that belongs to a home; daemons inherit it, as they do all of `DATACACHE_*`.
-const MARK: &str = "DATACACHE_TEST_HOME";
+/// Marks every process that belongs to a home; daemons inherit it, as they do all of `XDG_*`.
+const MARK: &str = "XDG_TEST_HOME";
 
 /// A user's home without anything in it. Dropping it ends every process that was started in it, and removes it.
 #[derive(Debug)]

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::nearest::nearest;
 use super::setting::{SETTINGS, Source, Typed};
-
-/// Names that are at least this alike are suggested, from 0 to 1.
-const ALIKE: f64 = 0.7;
 
 /// A configuration file that can't be taken.
 #[derive(Debug, thiserror::Error)]
@@ -98,14 +96,8 @@ fn known(path: &Path, line: usize, name: &str) -> Result<&'static str, FileError
         path: path.to_owned(),
         line,
         name: name.to_owned(),
-        nearest: nearest(name),
+        nearest: nearest(name, SETTINGS.iter().map(|setting| setting.name)),
     })
-}
-
-fn nearest(name: &str) -> Option<&'static str> {
-    let likeness = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), known);
-    let best = SETTINGS.iter().map(|setting| setting.name).max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) >= ALIKE).then_some(best)
 }
 
 /// Returns a number or a string as it would be typed elsewhere.

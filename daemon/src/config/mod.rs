@@ -2,13 +2,16 @@
 
 mod amount;
 mod file;
+mod nearest;
 mod quantity;
 mod setting;
 mod settings;
 mod short_span;
+mod variable;
 
 pub use amount::{Size, SizeError};
 pub use file::FileError;
 pub use setting::{Fault, Source};
 pub use settings::{Config, ConfigError, Flags};
 pub use short_span::{ShortSpan, ShortSpanError};
+pub use variable::Unknown;

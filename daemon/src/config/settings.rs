@@ -14,6 +14,7 @@ use super::amount::Size;
 use super::file::{self, FileError};
 use super::setting::{Fault, SETTINGS, Setting, Source, Typed};
 use super::short_span::ShortSpan;
+use super::variable::{self, Unknown};
 
 /// The most that `inline_max` can be, in bytes: such values are copied into the log and into the index.
 const INLINE_MAX: u64 = 1 << 20;
@@ -58,6 +59,8 @@ pub struct Config {
     pub log: String,
     /// The values as they were typed; what [`Config::sources`] tells.
     typed: BTreeMap<&'static str, Typed>,
+    /// Variables of the environment that look like ours and set nothing.
+    unknown: Vec<Unknown>,
 }
 
 /// Settings that can't be taken.
@@ -81,7 +84,14 @@ impl Config {
     /// [`ConfigError`] names the setting, where its value came from and what would be right.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
         let paths = Paths::resolve(&flags.overrides)?;
-        Self::load_from(paths, flags, |variable| std::env::var_os(variable))
+        let unknown = variable::unknown(std::env::vars_os().map(|(name, _)| name));
+        Ok(Self { unknown, ..Self::load_from(paths, flags, |variable| std::env::var_os(variable))? })
+    }
+
+    /// Returns the variables of the environment that look like ours and set nothing. They are no error: others may mean them.
+    #[must_use]
+    pub fn unknown(&self) -> &[Unknown] {
+        &self.unknown
     }
 
     /// Returns the settings of a daemon that nobody has configured, without a look at file and environment.
@@ -122,6 +132,7 @@ impl Config {
             idle_exit: values.parsed::<Lifetime>("idle_exit")?.as_duration(),
             log: values.filter("log")?,
             typed,
+            unknown: Vec::new(),
         })
     }
 
