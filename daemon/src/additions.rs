@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::addition::{Bounds, LOOKS, done_before, incoming};
 use crate::connection::Connection;
-use crate::daemon::{Daemon, blocking};
+use crate::daemon::{Daemon, aside, blocking};
 use crate::refusal::used_before;
 use crate::store::{Batch, BlobStore, Command, Foreseer, Foresight, NewValue, Outcome, Put, StoreError, Upload};
 use crate::writer::WriteError;
@@ -81,7 +81,7 @@ async fn check(daemon: &Daemon, additions: Additions) -> Result<(Checked, Option
             Ok((checked, foresight))
         };
         // A stopped process may be in the way of LMDB's table of readers, and other work in that of the pool's threads.
-        if let Ok(checked) = timeout(PATIENCE, blocking(check)).await {
+        if let Ok(checked) = timeout(PATIENCE, aside(check)).await {
             return checked?;
         }
     }

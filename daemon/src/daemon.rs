@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use datacache_proto::process::Process;
 use datacache_proto::time::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::Config;
 use crate::activity::Activity;
@@ -133,13 +133,67 @@ impl Daemon {
     }
 }
 
-/// Does on the blocking pool what may wait for the disk or for another process.
+/// The threads for what calls have done that may block.
+const FOR_CALLS: usize = 4;
+/// The threads for what is done beside them, each at most so often at once: two batches that are looked up ahead, the two kinds of
+/// housekeeping, one look at the whole store, and the end of what is dropped. They may hang on another process that is
+/// stopped where it looks into the index, and calls are not to wait for them.
+const ASIDE: usize = 6;
+/// The threads of the blocking pool.
+pub(crate) const THREADS: usize = FOR_CALLS + ASIDE;
+
+thread_local! {
+    /// Those of [`FOR_CALLS`] that are free. The daemon has one thread.
+    static FREE: Arc<Semaphore> = Arc::new(Semaphore::new(FOR_CALLS));
+}
+
+/// Does on the blocking pool what a call wants that may wait for the disk. What is given up before it has its turn is not done.
 ///
 /// # Errors
 /// [`WriteError::Closed`] where the pool is gone.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, WriteError> {
+    let turn = FREE.with(Arc::clone).acquire_owned().await.map_err(|_| WriteError::Closed)?;
+    aside(move || {
+        let done = work();
+        drop(turn);
+        done
+    })
+    .await
+}
+
+/// The same for what is done beside the calls, which never wait for it: see [`ASIDE`].
+///
+/// # Errors
+/// Those of [`blocking`].
+pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, WriteError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "work on the blocking pool ended without a result");
         WriteError::Closed
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Uploads kept batches from being looked up ahead, and those kept uploads from half of the threads.
+    #[tokio::test(flavor = "local")]
+    async fn what_is_done_aside_and_what_calls_have_done_never_wait_for_each_other() {
+        let (held, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let stuck = || {
+            let gate = Arc::clone(&gate);
+            move || drop(gate.lock().map(|gate| gate.recv()))
+        };
+        let calls: Vec<_> = (0..2 * FOR_CALLS).map(|_| tokio::task::spawn_local(blocking(stuck()))).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(FREE.with(|free| free.available_permits()), 0, "calls have all that is theirs");
+        aside(|| ()).await.unwrap();
+        drop(held);
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+        assert_eq!(FREE.with(|free| free.available_permits()), FOR_CALLS);
+    }
 }

@@ -7,7 +7,7 @@ use datacache_proto::types::{Finding, Verification};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use crate::bulk;
-use crate::daemon::{Daemon, blocking};
+use crate::daemon::{Daemon, aside, blocking};
 use crate::store::Repairs;
 use crate::waiting::answer;
 use crate::writer::WriteError;
@@ -42,7 +42,7 @@ async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Re
     daemon.writer.checkpoint().await?;
     let (reader, blobs) = (daemon.reader.clone(), daemon.blobs.clone());
     // The turn goes with the work: that goes on when the caller has gone.
-    let (report, turn) = blocking(move || (reader.verify(&blobs), turn)).await?;
+    let (report, turn) = aside(move || (reader.verify(&blobs), turn)).await?;
     let report = report?;
     let (mut verification, repairs) = daemon.writer.with(|store| store.conclude(report, repair))?;
     if repair {

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::Config;
 use crate::alarm::Alarm;
 use crate::bulk;
-use crate::daemon::{Daemon, blocking};
+use crate::daemon::{Daemon, aside};
 use crate::deadlines::Deadlines;
 use crate::lifecycle::Stage;
 use crate::store::StoreError;
@@ -133,7 +133,7 @@ where
 }
 
 async fn once(what: &str, work: impl FnOnce() -> Result<usize, StoreError> + Send + 'static) {
-    match blocking(work).await.and_then(|done| Ok(done?)) {
+    match aside(work).await.and_then(|done| Ok(done?)) {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "{what}"),
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "housekeeping failed"),

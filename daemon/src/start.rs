@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, Flags};
+use crate::daemon::THREADS;
 use crate::listener::{ListenError, Listener};
 use crate::logging::{Logging, LoggingError};
 use crate::open_store::OpenStore;
@@ -19,9 +20,6 @@ use crate::run::{RunError, run};
 use crate::store::OpenError;
 use crate::{notify, signals};
 
-/// The threads for work that may block. Those that look into the index may hang on another process for as long as that is stopped:
-/// of the housekeeping one, of the batches that are looked up ahead two.
-const BLOCKING_THREADS: usize = 4;
 /// How long work that blocks may hold up the end of the process.
 const BLOCKING_END: Duration = Duration::from_millis(500);
 /// How long to wait for a daemon that is ending to give up the store, and how often to look.
@@ -62,15 +60,15 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] says what it could not do, and what to do about it.
 pub fn start(flags: &Flags) -> Result<(), StartError> {
-    config.unknown().iter().for_each(|unknown| tracing::warn!("{unknown}"));
     let config = Config::load(flags)?;
     let logging = Logging::install(&config.log)?;
+    config.unknown().iter().for_each(|unknown| tracing::warn!("{unknown}"));
     forget_the_caller();
     // IMPORTANT: the store, with its lock, before the socket: a socket that is in the way is a dead daemon's only then.
     let store = notify::patiently("opening the store", || open(&config))?;
     let listener = Listener::acquire(&config.paths.socket)?;
     let mut builder = Builder::new_current_thread();
-    builder.enable_io().enable_time().max_blocking_threads(BLOCKING_THREADS);
+    builder.enable_io().enable_time().max_blocking_threads(THREADS);
     let setup = |what| move |source| StartError::Runtime { what, source };
     let runtime = builder.build_local(LocalOptions::default()).map_err(setup("the runtime"))?;
     let ended = runtime.block_on(async {
