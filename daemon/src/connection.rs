@@ -118,8 +118,12 @@ struct Attendant {
 }
 
 impl Host for Attendant {
-    fn begin(&mut self, request: Request<CacheRequest>) -> Work {
-        Box::pin(do_call(Rc::clone(&self.connection), request))
+    fn begin(&mut self, request: Request<CacheRequest>, bytes: usize) -> Work {
+        Box::pin(do_call(Rc::clone(&self.connection), request, bytes))
+    }
+
+    fn is_laden(&self) -> bool {
+        self.connection.daemon.load.is_full()
     }
 
     /// Where others call too, their additions and this client's are to share a frame of the log.
@@ -141,11 +145,15 @@ impl Host for Attendant {
 }
 
 /// Does a call. It counts as under way until its answer is on the wire.
-fn do_call(connection: Rc<Connection>, request: Request<CacheRequest>) -> impl Future<Output = Done> {
-    let counted = connection.daemon.calls.enter();
+fn do_call(connection: Rc<Connection>, request: Request<CacheRequest>, bytes: usize) -> impl Future<Output = Done> {
+    let (counted, load) = (connection.daemon.calls.enter(), connection.daemon.load.take(bytes));
     connection.daemon.note_call(connection.id);
     let answer = Service::new(connection).serve().serve(request.context, request.message);
-    async move { (answer.await, counted) }
+    async move {
+        let answer = answer.await;
+        drop(load);
+        (answer, counted)
+    }
 }
 
 impl Drop for Connection {

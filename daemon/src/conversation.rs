@@ -34,8 +34,13 @@ pub(crate) type Work = Pin<Box<dyn Future<Output = Done>>>;
 
 /// Who has a conversation, and has done what is said in it.
 pub(crate) trait Host {
-    /// Begins a call.
-    fn begin(&mut self, request: Request<CacheRequest>) -> Work;
+    /// Begins a call, whose message has so many `bytes`.
+    fn begin(&mut self, request: Request<CacheRequest>, bytes: usize) -> Work;
+
+    /// Tells whether the messages of all calls under way, of every client, take as much memory as they may.
+    fn is_laden(&self) -> bool {
+        false
+    }
 
     /// Tells whether [`Host::hurry`] is of use at the moment.
     fn hurries(&self) -> bool {
@@ -164,19 +169,20 @@ impl<H: Host> Conversation<H> {
 
     /// Takes a message if there is one.
     fn take_message(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        match self.wire.take(take_message)? {
+        let taken = self.wire.take(|bytes| Ok((take_message(bytes)?, bytes.len())))?;
+        match taken {
             None => return Ok(false),
-            Some(ClientMessage::Request(request)) => self.begin(request, cx)?,
-            Some(ClientMessage::Cancel { request_id, .. }) => self.give_up(|call| call.id == request_id),
+            Some((ClientMessage::Request(request), bytes)) => self.begin(request, bytes, cx)?,
+            Some((ClientMessage::Cancel { request_id, .. }, _)) => self.give_up(|call| call.id == request_id),
             Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "a message that no protocol has")),
         }
         Ok(true)
     }
 
     /// Begins a call. Most that only look something up are done with that.
-    fn begin(&mut self, request: Request<CacheRequest>, cx: &mut Context<'_>) -> io::Result<()> {
+    fn begin(&mut self, request: Request<CacheRequest>, bytes: usize, cx: &mut Context<'_>) -> io::Result<()> {
         let (id, deadline) = (request.id, request.context.deadline);
-        let mut call = Call { id, deadline, work: self.host.begin(request) };
+        let mut call = Call { id, deadline, work: self.host.begin(request, bytes) };
         self.is_fresh = true;
         // A call that is hurried is polled once more in this turn. It needs no other for that, so nothing is to be woken.
         let unheard = &mut Context::from_waker(Waker::noop());
@@ -219,8 +225,9 @@ impl<H: Host> Conversation<H> {
         })
     }
 
+    /// IMPORTANT: never without a call under way, which comes back here when it is done.
     fn is_full(&self) -> bool {
-        self.calls.len() >= self.limit
+        self.calls.len() >= self.limit || !self.calls.is_empty() && self.host.is_laden()
     }
 
     fn is_backed_up(&self) -> bool {
@@ -266,7 +273,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     impl<B: FnMut(Request<CacheRequest>) -> Work> Host for B {
-        fn begin(&mut self, request: Request<CacheRequest>) -> Work {
+        fn begin(&mut self, request: Request<CacheRequest>, _: usize) -> Work {
             self(request)
         }
     }
@@ -427,7 +434,7 @@ mod tests {
     }
 
     impl Host for Hasty {
-        fn begin(&mut self, _: Request<CacheRequest>) -> Work {
+        fn begin(&mut self, _: Request<CacheRequest>, _: usize) -> Work {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             self.begun.push(sender);
             Box::pin(async move {
@@ -476,6 +483,44 @@ mod tests {
     async fn a_message_that_is_tried_for_is_answered_in_the_same_turn() {
         assert_eq!(after_a_turn(1).await, (true, false));
         assert_eq!(after_a_turn(0).await, (false, false), "it is waited for");
+    }
+
+    /// A host whose calls, with those of others, take as much memory as they may.
+    struct Laden<B>(B);
+
+    impl<B: Host> Host for Laden<B> {
+        fn begin(&mut self, request: Request<CacheRequest>, bytes: usize) -> Work {
+            self.0.begin(request, bytes)
+        }
+
+        fn is_laden(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_connection_has_one_call_at_a_time_while_those_of_all_take_enough_memory() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut client = Client { wire: Wire::new(ours).unwrap(), ..Client::talking(1) };
+        let (gauge, go_on) = (client.gauge.clone(), std::rc::Rc::clone(&client.go_on));
+        let begin = move |_: Request<CacheRequest>| -> Work {
+            let (counted, go_on) = (gauge.enter(), std::rc::Rc::clone(&go_on));
+            Box::pin(async move {
+                go_on.notified().await;
+                (Ok(CacheResponse::Stop(Ok(()))), counted)
+            })
+        };
+        let wire = Wire::new(theirs).unwrap();
+        client.conversation = tokio::task::spawn_local(Conversation::new(wire, 8, Laden(begin)).run());
+        (1..=5).for_each(|id| client.say(id, &endless()));
+        client.send().await;
+        for id in 1..=5 {
+            client.gauge.some().await;
+            tokio::task::yield_now().await;
+            assert_eq!(client.gauge.count(), 1);
+            client.go_on.notify_one();
+            assert_eq!(client.hear().await.0, id, "the next one is taken when this one is done");
+        }
     }
 
     #[tokio::test(flavor = "local")]

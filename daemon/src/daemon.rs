@@ -17,6 +17,7 @@ use crate::gauge::Gauge;
 use crate::inspection::Inspecting;
 use crate::leases::Leases;
 use crate::lifecycle::Lifecycle;
+use crate::load::Load;
 use crate::long_calls::LongCalls;
 use crate::scopes::ConnectionId;
 use crate::stats::{EventCounts, Events, FallbackCounts};
@@ -56,6 +57,8 @@ pub(crate) struct Daemon {
     pub(crate) connections: Gauge,
     /// Calls under way, until their answer is on the wire.
     pub(crate) calls: Gauge,
+    /// The bytes of the messages of those calls.
+    pub(crate) load: Load,
     /// Whether no other call was under way when the last large batch came.
     pub(crate) batch_was_alone: Cell<bool>,
     /// Held for each batch whose keys are looked up ahead.
@@ -100,6 +103,7 @@ impl Daemon {
             tasks: Tasks::default(),
             connections: Gauge::default(),
             calls: Gauge::default(),
+            load: Load::default(),
             batch_was_alone: Cell::new(true),
             foreseeing: Arc::new(()),
             refused: Cell::new(0),

@@ -20,6 +20,7 @@
 //! | `writer`, `queue`, `waiting` | everything that waits goes into one frame; replies; waits for durability |
 //! | `bulk`, `long_calls` | evict, clear, expire in slices; and what makes them repeatable |
 //! | `leases`, `scopes`, `peer`, `watch` | who holds entries, and how it is noticed that they are gone |
+//! | `load` | how much memory the calls of all clients take |
 //! | `polling`, `callers` | trying for the next call for a moment instead of sleeping |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
 //! | `notify`, `signals`, `logging`, `vanish` | the world outside |
@@ -57,6 +58,7 @@ mod lifecycle;
 mod links;
 pub mod listener;
 mod listing;
+mod load;
 mod logging;
 mod long_calls;
 mod lookups;
