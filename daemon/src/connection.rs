@@ -2,7 +2,9 @@
 //! client does or fails to do, only its own connection suffers.
 
 use std::cell::Cell;
+use std::future::pending;
 use std::rc::Rc;
+use std::time::Duration;
 
 use datacache_proto::error::WireError;
 use datacache_proto::service::{Cache, CacheRequest};
@@ -10,7 +12,8 @@ use datacache_proto::types::Introduction;
 use datacache_proto::wire::Wire;
 use tarpc::Request;
 use tarpc::server::Serve;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
 
 use crate::conversation::{Conversation, Done, Host, Work};
 use crate::daemon::Daemon;
@@ -34,6 +37,8 @@ pub(crate) struct Connection {
     /// The number of the process that opened it, as the kernel tells it.
     opened_by: Option<i32>,
     acquaintance: Cell<Acquaintance>,
+    /// Told when the client has said who it is.
+    introduced: Notify,
 }
 
 /// How far the two sides know each other.
@@ -50,7 +55,8 @@ impl Connection {
     /// Makes the state of a new connection that was opened by the process `opened_by`.
     pub(crate) fn new(daemon: Rc<Daemon>, id: ConnectionId, opened_by: Option<i32>) -> Self {
         let acquaintance = Cell::new(Acquaintance::Stranger);
-        Self { daemon, transfers: Transfers::default(), looking: Mutex::default(), id, opened_by, acquaintance }
+        let (transfers, looking, introduced) = (Transfers::default(), Mutex::default(), Notify::new());
+        Self { daemon, transfers, looking, id, opened_by, acquaintance, introduced }
     }
 
     /// Notes that a protocol is agreed on.
@@ -75,7 +81,13 @@ impl Connection {
             }
         }
         self.acquaintance.set(Acquaintance::Introduced(peer));
+        self.introduced.notify_one();
         Ok(())
+    }
+
+    /// Waits until `span` is over and the client has not said who it is; for ever where it does.
+    pub(crate) async fn stays_unknown(&self, span: Duration) {
+        unless_told(&self.introduced, span).await;
     }
 
     /// Returns who is at the other end.
@@ -156,8 +168,35 @@ fn do_call(connection: Rc<Connection>, request: Request<CacheRequest>, bytes: us
     }
 }
 
+async fn unless_told(told: &Notify, span: Duration) {
+    if timeout(span, told.notified()).await.is_ok() {
+        pending::<()>().await;
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         leases::connection_ended(&self.daemon, self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::poll;
+    use std::pin::pin;
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn only_who_stays_unknown_is_hung_up_on() {
+        const SPAN: Duration = Duration::from_secs(30);
+        let (silent, talking) = (Notify::new(), Notify::new());
+        talking.notify_one();
+        let begun = tokio::time::Instant::now();
+        let mut known = pin!(unless_told(&talking, SPAN));
+        assert!(poll!(&mut known).is_pending());
+        unless_told(&silent, SPAN).await;
+        assert!(begun.elapsed() >= SPAN);
+        tokio::time::advance(100 * SPAN).await;
+        assert!(poll!(&mut known).is_pending());
     }
 }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use datacache_proto::error::{Resource, WireError};
 use datacache_proto::service::{CacheRequest, CacheResponse};
 use datacache_proto::wire::Wire;
 use futures::future::{Either, select};
+use rustix::process::{Resource as Limited, getrlimit};
 use tarpc::ClientMessage;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
@@ -26,6 +28,8 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 const TOLD_AT_ONCE: usize = 32;
 /// How long one of them has to ask.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// How long a client has to say who it is. One that never does would keep its place from others.
+const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 /// How long calls that are under way when the daemon ends may take.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -35,20 +39,25 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Where the socket can't be used.
 pub(crate) async fn serve(daemon: &Rc<Daemon>, socket: &StdListener) -> std::io::Result<()> {
     let socket = UnixListener::from_std(socket.try_clone()?)?;
-    let mut draining = std::pin::pin!(daemon.lifecycle.reached(Stage::Draining));
+    let mut draining = pin!(daemon.lifecycle.reached(Stage::Draining));
     let being_told = Gauge::default();
-    let mut last_id = 0;
+    let (mut last_id, mut failures) = (0, 0_u64);
     loop {
-        let accepted = std::pin::pin!(socket.accept());
+        let accepted = pin!(socket.accept());
         match select(&mut draining, accepted).await {
             Either::Left(_) => return Ok(()),
             Either::Right((Ok((stream, _)), _)) => {
                 last_id += 1;
+                failures = 0;
                 welcome(daemon, stream, last_id, &being_told);
             }
             Either::Right((Err(error), _)) => {
-                tracing::warn!(%error, "a connection can't be accepted");
-                select(&mut draining, std::pin::pin!(sleep(REFUSED_PAUSE))).await;
+                failures += 1;
+                // Ten times a second would soon be all that is in the log.
+                if failures.is_power_of_two() {
+                    tracing::warn!(%error, failures, "connections can't be accepted, they wait in the socket");
+                }
+                select(&mut draining, pin!(sleep(REFUSED_PAUSE))).await;
             }
         }
     }
@@ -70,7 +79,7 @@ fn welcome(daemon: &Rc<Daemon>, stream: UnixStream, id: u64, being_told: &Gauge)
             return tracing::warn!(%reason, "a connection is refused");
         }
     };
-    let limit = daemon.config.borrow().max_connections;
+    let limit = limit(daemon);
     if daemon.connections.count() >= limit {
         daemon.refused.set(daemon.refused.get() + 1);
         if daemon.refused.get().is_power_of_two() {
@@ -84,11 +93,28 @@ fn welcome(daemon: &Rc<Daemon>, stream: UnixStream, id: u64, being_told: &Gauge)
     daemon.tasks.spawn(attend(Rc::clone(daemon), stream, id, opened_by, daemon.connections.enter()));
 }
 
+/// Returns how many connections there may be: half of the files that the system lets this process open is left for all else, such
+/// as the values of those that are connected.
+fn limit(daemon: &Daemon) -> usize {
+    let open_files = getrlimit(Limited::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+    let limit = daemon.config.borrow().max_connections;
+    open_files.map_or(limit, |open_files| limit.min(open_files / 2)).max(1)
+}
+
 /// Talks with a client until either side is done.
 async fn attend(daemon: Rc<Daemon>, stream: UnixStream, id: u64, opened_by: Option<i32>, counted: Counter) {
     let connection = Rc::new(Connection::new(Rc::clone(&daemon), id, opened_by));
     match stream.into_std().and_then(Wire::new) {
-        Ok(wire) => connection.converse(wire).await,
+        Ok(wire) => {
+            let known = Rc::clone(&connection);
+            let silent = pin!(known.stays_unknown(KNOWN_WITHIN));
+            match select(pin!(connection.converse(wire)), silent).await {
+                Either::Left(_) => {}
+                Either::Right(_) => {
+                    tracing::debug!(connection = id, "a client is hung up on: it does not say who it is");
+                }
+            }
+        }
         Err(error) => tracing::warn!(%error, "a connection can't be waited for"),
     }
     drop(counted);
