@@ -15,6 +15,7 @@ use crate::listener::Listener;
 #[derive(Debug)]
 pub(crate) struct Links {
     to_socket: PathBuf,
+    to_store: PathBuf,
 }
 
 impl Links {
@@ -22,21 +23,55 @@ impl Links {
     pub(crate) fn put(paths: &Paths, listener: &Listener) -> Self {
         let to_socket = paths.store.join(SOCKET_LINK);
         let to_store = link_beside(paths, listener.address());
+        for link in [&to_socket, &to_store] {
+            sweep(link.parent().unwrap_or(&paths.store));
+        }
         for (target, link) in [(listener.address(), &to_socket), (&paths.store, &to_store)] {
             if let Err(error) = swap(target, link) {
                 tracing::warn!(link = %link.display(), %error, "a link can't be put in place");
             }
         }
-        Self { to_socket }
+        Self { to_socket, to_store }
     }
 
-    /// Removes the link to a socket that goes. The one to the store stays: reading needs no daemon.
-    pub(crate) fn remove(&self, listener: &Listener) {
+    /// Removes the link to a socket that goes. The one to the store stays, unless that goes too: reading needs no daemon.
+    pub(crate) fn remove(&self, listener: &Listener, is_store_gone: bool) {
+        if is_store_gone {
+            fs::remove_file(&self.to_store).ok();
+        }
         let is_ours = fs::read_link(&self.to_socket).is_ok_and(|target| target == listener.address());
         if listener.is_bound_here() && is_ours {
             fs::remove_file(&self.to_socket).ok();
         }
     }
+}
+
+/// Removes what was left in a folder that has links of ours: those to stores that are gone, and those of daemons that died as they put
+/// them in place.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let name = name.to_string_lossy();
+        let is_ours = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        let is_dead = match passing(&name) {
+            Some(daemon) => !Path::new("/proc").join(daemon.to_string()).exists(),
+            None => (name == "store" || name.ends_with(".store")) && leads_nowhere(&path),
+        };
+        if is_ours && is_dead {
+            // Another daemon may have been here first.
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+fn leads_nowhere(link: &Path) -> bool {
+    fs::metadata(link).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Returns the number of the process that has a link under this name until it is in place, see [`swap`].
+fn passing(name: &str) -> Option<u32> {
+    let (process, _) = name.strip_prefix('.')?.split_once('.')?;
+    u32::from_str_radix(process, 16).ok()
 }
 
 /// Returns where the link to the store belongs: beside the socket, which systemd may have put elsewhere.
@@ -77,6 +112,30 @@ mod tests {
             assert_eq!(fs::read_link(&link).unwrap(), Path::new(target));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_to_stores_that_are_gone_and_those_of_daemons_that_died_are_removed_and_no_others() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("a store");
+        fs::create_dir(&store).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let own = format!(".{:x}.store", std::process::id());
+        for (name, target) in [
+            ("dead.store", Path::new("/gone")),
+            ("live.store", &store),
+            ("gone.link", Path::new("/gone")),
+            (".3fffffff.dead.store", &store),
+            (&own, &store),
+        ] {
+            symlink(target, path(name)).unwrap();
+        }
+        fs::write(path("file.store"), "").unwrap();
+        sweep(folder.path());
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [own.as_str(), "a store", "file.store", "gone.link", "live.store"]);
     }
 
     #[test]

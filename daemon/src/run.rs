@@ -83,7 +83,7 @@ pub async fn run(
     notify::stopping();
     daemon.lifecycle.advance(Stage::Draining);
     // The socket goes first: who comes now is to find the next daemon.
-    links.remove(&listener);
+    links.remove(&listener, matches!(ended, Err(RunError::StoreGone { .. })));
     listener.remove();
     drop(listener);
     finish(&daemon, ended, writing).await
