@@ -3,12 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
 use datacache_proto::layout::{DAEMON_LOG, LOCK};
+use rustix::fs::OFlags;
 
 use crate::error::{Error, IoContext};
 use crate::options::Settings;
@@ -123,7 +124,17 @@ fn open_log(path: &Path) -> Result<File, Error> {
         let aside = path.with_extension("log.old");
         std::fs::rename(path, &aside).during("put aside", path)?;
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).during("open", path)
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    // Neither a link to another file nor a pipe that nobody reads.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let log = options.custom_flags(flags.bits().cast_signed()).open(path).during("open", path)?;
+    let found = log.metadata().during("look at", path)?;
+    if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() {
+        let reason = "it is not a file of this user, move it away";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason)).during("open", path);
+    }
+    Ok(log)
 }
 
 /// Returns the last line of a log that is not empty.
@@ -146,6 +157,7 @@ fn tail(path: &Path) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::options::Options;
+    use rustix::fs::Mode;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -180,6 +192,24 @@ mod tests {
         log.set_len(LOG_MAX + 1).unwrap();
         assert_eq!(open_log(&path).unwrap().metadata().unwrap().len(), 0);
         assert_eq!(folder.path().join("daemon.log.old").metadata().unwrap().len(), LOG_MAX + 1);
+    }
+
+    #[test]
+    fn what_lies_in_the_place_of_the_log_and_is_no_file_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join(DAEMON_LOG), folder.path().join("letter"));
+        std::fs::write(&other, "Dear Sir or Madam").unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        let error = open_log(&path).unwrap_err();
+        assert!(error.to_string().contains(DAEMON_LOG), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        open_log(&path).unwrap_err();
+        std::fs::remove_dir(&path).unwrap();
+        // A pipe without a reader: to wait for one would take for ever.
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        open_log(&path).unwrap_err();
+        assert_eq!(std::fs::read(other).unwrap(), b"Dear Sir or Madam");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reaching a daemon: at its socket, at the one its store points to, or by starting one, once for all who wait.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,8 +15,6 @@ use crate::pause::Pause;
 use crate::scopes::Scopes;
 use crate::spawn::{Spawned, spawn};
 
-/// Held by the process that starts a daemon; beside the socket.
-const START_LOCK: &str = "start.lock";
 /// A daemon that we started and that still runs may be at its recovery for this long on top of the timeout.
 const RECOVERY: Duration = Duration::from_secs(120);
 /// How long to wait before another daemon is started where one found the store taken, and the most that grows to.
@@ -87,7 +85,7 @@ fn other_socket(settings: &Settings) -> Option<PathBuf> {
 /// One process's part in starting a daemon.
 struct Starter<'s> {
     settings: &'s Settings,
-    /// Held from before the last look for a daemon until it answers, so that only one is started.
+    /// The socket's folder, locked from before the last look for a daemon until it answers, so that only one is started.
     lock: Option<File>,
     daemon: Option<Spawned>,
     has_spawned: bool,
@@ -121,13 +119,12 @@ impl Starter<'_> {
     fn try_lock(&self) -> Result<Option<File>, Error> {
         let folder = self.settings.paths.socket.parent().unwrap_or(Path::new("/"));
         DirBuilder::new().recursive(true).mode(0o700).create(folder).during("create the socket's folder", folder)?;
-        let path = folder.join(START_LOCK);
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let file = opened.during("open", &path)?;
+        // The folder itself: a file would be left beside a socket that may lie anywhere.
+        let file = File::open(folder).during("open", folder)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).during("lock", &path),
+            Err(TryLockError::Error(error)) => Err(error).during("lock", folder),
         }
     }
 
