@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too, which clippy can't know")]
 
+mod access;
 mod bad_input;
 mod batches;
 mod bench;
@@ -18,6 +19,7 @@ mod hashes;
 mod idle;
 mod inheritance;
 mod leases;
+mod load;
 mod peers;
 mod persistence;
 mod real_input;

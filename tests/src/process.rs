@@ -21,6 +21,17 @@ pub struct Activity {
     pub ticks: u64,
 }
 
+/// What a process has at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Its open files, sockets and the like.
+    pub descriptors: usize,
+    /// Its threads.
+    pub threads: u64,
+    /// The memory that it has in use, in bytes, without that of files.
+    pub memory: u64,
+}
+
 /// A process that is watched.
 #[derive(Debug)]
 pub struct Watched {
@@ -93,10 +104,24 @@ impl Watched {
     /// Where it has ended.
     #[must_use]
     pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:") * 1024
+    }
+
+    /// Returns what it has at the moment.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap().count();
+        Holdings { descriptors, threads: self.status("Threads:"), memory: self.status("RssAnon:") * 1024 }
+    }
+
+    /// Returns a number that the system tells of it.
+    fn status(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a live process has memory");
-        let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-        kibibytes * 1024
+        let told = status.lines().find_map(|line| line.strip_prefix(name)).expect("the system tells it of the living");
+        told.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Returns what it has done so far.
