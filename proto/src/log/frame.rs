@@ -134,7 +134,13 @@ impl<'a> Frame<'a> {
         if u64_at(head, 8) != frame_checksum(bytes, segment, offset) {
             return Err(LogError::Checksum);
         }
-        Ok(Self { first_seq: u64_at(head, 16), operations: u32_at(head, 4), bytes })
+        let (first_seq, operations) = (u64_at(head, 16), u32_at(head, 4));
+        // Of none, or of so many, is no frame that was ever sealed.
+        let is_filled = (1..=MAX_OPERATIONS).contains(&(operations as usize));
+        if !is_filled || first_seq.checked_add(u64::from(operations)).is_none() {
+            return Err(LogError::Field);
+        }
+        Ok(Self { first_seq, operations, bytes })
     }
 
     /// Returns the frame's length in bytes: the next one begins that much further on.
@@ -143,17 +149,60 @@ impl<'a> Frame<'a> {
         self.bytes.len()
     }
 
-    /// Returns its operations in their order, each with where it begins in the frame.
+    /// Returns its operations in their order, each with where it begins in the frame. They are numbered from
+    /// [`Frame::first_seq`] on; one that is not is an error.
     pub fn iter(&self) -> impl Iterator<Item = Result<(u32, Operation<'a>), LogError>> + use<'a> {
-        let bytes = self.bytes;
+        let (bytes, first_seq) = (self.bytes, self.first_seq);
         let mut at = FRAME_HEAD;
-        (0..self.operations).map(move |_| {
+        (0..self.operations).map(move |number| {
             let rest = bytes.get(at..).ok_or(LogError::Field)?;
             let length = operation_length(rest)?;
             let operation = Operation::parse(rest.get(..length).ok_or(LogError::Field)?)?;
+            if operation.seq != first_seq + u64::from(number) {
+                return Err(LogError::Field);
+            }
             let start = small(at);
             at += padded(length);
             Ok((start, operation))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: SegmentHeader = SegmentHeader { number: 3, store_id: 0x1234_5678_9abc, salt: 99 };
+
+    fn builder(first_seq: u64, operations: usize) -> FrameBuilder {
+        let mut builder = FrameBuilder::default();
+        builder.begin(first_seq);
+        for _ in 0..operations {
+            builder.push(Kind::Delete, 1, b"\x01k", |_| ());
+        }
+        builder
+    }
+
+    /// Who reads a frame counts with the number of its last operation.
+    #[test]
+    fn a_frame_whose_operations_can_not_be_counted_is_none() {
+        let decoded = |first_seq, operations| {
+            let mut builder = builder(first_seq, operations);
+            Frame::decode(builder.seal(&SEGMENT, 64), &SEGMENT, 64).map(|frame| frame.operations)
+        };
+        assert_eq!((decoded(1, 1), decoded(u64::MAX - 1, 1)), (Ok(1), Ok(1)));
+        assert_eq!(decoded(0, 0), Err(LogError::Field));
+        assert_eq!(decoded(1, MAX_OPERATIONS + 1), Err(LogError::Field));
+        let mut last = builder(u64::MAX - 1, 1);
+        last.first_seq = u64::MAX;
+        assert_eq!(Frame::decode(last.seal(&SEGMENT, 64), &SEGMENT, 64).unwrap_err(), LogError::Field);
+    }
+
+    #[test]
+    fn an_operation_that_does_not_follow_the_one_before_is_an_error() {
+        let mut builder = builder(40, 2);
+        builder.first_seq = 41;
+        let frame = Frame::decode(builder.seal(&SEGMENT, 64), &SEGMENT, 64).unwrap();
+        assert_eq!(frame.iter().next(), Some(Err(LogError::Field)));
     }
 }
