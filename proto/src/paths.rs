@@ -58,6 +58,12 @@ pub enum PathsError {
         /// The path.
         path: PathBuf,
     },
+    /// The path of the socket is that of a folder, whatever is there.
+    #[error("the socket is set to `{}`, which does not end in a name", .path.display())]
+    Nameless {
+        /// The path.
+        path: PathBuf,
+    },
     /// A path that was named leads nowhere in particular.
     #[error("{what} is set to `{}`, which is not an absolute path", .path.display())]
     Relative {
@@ -95,6 +101,10 @@ impl Paths {
         };
         if socket.as_os_str().len() > MAX_SOCKET_PATH {
             return Err(PathsError::SocketTooLong { path: socket });
+        }
+        // Its link to the store would have no name of its own either.
+        if socket.file_name().is_none() {
+            return Err(PathsError::Nameless { path: socket });
         }
         let config = match (from_environment(CONFIG_VARIABLE)?, &project) {
             (Some(config), _) => config,
@@ -222,6 +232,14 @@ mod tests {
         assert_eq!(link_beside(Path::new("/r/sock")), Path::new("/r/store"));
         assert_eq!(link_beside(Path::new("/r/ab12.sock")), Path::new("/r/ab12.store"));
         assert_eq!(link_beside(Path::new("/r/mine")), Path::new("/r/mine.store"));
+    }
+
+    #[test]
+    fn a_socket_path_without_a_name_at_its_end_is_refused() {
+        for path in ["/", "/r/.."] {
+            let error = Paths::resolve(&named("/stores/one", Some(path))).unwrap_err();
+            assert_eq!(error, PathsError::Nameless { path: path.into() });
+        }
     }
 
     #[test]
