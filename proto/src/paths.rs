@@ -172,13 +172,16 @@ fn socket_name(store: &Path, is_default: bool) -> OsString {
     format!("{name}.sock").into()
 }
 
-/// `sock` has `store` beside it, `NAME.sock` has `NAME.store`.
+/// `sock` has `store` beside it, `NAME.sock` has `NAME.store`, and a name that ends in `.store` that again.
 fn link_beside(socket: &Path) -> PathBuf {
-    match socket.file_stem() {
-        Some(stem) if socket.extension().is_some() => socket.with_file_name(stem).with_extension("store"),
-        _ if socket.file_name().is_some_and(|name| name == "sock") => socket.with_file_name("store"),
-        _ => socket.with_extension("store"),
+    if socket.file_name().is_some_and(|name| name == "sock") {
+        return socket.with_file_name("store");
     }
+    let is_taken = socket.extension().is_some_and(|extension| extension == "store");
+    let name = if is_taken { socket.file_name() } else { socket.file_stem() };
+    let mut name = name.unwrap_or_default().to_owned();
+    name.push(".store");
+    socket.with_file_name(name)
 }
 
 #[cfg(test)]
@@ -232,6 +235,9 @@ mod tests {
         assert_eq!(link_beside(Path::new("/r/sock")), Path::new("/r/store"));
         assert_eq!(link_beside(Path::new("/r/ab12.sock")), Path::new("/r/ab12.store"));
         assert_eq!(link_beside(Path::new("/r/mine")), Path::new("/r/mine.store"));
+        assert_eq!(link_beside(Path::new("/r/a.b.sock")), Path::new("/r/a.b.store"));
+        // It was the socket's own name.
+        assert_eq!(link_beside(Path::new("/r/mine.store")), Path::new("/r/mine.store.store"));
     }
 
     #[test]
