@@ -70,7 +70,7 @@ fuzz_target!(|claim: Claim<'_>| {
     };
     let digest = Digest(sha2::Sha256::digest(if claim.is_right { content } else { b"a lie" }).into());
     let length = content.len() as u64 + u64::from(claim.off);
-    let is_free = is_plain(name) && !place.store().join("staging").join(name).symlink_metadata().is_ok();
+    let is_free = is_plain(name) && place.store().join("staging").join(name).symlink_metadata().is_err();
     if is_free {
         fs::write(blobs.staging().join(name), content).unwrap();
     }

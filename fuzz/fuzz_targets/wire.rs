@@ -13,13 +13,17 @@ use datacache_proto::wire::Wire;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((&cut, stream)) = bytes.split_first() else { return };
-    let _entered = datacache_fuzz::enter_runtime();
+    if let Some((&cut, stream)) = bytes.split_first() {
+        datacache_fuzz::on_runtime(|| check(stream, usize::from(cut) + 1));
+    }
+});
+
+fn check(stream: &[u8], cut: usize) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let mut wire = Wire::new(ours).unwrap();
     let mut frames = Vec::new();
     let mut ended = Ok(());
-    for piece in stream.chunks(usize::from(cut) + 1) {
+    for piece in stream.chunks(cut) {
         theirs.write_all(piece).unwrap();
         ended = take_all(&mut wire, &mut frames);
         if ended.is_err() {
@@ -30,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(frames == expected, "{frames:?} is not {expected:?}");
     assert_eq!(ended, if is_refused { Err(ErrorKind::InvalidData) } else { Ok(()) });
     check_sent(&frames);
-});
+}
 
 /// Reads what there is, and takes all frames that are whole.
 fn take_all(wire: &mut Wire, frames: &mut Vec<Vec<u8>>) -> Result<(), ErrorKind> {

@@ -43,13 +43,14 @@ impl Daemon {
         let tasks = LocalSet::new();
         let (stop, stopped) = oneshot::channel();
         let (config, settings) = watch::channel(place.config());
-        let ended = tasks.block_on(&runtime, async {
+        let ended = {
+            let _entered = runtime.enter();
             let store = OpenStore::open(&settings.borrow()).expect("the store can be opened");
             let listener = Listener::bind(&place.socket()).expect("the socket can be bound");
-            tokio::task::spawn_local(run(settings, store, listener, async {
+            tasks.spawn_local(run(settings, store, listener, async {
                 stopped.await.ok();
             }))
-        });
+        };
         Self { tasks, runtime, stop, ended, _config: config }
     }
 

@@ -29,17 +29,22 @@ pub mod segment;
 
 use std::cell::OnceCell;
 
-use tokio::runtime::{Builder, EnterGuard, Runtime};
+use tokio::runtime::{Builder, Runtime};
 
-/// Enters this thread's runtime, for what wants one to be there.
+/// Does something that wants a runtime to be there, on this thread's.
 ///
 /// # Panics
 /// Where the system has no more descriptors.
-pub fn enter_runtime() -> EnterGuard<'static> {
+pub fn on_runtime(work: impl FnOnce()) {
     thread_local! {
-        static RUNTIME: OnceCell<&'static Runtime> = const { OnceCell::new() };
+        static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
     }
-    let make =
-        || &*Box::leak(Box::new(Builder::new_current_thread().enable_io().build().expect("a runtime can be made")));
-    RUNTIME.with(|runtime| *runtime.get_or_init(make)).enter()
+    let make = || Builder::new_current_thread().enable_io().build().expect("a runtime can be made");
+    RUNTIME.with(|runtime| {
+        runtime.get_or_init(make).block_on(async {
+            work();
+            // Only a turn of the runtime gives back what it kept for sockets that are closed by now.
+            tokio::task::yield_now().await;
+        });
+    });
 }
