@@ -24,30 +24,26 @@ thread_local! {
 }
 
 fuzz_target!(|bytes: &[u8]| RUNNING.with_borrow_mut(|running| {
-    if running.as_ref().is_none_or(|(daemon, _, inputs)| daemon.has_ended() || *inputs >= INPUTS) {
-        *running = None;
+    let (daemon, place, inputs) = running.take().filter(|(.., inputs)| *inputs < INPUTS).unwrap_or_else(|| {
         let place = Place::new();
-        *running = Some((Daemon::start(&place), place, 0));
-    }
-    let Some((daemon, place, inputs)) = running else { return };
-    *inputs += 1;
-    daemon.with(async {
+        (Daemon::start(&place), place, 0)
+    });
+    let is_serving = daemon.with(async {
         let mut stream = UnixStream::connect(place.socket()).await.unwrap();
         if stream.write_all(&sent(bytes)).await.is_ok() {
             read_answers(&mut stream).await;
         }
+        is_serving(&place).await
     });
-    // A client may ask a daemon to stop.
-    if !daemon.has_ended() {
-        daemon.with(async {
-            if let Ok(stream) = UnixStream::connect(place.socket()).await {
-                drop(stream);
-                let client = connect(&place.socket(), Vec::new()).await;
-                client.len(soon(), "default".into()).await.unwrap().unwrap();
-            }
-        });
-    }
+    // A client may ask a daemon to stop; then it has to.
+    if is_serving { *running = Some((daemon, place, inputs + 1)) } else { daemon.ended() }
 }));
+
+/// Tells whether the next client is answered.
+async fn is_serving(place: &Place) -> bool {
+    let Some(client) = connect(&place.socket(), Vec::new()).await else { return false };
+    matches!(client.len(soon(), "default".into()).await, Ok(Ok(_)))
+}
 
 /// Puts together all that the client sends.
 fn sent(mut bytes: &[u8]) -> Vec<u8> {

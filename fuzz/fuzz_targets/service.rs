@@ -56,7 +56,7 @@ impl Run {
 
     fn connect(&mut self) {
         let (socket, scopes) = (self.place.socket(), (0..SCOPES).map(|number| self.scope(number)).collect());
-        self.client = Some(self.daemon().with(connect(&socket, scopes)));
+        self.client = Some(self.daemon().with(connect(&socket, scopes)).expect("it is welcome"));
     }
 
     fn daemon(&self) -> &Daemon {

@@ -63,12 +63,6 @@ impl Daemon {
         done.expect("it is done in time")
     }
 
-    /// Tells whether it has ended by itself.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.ended.is_finished()
-    }
-
     /// Ends it in good order.
     ///
     /// # Panics
@@ -76,22 +70,30 @@ impl Daemon {
     pub fn stop(self) {
         let Self { tasks, runtime, stop, ended, .. } = self;
         stop.send(()).ok();
-        let ended = tasks.block_on(&runtime, async { tokio::time::timeout(DEADLINE, ended).await });
-        ended.expect("it ends in time").expect("it does not panic").expect("it ends in good order");
+        end(&tasks, &runtime, ended);
+    }
+
+    /// Waits for its end, which a client has asked for.
+    ///
+    /// # Panics
+    /// Where its end does not come, or is not in good order.
+    pub fn ended(self) {
+        end(&self.tasks, &self.runtime, self.ended);
     }
 }
 
-/// Connects, says hello, and introduces itself with the scopes that are open.
-///
-/// # Panics
-/// Where it is refused.
-pub async fn connect(socket: &Path, scopes: Vec<u64>) -> CacheClient {
-    let stream = UnixStream::connect(socket).await.expect("the daemon listens");
+fn end(tasks: &LocalSet, runtime: &Runtime, ended: JoinHandle<Result<(), RunError>>) {
+    let ended = tasks.block_on(runtime, async { tokio::time::timeout(DEADLINE, ended).await });
+    ended.expect("it ends in time").expect("it does not panic").expect("it ends in good order");
+}
+
+/// Connects, says hello, and introduces itself with the scopes that are open; `None` where the daemon is not there, or about to go.
+pub async fn connect(socket: &Path, scopes: Vec<u64>) -> Option<CacheClient> {
+    let stream = UnixStream::connect(socket).await.ok()?;
     let client = CacheClient::new(tarpc::client::Config::default(), client_transport(stream)).spawn();
-    client.hello(soon(), hello()).await.expect("it is answered").expect("it is welcome");
-    let introduction = introduction(scopes);
-    client.introduce(soon(), introduction).await.expect("it is answered").expect("it is welcome");
-    client
+    client.hello(soon(), hello()).await.ok()?.ok()?;
+    client.introduce(soon(), introduction(scopes)).await.ok()?.ok()?;
+    Some(client)
 }
 
 /// Returns the first thing that a client says.
