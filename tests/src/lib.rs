@@ -9,6 +9,7 @@
 //! | [`process`] | processes that are watched by descriptor: waited for, signalled, never mistaken for another |
 //! | [`program`] | where the command is, built once |
 //! | [`churn`] | what keys hold at a version, and what a reader may see of them |
+//! | [`history`] | what concurrent clients did and saw, and whether it can have been in some order |
 //! | [`reads`] | which way values are read: directly or by call |
 //! | [`wait`] | the one way to wait for something: a condition with a deadline |
 
@@ -16,6 +17,7 @@
 
 pub mod churn;
 pub mod client;
+pub mod history;
 pub mod home;
 pub mod process;
 pub mod program;

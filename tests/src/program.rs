@@ -31,6 +31,15 @@ pub fn test_program(package: &str, test: &str) -> Result<PathBuf, String> {
     build(&["test", "--no-run", "--package", package, "--test", test])
 }
 
+/// Builds the program that clients are processes of, for those who are not handed its path: see [`Client`](crate::Client). Returns
+/// where it is.
+///
+/// # Errors
+/// What cargo says.
+pub fn client_program() -> Result<PathBuf, String> {
+    build(&["build", "--package=datacache-tests", "--bin=client-process"])
+}
+
 /// Cargo hands a package's tests the path of its own binaries only, and what is wanted belongs to another one.
 fn build(what: &[&str]) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -9,6 +9,7 @@ mod forks;
 mod inherited;
 mod load;
 mod reader;
+mod recorder;
 mod rotator;
 mod writer;
 
@@ -78,6 +79,9 @@ impl Client {
             ["churn-read", ledger, worker] => reader::read(Path::new(ledger), worker.parse()?)?,
             ["churn-write", ledger, worker, from, to] => {
                 writer::write(Path::new(ledger), worker.parse()?, from.parse()?..to.parse()?)?
+            }
+            ["record", ledger, worker, seed, mood] => {
+                recorder::record(Path::new(ledger), worker.parse()?, seed.parse()?, mood.parse()?)?
             }
             ["churn-rotate", ledger, worker] => rotator::rotate(Path::new(ledger), worker.parse()?)?,
             _ => return Err(format!("not understood: {request:?}").into()),

@@ -2,8 +2,10 @@
 //!
 //! | part | what it repeats |
 //! | --- | --- |
+//! | [`history`] | histories of concurrent clients, while daemons die |
 //! | [`powercut`] | cuts of the power while a store is written, see the daemon's test `power_cuts` |
 
+mod history;
 mod powercut;
 
 use std::process::ExitCode;
@@ -17,11 +19,13 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, clap::Parser)]
 #[command(name = "soak", max_term_width = 100)]
 enum Arguments {
+    History(history::Arguments),
     Powercut(powercut::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse() {
+        Arguments::History(arguments) => history::run(&arguments),
         Arguments::Powercut(arguments) => powercut::run(&arguments),
     };
     match done {
