@@ -86,7 +86,8 @@ impl Run {
             70..72 => self.evict(),
             72..75 => self.expire(),
             75 => self.clear(),
-            76..86 => self.now += self.rng.u64(0..200),
+            76..85 => self.now += self.rng.u64(0..200),
+            85 => self.set_the_clock(),
             86..90 => drop(self.subject.store().request_checkpoint()),
             90..93 => self.subject.checkpoint(self.now),
             93..96 => drop(self.subject.store().progress(moment(self.now))),
@@ -101,6 +102,15 @@ impl Run {
         match self.rng.u32(0..3) {
             0 => self.subject.reopen_cleanly(self.now),
             _ => self.subject.reopen_after_death(self.now),
+        }
+    }
+
+    /// Forward, or back: by more than entries live, or less.
+    fn set_the_clock(&mut self) {
+        let step = [1_500, 100_000][self.rng.usize(..2)];
+        match self.rng.bool() {
+            true => self.now += self.rng.u64(..step),
+            false => self.now -= self.rng.u64(..step),
         }
     }
 
