@@ -4,36 +4,36 @@ use std::cell::Cell;
 
 use tokio::sync::Notify;
 
-/// Counts calls, and wakes who waits for the next one.
+/// Counts calls, or clients that left, and wakes who waits for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
-    calls: Cell<u64>,
-    /// How many wait; noting a call costs next to nothing while nobody does.
+    count: Cell<u64>,
+    /// How many wait; noting costs next to nothing while nobody does.
     sleepers: Cell<usize>,
     woken: Notify,
 }
 
 impl Activity {
-    /// Notes a call.
+    /// Notes one.
     pub(crate) fn note(&self) {
-        self.calls.set(self.calls.get() + 1);
+        self.count.set(self.count.get() + 1);
         if self.sleepers.replace(0) > 0 {
             self.woken.notify_waiters();
         }
     }
 
-    /// Returns how many calls there were.
-    pub(crate) fn calls(&self) -> u64 {
-        self.calls.get()
+    /// Returns how many there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.get()
     }
 
-    /// Waits until there were more calls than `seen`; returns how many.
+    /// Waits until there were more than `seen`; returns how many.
     pub(crate) async fn beyond(&self, seen: u64) -> u64 {
-        while self.calls.get() <= seen {
+        while self.count.get() <= seen {
             self.sleepers.set(self.sleepers.get() + 1);
             self.woken.notified().await;
         }
-        self.calls.get()
+        self.count.get()
     }
 }
 

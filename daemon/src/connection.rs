@@ -176,6 +176,7 @@ async fn unless_told(told: &Notify, span: Duration) {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.daemon.departures.note();
         leases::connection_ended(&self.daemon, self.id);
     }
 }

@@ -15,6 +15,7 @@ use crate::activity::Activity;
 use crate::callers::Callers;
 use crate::gauge::Gauge;
 use crate::inspection::Inspecting;
+use crate::laggards::Laggards;
 use crate::leases::Leases;
 use crate::lifecycle::Lifecycle;
 use crate::load::Load;
@@ -39,6 +40,8 @@ pub(crate) struct Daemon {
     pub(crate) adopter: Adopter,
     /// Who holds leases, and how it is noticed that they end.
     pub(crate) leases: Leases,
+    /// Who does not come to the end of a read.
+    pub(crate) laggards: Laggards,
     /// Calls that outlive a lost connection.
     pub(crate) long_calls: LongCalls,
     /// Whose turn it is to look at the whole store.
@@ -49,6 +52,8 @@ pub(crate) struct Daemon {
     pub(crate) fallbacks: FallbackCounts,
     /// Calls that were begun.
     pub(crate) activity: Activity,
+    /// Clients that left.
+    pub(crate) departures: Activity,
     /// Whose calls came lately.
     pub(crate) callers: Callers,
     /// What runs beside the calls.
@@ -94,11 +99,13 @@ impl Daemon {
             blobs,
             adopter,
             leases: Leases::default(),
+            laggards: Laggards::default(),
             long_calls: LongCalls::default(),
             inspecting: Inspecting::default(),
             events: EventCounts::default(),
             fallbacks: FallbackCounts::default(),
             activity: Activity::default(),
+            departures: Activity::default(),
             callers: Callers::default(),
             tasks: Tasks::default(),
             connections: Gauge::default(),

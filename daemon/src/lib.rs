@@ -23,6 +23,7 @@
 //! | `load` | how much memory the calls of all clients take |
 //! | `polling`, `callers` | trying for the next call for a moment instead of sleeping |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
+//! | `laggards` | processes that are stopped in the middle of a read |
 //! | `notify`, `signals`, `logging`, `vanish` | the world outside |
 //!
 //! # Start and end
@@ -53,6 +54,7 @@ mod daemon;
 mod deadlines;
 mod gauge;
 mod inspection;
+mod laggards;
 mod leases;
 mod lifecycle;
 mod links;

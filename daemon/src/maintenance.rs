@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use datacache_proto::time::Timestamp;
-use futures::future::select;
+use futures::future::{join, select};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::Config;
+use crate::activity::Activity;
 use crate::alarm::Alarm;
 use crate::bulk;
 use crate::daemon::{Daemon, aside};
@@ -25,10 +26,11 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 const FAILED_PAUSE: Duration = Duration::from_secs(10);
 /// How long the log is left unapplied when nothing else makes it apply.
 const APPLY_AFTER: Duration = Duration::from_secs(5);
-/// How often dead readers' slots are freed while calls come in.
-const READERS_EVERY: Duration = Duration::from_secs(60);
-/// How often abandoned uploads are removed while calls come in.
-const STAGING_EVERY: Duration = Duration::from_secs(3_600);
+/// How often dead readers' slots are freed while calls come in or clients leave.
+const READERS_EVERY: Duration = Duration::from_secs(2);
+/// How long after a client left abandoned uploads are removed: more than the time for which an upload is spared that nobody has
+/// locked yet.
+const STAGING_AFTER: Duration = Duration::from_secs(6);
 
 /// Removes entries when their time is over, for ever. An entry goes within two seconds of its deadline, unless the
 /// writer is busier than that; readers don't see it from the deadline on.
@@ -107,27 +109,29 @@ pub(crate) async fn apply_log(daemon: Rc<Daemon>) {
 pub(crate) async fn clear_dead_readers(daemon: Rc<Daemon>) {
     let reader = daemon.reader.clone();
     let clear = move || reader.clear_dead_readers();
-    after_activity(&daemon, READERS_EVERY, "slots of dead readers were freed", clear).await;
+    let what = "slots of dead readers were freed";
+    let after_calls = after_activity(&daemon.activity, READERS_EVERY, what, clear.clone());
+    join(after_calls, after_activity(&daemon.departures, READERS_EVERY, what, clear)).await;
 }
 
-/// Removes abandoned uploads, now and for ever.
+/// Removes abandoned uploads, now and whenever a client has left, for ever.
 pub(crate) async fn sweep_staging(daemon: Rc<Daemon>) {
     let blobs = daemon.blobs.clone();
     let sweep = move || blobs.sweep_staging();
     once("abandoned uploads were removed", sweep.clone()).await;
-    after_activity(&daemon, STAGING_EVERY, "abandoned uploads were removed", sweep).await;
+    after_activity(&daemon.departures, STAGING_AFTER, "abandoned uploads were removed", sweep).await;
 }
 
-/// Does `work` once each `period` in which there was a call.
-async fn after_activity<W>(daemon: &Daemon, period: Duration, what: &str, work: W)
+/// Does `work` once each `period` in which something happened.
+async fn after_activity<W>(activity: &Activity, period: Duration, what: &str, work: W)
 where
     W: Fn() -> Result<usize, StoreError> + Clone + Send + 'static,
 {
-    let mut seen = daemon.activity.calls();
+    let mut seen = activity.count();
     loop {
-        daemon.activity.beyond(seen).await;
+        activity.beyond(seen).await;
         sleep(period).await;
-        seen = daemon.activity.calls();
+        seen = activity.count();
         once(what, work.clone()).await;
     }
 }
@@ -145,10 +149,10 @@ pub(crate) async fn leave_when_idle(daemon: Rc<Daemon>) {
     let mut config = daemon.config.clone();
     loop {
         daemon.connections.none().await;
-        let calls = daemon.activity.calls();
+        let calls = daemon.activity.count();
         let idle_exit = config.borrow_and_update().idle_exit;
         let is_idle = is_left_alone(&daemon, &mut config, idle_exit).await;
-        if is_idle && is_dispensable(&daemon).await && daemon.activity.calls() == calls {
+        if is_idle && is_dispensable(&daemon).await && daemon.activity.count() == calls {
             tracing::info!("leaving: there was nothing to do");
             return daemon.lifecycle.advance(Stage::Draining);
         }

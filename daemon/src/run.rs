@@ -18,7 +18,7 @@ use crate::open_store::OpenStore;
 use crate::store::{Store, StoreError};
 use crate::vanish::Vanishing;
 use crate::writer::Writer;
-use crate::{leases, maintenance, notify, server};
+use crate::{laggards, leases, maintenance, notify, server};
 
 /// Why a daemon did not end in good order.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,7 @@ fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
     tasks.spawn(maintenance::expire(Rc::clone(daemon), deadlines));
     tasks.spawn(maintenance::apply_log(Rc::clone(daemon)));
     tasks.spawn(maintenance::clear_dead_readers(Rc::clone(daemon)));
+    tasks.spawn(laggards::watch(Rc::clone(daemon)));
     tasks.spawn(maintenance::sweep_staging(Rc::clone(daemon)));
     tasks.spawn(maintenance::leave_when_idle(Rc::clone(daemon)));
     let holders = daemon.writer.read(|store| store.holders()).unwrap_or_default();

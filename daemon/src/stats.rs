@@ -69,7 +69,13 @@ pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
         let namespaces = namespaces(daemon, store, now)?;
         let Reads { hits: direct_hits, misses: direct_misses } = store.all_reads();
         let reads = ReadStats { direct_hits, direct_misses, fallbacks: daemon.fallbacks.all() };
-        Ok(Stats { namespaces, reads, store: store.stats()?, daemon: dealings(daemon, store) })
+        Ok(Stats {
+            namespaces,
+            reads,
+            store: store.stats()?,
+            daemon: dealings(daemon, store),
+            laggard: daemon.laggards.current(),
+        })
     })?
 }
 
@@ -102,7 +108,7 @@ fn dealings(daemon: &Daemon, store: &Store) -> DaemonStats {
     DaemonStats {
         connections: daemon.connections.count() as u64,
         refused: daemon.refused.get(),
-        calls: daemon.activity.calls(),
+        calls: daemon.activity.count(),
         frames: counters.frames,
         operations: counters.operations,
         segments: counters.segments,

@@ -25,6 +25,7 @@ mod persistence;
 mod real_input;
 mod round_trip;
 mod semantics;
+mod stopped;
 mod support;
 mod tags;
 mod uploads;

@@ -103,7 +103,7 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
         size("unsynced_bytes", unsynced_bytes, "Bytes of the log that a loss of power could take."),
         gauge("blobs", blobs, "Values that are files of their own."),
         size("blob_bytes", blob_bytes, "Bytes of these files."),
-        gauge("readers", readers, "Readers with a slot in the index."),
+        gauge("readers", readers, "Threads with a place among the readers of the index."),
         gauge("leases", leases, "Leases that are held."),
         gauge(
             "shortage",

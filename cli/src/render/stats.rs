@@ -1,6 +1,6 @@
 //! Counters and sizes for people.
 
-use datacache_proto::types::{ReadStats, Scarce, Stats, StoreStats};
+use datacache_proto::types::{Laggard, ReadStats, Scarce, Stats, StoreStats};
 use indicatif::HumanBytes;
 
 use super::line::one_line;
@@ -15,6 +15,7 @@ pub(crate) fn plain(stats: &Stats) -> String {
         block(&title, &metric::of_namespace(namespace))
     });
     let rest = [reads(&stats.reads), store(&stats.store), block("daemon", &metric::of_daemon(&stats.daemon))];
+    let rest = rest.into_iter().chain(stats.laggard.as_ref().map(laggard));
     namespaces.chain(rest).collect::<Vec<_>>().join("\n")
 }
 
@@ -42,6 +43,18 @@ fn store(stats: &StoreStats) -> String {
         *value = told;
     }
     format!("store\n{}", aligned(&rows))
+}
+
+/// Told only where there is one.
+fn laggard(laggard: &Laggard) -> String {
+    let &Laggard { pid, is_stopped, since, grown_bytes } = laggard;
+    let state = if is_stopped { ", which is stopped," } else { "" };
+    format!(
+        "laggard\n  process {pid}{state} has been in the middle of a read since {}; the index has grown by {} since, and\n  can't \
+         use again what is freed until it goes on or ends\n",
+        rfc3339(since),
+        HumanBytes(grown_bytes)
+    )
 }
 
 /// Reasons that never occurred are left out.
@@ -95,6 +108,17 @@ mod tests {
             let row = page.lines().find(|line| line.starts_with("  shortage  ")).unwrap();
             assert!(row.contains(what) && row.contains(", since 2024-05-01T12:00:00.250Z: "), "{page}");
         }
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_in_a_read_is_told_of_with_what_it_costs() {
+        assert!(!plain(&Stats::default()).contains("laggard"));
+        let since = Timestamp::from_millis(1_714_564_800_250);
+        let laggard = Some(Laggard { pid: 77, is_stopped: true, since, grown_bytes: 3 << 20 });
+        let text = plain(&Stats { laggard, ..Stats::default() });
+        let told = "\nlaggard\n  process 77, which is stopped, has been in the middle of a read since 2024-05-01T12:00:00.250Z; \
+                    the index has grown by 3.00 MiB since";
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::tables::Tables;
 use super::upload::Upload;
 
 /// A staged file that nobody holds locked is left alone until it is this old: its client may be about to lock it.
-const STAGED_GRACE: Duration = Duration::from_secs(60);
+const STAGED_GRACE: Duration = Duration::from_secs(5);
 /// How much of a file is read at a time.
 const CHUNK: usize = 256 * 1024;
 
@@ -346,7 +346,9 @@ fn open_staged(path: &Path) -> Result<File, Result<StagedFault, io::Error>> {
 /// Tells whether a staged file is old enough and not locked.
 fn is_abandoned(path: &Path) -> io::Result<bool> {
     let Ok(file) = open_staged(path) else { return Ok(fs::symlink_metadata(path)?.is_symlink()) };
-    let age = SystemTime::now().duration_since(file.metadata()?.modified()?).unwrap_or_default();
+    let modified = file.metadata()?.modified()?;
+    // One of the future was made before the clock was set back: who knows how long ago.
+    let age = SystemTime::now().duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
     Ok(age >= STAGED_GRACE && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
 }
 

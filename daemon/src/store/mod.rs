@@ -11,7 +11,7 @@
 //! | --- | --- | --- |
 //! | decide, append, publish | the owner's | `write`, `turn`, `before`, `draft`, `memory` |
 //! | look, plan an expiry sweep | the owner's | `lookup`, `trail`, `sweep`, `expiring` |
-//! | tell what clients read themselves | the owner's | `reads`, `access` |
+//! | tell what clients read themselves, and who reads | the owner's | `reads`, `access`, `readers` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
@@ -78,6 +78,7 @@ mod outcomes;
 mod plan;
 mod position;
 mod progress;
+mod readers;
 mod reads;
 mod recovery;
 mod references;
@@ -117,6 +118,7 @@ pub use foresight::{Foreseer, Foresight};
 pub use options::StoreOptions;
 pub use plan::{Cursor, Plan, Reader};
 pub use position::Position;
+pub use readers::{Place, Readers};
 pub use repair::{Corrections, Repairs};
 pub use store::{Counters, Store};
 pub use upload::Upload;

@@ -141,10 +141,4 @@ impl Reader {
     pub fn clear_dead_readers(&self) -> Result<usize, StoreError> {
         self.tables.env.clear_stale_readers().map_err(|source| StoreError::Read { source })
     }
-
-    /// Returns how many readers have a slot, dead ones included.
-    #[must_use]
-    pub fn readers(&self) -> u64 {
-        u64::from(self.tables.env.info().number_of_readers)
-    }
 }

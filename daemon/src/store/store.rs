@@ -30,6 +30,7 @@ use super::memory::Memory;
 use super::options::StoreOptions;
 use super::plan::{Cursor, Plan, Reader};
 use super::position::Position;
+use super::readers::Readers;
 use super::recovery::{Recovered, recover};
 use super::scarcity::Scarcity;
 use super::segment::{self, Segment};
@@ -326,10 +327,18 @@ impl Store {
             unsynced_bytes: unsynced,
             blobs: blobs.entries,
             blob_bytes: blobs.bytes,
-            readers: self.reader().readers(),
+            readers: self.readers()?.places.len() as u64,
             leases: self.memory.leases().count(),
             shortage: self.shortage(),
         })
+    }
+
+    /// Returns who reads the index.
+    ///
+    /// # Errors
+    /// Where that can't be told.
+    pub fn readers(&self) -> Result<Readers, StoreError> {
+        self.lookup.tables.readers().map_err(|source| StoreError::Read { source: source.into() })
     }
 
     /// Plans to remove entries whose time is over, `limit` at most on a page. A sweep over all namespaces begins where the one

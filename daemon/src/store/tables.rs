@@ -28,6 +28,7 @@ use tracing::debug;
 
 use super::counts::Counts;
 use super::error::{OpenError, StoreError, is_full};
+use super::readers::{self, Readers};
 use super::room::{HEAD, Room};
 use super::shared::{allocate, open_or_make};
 use super::table_keys::namespace_of;
@@ -65,7 +66,7 @@ pub(super) struct Tables {
     pub(super) room: Room,
     /// IMPORTANT: last, so that it is closed after the environment. LMDB knows who else is there by a POSIX lock on this file,
     /// which the process loses when it closes any descriptor of it; the next client would begin the table of readers anew.
-    _lock_file: File,
+    lock_file: File,
 }
 
 /// An index that can't be opened.
@@ -147,7 +148,7 @@ impl Tables {
             meta: table(Some(layout::tables::META))?,
             room: Room::open(folder).map_err(|source| TablesError::Room { source })?,
             env: env.clone(),
-            _lock_file: lock_file,
+            lock_file,
         };
         if tables.meta(&txn, Meta::Layout)? == Some(1) {
             tables.upgrade_from_1(&mut txn)?;
@@ -199,7 +200,7 @@ impl Tables {
 
     /// Closes the index; waits for others that still have it.
     pub(super) fn close(self) {
-        let Self { env, _lock_file: lock_file, .. } = self;
+        let Self { env, lock_file, .. } = self;
         env.prepare_for_closing().wait();
         // IMPORTANT: after LMDB has closed. Closing any descriptor of the file drops the locks by which LMDB tells that this
         // process lives.
@@ -228,6 +229,11 @@ impl Tables {
 }
 
 impl Tables {
+    /// Returns who reads, and how long the index's file is by now. Waits for none of them.
+    pub(super) fn readers(&self) -> io::Result<Readers> {
+        Ok(Readers { places: readers::places(&self.lock_file)?, length: self.room.end()? })
+    }
+
     /// Sees to it that there is room for what becomes of a log of `backlog` bytes, and for what makes the store in `folder` smaller
     /// again; returns what is short, if anything is. What can't be looked at counts as enough: who needs it will see.
     pub(super) fn make_room(&self, backlog: u64, folder: &Path) -> Option<StoreError> {

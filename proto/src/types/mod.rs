@@ -22,5 +22,5 @@ pub use greeting::{Hello, Introduced, Introduction, Welcome};
 pub use list::{ListPage, ListQuery};
 pub use lookup::{Lookup, Opened};
 pub use metadata::Metadata;
-pub use stats::{DaemonStats, NamespaceStats, ReadStats, Scarce, Shortage, Stats, StoreStats};
+pub use stats::{DaemonStats, Laggard, NamespaceStats, ReadStats, Scarce, Shortage, Stats, StoreStats};
 pub use verification::{Fault, Finding, Verification};

@@ -16,6 +16,8 @@ pub struct Stats {
     pub store: StoreStats,
     /// The daemon's dealings since it began to run.
     pub daemon: DaemonStats,
+    /// The process that does not come to the end of a read, where there is one: it keeps the index from using freed space again.
+    pub laggard: Option<Laggard>,
 }
 
 /// Counters of one namespace; the events count since the daemon began to run.
@@ -90,7 +92,7 @@ pub struct StoreStats {
     pub blobs: u64,
     /// The sum of their lengths in bytes; equal content counts once.
     pub blob_bytes: u64,
-    /// Readers with a slot in the index.
+    /// Places among the readers of the index that are taken: one for each thread that ever read it, until it or its process ends.
     pub readers: u64,
     /// Leases that are held.
     pub leases: u64,
@@ -116,6 +118,21 @@ pub enum Scarce {
     Disk,
     /// Room in the map of its index.
     Index,
+}
+
+/// A process in the middle of a read that should have been over long ago; most likely it was stopped there. What is freed in the index
+/// from then on can't be used again until it goes on, or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Laggard {
+    /// Its number.
+    pub pid: u32,
+    /// Whether it is stopped, by a signal or a debugger.
+    pub is_stopped: bool,
+    /// When it was first seen at that read. In JSON, milliseconds since 1970.
+    #[serde(rename = "since_unix_ms")]
+    pub since: Timestamp,
+    /// Bytes by which the index's file has grown since. At most so much is held back: some of it may be new entries.
+    pub grown_bytes: u64,
 }
 
 /// The daemon's dealings.

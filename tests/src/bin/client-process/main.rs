@@ -6,6 +6,7 @@ mod asynchronous;
 mod check;
 mod child;
 mod forks;
+mod held;
 mod inherited;
 mod load;
 mod reader;
@@ -32,6 +33,8 @@ struct Client {
     cache: Option<DataCache>,
     scope: Option<Scope>,
     asynchronous: Option<Asynchronous>,
+    read: Option<held::Read>,
+    lock: Option<held::Lock>,
 }
 
 fn main() {
@@ -80,6 +83,9 @@ impl Client {
             ["churn-write", ledger, worker, from, to] => {
                 writer::write(Path::new(ledger), worker.parse()?, from.parse()?..to.parse()?)?
             }
+            ["hold-read", folder] => json!(self.read.replace(held::Read::begin(Path::new(folder))?).is_none()),
+            ["end-read"] => json!(self.read.take().is_some()),
+            ["hold-lock", file] => json!(self.lock.replace(held::Lock::take(Path::new(file))?).is_none()),
             ["record", ledger, worker, seed, mood] => {
                 recorder::record(Path::new(ledger), worker.parse()?, seed.parse()?, mood.parse()?)?
             }
