@@ -10,6 +10,7 @@ use datacache_proto::layout::SOCKET_LINK;
 use datacache_proto::paths::{Overrides, Paths};
 
 use crate::listener::Listener;
+use crate::store::failpoint::failpoint;
 
 /// The links of a running daemon.
 #[derive(Debug)]
@@ -92,6 +93,7 @@ fn swap(target: &Path, link: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => std::os::unix::fs::symlink(target, &temporary)?,
     }
+    failpoint!(LinkPrepared);
     fs::rename(&temporary, link).inspect_err(|_| {
         // Best effort: the error that matters is already on its way.
         fs::remove_file(&temporary).ok();

@@ -14,6 +14,8 @@ use datacache_proto::paths::MAX_SOCKET_PATH;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
+use crate::store::failpoint::failpoint;
+
 /// How many connections wait in the socket until the daemon takes them; the system may allow fewer.
 const BACKLOG: i32 = 1_024;
 
@@ -145,8 +147,10 @@ impl Listener {
         }
         let socket =
             bound_in(folder, &temporary).map_err(|error| ListenError::io("bind the socket", &temporary, error))?;
+        failpoint!(SocketBound);
         // Renamed once it listens: at no moment is there a socket with this name that refuses a client.
         fs::rename(&temporary, path).map_err(|error| ListenError::io("put in place the socket", path, error))?;
+        failpoint!(SocketInPlace);
         let identity = Identity::of(path).map_err(|error| ListenError::io("look at", path, error))?;
         Ok(Self { socket: socket.into(), address: path.to_owned(), bound: Some(identity) })
     }

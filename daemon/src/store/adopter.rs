@@ -17,6 +17,7 @@ use datacache_proto::types::Digest;
 
 use super::blob::{BlobStore, Incoming};
 use super::error::StoreError;
+use super::failpoint::failpoint;
 use super::threads::{Event, Outbox};
 
 /// How often a file is looked at whose blob changes between the look and its adoption.
@@ -53,8 +54,10 @@ impl Adopter {
     /// Where they can't be adopted or written through; none is held then.
     pub fn adopt(&self, files: &mut [&mut Incoming]) -> Result<(), StoreError> {
         let pins = files.iter_mut().map(|file| self.adopt_one(file)).collect::<Result<Vec<_>, _>>()?;
+        failpoint!(BatchAdopted);
         let failed = |source| StoreError::blob("write through", source, self.blobs.folder());
         self.blobs.sync(pins.iter().map(|pin| &pin.digest)).map_err(failed)?;
+        failpoint!(BatchDurable);
         // IMPORTANT: only now, a pin tells the writer that the disk has the file.
         files.iter_mut().zip(pins).for_each(|(file, pin)| file.hold(pin));
         Ok(())

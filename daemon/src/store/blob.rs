@@ -21,6 +21,7 @@ use sha2::Digest as _;
 use super::adopter::Pin;
 use super::blob_row::BlobRow;
 use super::error::{StoreError, is_full};
+use super::failpoint::failpoint;
 use super::tables::Tables;
 use super::upload::Upload;
 
@@ -194,10 +195,14 @@ impl BlobStore {
         let failed = |source| StoreError::blob("adopt", source, &self.store);
         let blob = blob_path(&self.store, &incoming.digest);
         rustix::fs::fchmod(&*incoming.file, Mode::RUSR).map_err(|errno| failed(errno.into()))?;
+        failpoint!(BlobSealed);
         // By descriptor: what was looked at is what is adopted, whatever happened to the name.
         let open = format!("/proc/self/fd/{}", incoming.file.as_raw_fd());
         match rustix::fs::linkat(CWD, open, CWD, &blob, AtFlags::SYMLINK_FOLLOW) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                failpoint!(BlobLinked);
+                Ok(())
+            }
             Err(rustix::io::Errno::EXIST) => {
                 let there = fs::metadata(&blob).map_err(failed)?;
                 Self::check_known(incoming, &there)

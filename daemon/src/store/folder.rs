@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::blob::{BlobStore, create_private};
 use super::error::OpenError;
+use super::failpoint::failpoint;
 
 /// What may lie in a folder that is about to become a store.
 const EXPECTED: [&str; 6] = [CACHEDIR_TAG, DAEMON_LOG, "daemon.log.old", LOCK, "config.toml", "start.lock"];
@@ -32,6 +33,7 @@ pub(super) fn take(path: &Path) -> Result<File, OpenError> {
         fs::create_dir_all(parent).map_err(io("create the folders above"))?;
     }
     create_private(path).map_err(io("create"))?;
+    failpoint!(StoreMade);
     check_owner(path)?;
     check_filesystem(path)?;
     check_content(path)?;
@@ -40,8 +42,10 @@ pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     }
     close_to_others(path)?;
     let lock = lock(path)?;
+    failpoint!(StoreLocked);
     BlobStore::create_folders(path).map_err(io("create the folders in"))?;
     check_below(path, &path.join(BLOBS))?;
+    failpoint!(FoldersMade);
     let tag = path.join(CACHEDIR_TAG);
     // Not anew, which would need room.
     if !fs::read(&tag).is_ok_and(|text| text == CACHEDIR_TEXT.as_bytes()) {
@@ -255,6 +259,7 @@ fn create_numbered(path: &Path, number: u64) -> io::Result<PathBuf> {
     }
     create_private(&generation)?;
     create_private(&generation.join(LOG))?;
+    failpoint!(GenerationMade);
     Ok(generation)
 }
 
@@ -280,7 +285,9 @@ pub(super) fn make_current(path: &Path, generation: &Path) -> io::Result<()> {
         _ => {}
     }
     symlink(generation.file_name().unwrap_or_default(), &temporary)?;
+    failpoint!(CurrentPrepared);
     fs::rename(&temporary, path.join(CURRENT))?;
+    failpoint!(CurrentInPlace);
     File::open(path)?.sync_all()
 }
 

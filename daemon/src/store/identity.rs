@@ -6,6 +6,7 @@ use datacache_proto::layout::LAYOUT;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::error::OpenError;
+use super::failpoint::failpoint;
 use super::tables::{Meta, Tables};
 
 /// Returns the store's identity; a new store gets one, and the layout's number.
@@ -39,5 +40,6 @@ fn draw_identity(path: &Path, tables: &Tables) -> Result<u128, OpenError> {
         txn.commit()
     };
     write().map_err(|source| OpenError::Index { action: "write the identity in", path: path.to_owned(), source })?;
+    failpoint!(IdentityDrawn);
     Ok(id)
 }

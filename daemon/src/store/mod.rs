@@ -23,6 +23,7 @@
 //! | look the keys of a batch up ahead of it | any | `foresight` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
 //! | open, recover | the owner's, before all else | `folder`, `recovery`, `restart_steps`, `takeover` |
+//! | die, where a test wants it | any | `failpoint` |
 //!
 //! # Invariants
 //! - There is one path for every change: an operation in a frame of the log. What a bulk operation plans is a list of
@@ -63,6 +64,7 @@ mod error;
 mod expiring;
 #[cfg(test)]
 pub(crate) mod failing;
+pub(crate) mod failpoint;
 mod folder;
 mod foresight;
 mod identity;

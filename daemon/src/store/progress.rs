@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use super::command::{Batch, Command};
 use super::error::StoreError;
+use super::failpoint::failpoint;
 use super::position::Position;
 use super::store::{Next, Store};
 use super::syncer::{Prepare, SyncJob};
@@ -72,7 +73,9 @@ impl Store {
         let Some(applying) = self.lookup.applying.take_if(|applying| applying.number() == segment) else {
             return error!(segment, "a segment was applied that nobody waited for");
         };
+        failpoint!(RetirementBegun);
         retire(&self.lookup.index.words());
+        failpoint!(RetirementViewed);
         debug_assert_eq!(
             View::from_word(self.lookup.index.words().load(Word::View)).used(),
             View::alone(self.lookup.active.number()).used(),
@@ -234,9 +237,13 @@ impl Store {
     }
 
     fn remove_blob(&mut self, digest: &Digest) {
+        failpoint!(BlobDropped);
         // One that is held is looked at again when it no longer is.
         match self.adopter.unless_held(digest, || self.blobs.set_aside(digest)) {
-            Some(Ok(Some(aside))) => self.verifier.send(BlobJob::Remove(aside)),
+            Some(Ok(Some(aside))) => {
+                failpoint!(BlobSetAside);
+                self.verifier.send(BlobJob::Remove(aside));
+            }
             None | Some(Ok(None)) => {}
             Some(Err(error)) => warn!(%digest, %error, "a blob can't be removed"),
         }

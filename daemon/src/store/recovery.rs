@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::access::AccessFile;
 use super::blob::BlobStore;
 use super::error::OpenError;
+use super::failpoint::failpoint;
 use super::folder;
 use super::identity::identity;
 use super::index::Index;
@@ -49,8 +50,10 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     };
     let (generation, tables) = open_generation(path, generation)?;
     let mut tables = Arc::new(tables);
+    failpoint!(TablesOpened);
     let store_id = identity(path, &tables, is_new)?;
     let access = open_access(&generation, store_id).map_err(io("open the counters of"))?;
+    failpoint!(AccessOpened);
     let index = Index::open(&generation, store_id).map_err(io("open the shared index of"))?;
     let log = generation.join(LOG);
     let mut blobs = BlobStore::new(path, Arc::clone(&tables));
@@ -62,6 +65,7 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
         blobs = BlobStore::new(path, Arc::clone(&tables));
         steps = Steps { path, log, store_id, tables: &tables, blobs: &blobs, made: None };
     }
+    failpoint!(LogCaughtUp);
     let index = match index {
         Some(index) => {
             debug!("taking over the shared index of this boot");
@@ -71,6 +75,7 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
         None => begin_anew(&generation, &mut steps)?,
     };
     index.set_mark(Mark::InUse).map_err(io("mark"))?;
+    failpoint!(MarkedInUse);
     let segment = steps.made.take().expect("both ways make the active segment");
     tables.leave_room();
     if is_new {

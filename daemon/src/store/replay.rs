@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::apply::{Committed, Slice};
 use super::blob::BlobStore;
 use super::error::{StoreError, is_full};
+use super::failpoint::failpoint;
 use super::segment::{ReadError, Segment};
 use super::tables::Tables;
 
@@ -86,6 +87,7 @@ impl Replay<'_> {
             }
             if slice.weight() > 0 && slice.weight() + frame.operations as usize > self.slice {
                 committed(self.commit(slice, number)?);
+                failpoint!(SegmentHalfApplied);
                 slice = Slice::begin(self.tables)?;
             }
             self.frame(&frame, &mut slice, number)?;
@@ -146,7 +148,10 @@ impl Replay<'_> {
     fn commit(&self, slice: Slice<'_>, first_segment: u64) -> Result<Committed, ReplayError> {
         // IMPORTANT: before the commit. An index on the disk that names a blob which is not is what a power cut would leave.
         self.blobs.sync(slice.named()).map_err(|source| ReplayError::Blob { source })?;
-        Ok(slice.commit(first_segment, first_segment + 1)?)
+        failpoint!(SliceReady);
+        let committed = slice.commit(first_segment, first_segment + 1)?;
+        failpoint!(SliceCommitted);
+        Ok(committed)
     }
 }
 

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::blob::BlobStore;
 use super::error::{OpenError, is_full};
+use super::failpoint::failpoint;
 use super::replay::{LEAST_SLICE, Replay, ReplayError, SLICE};
 use super::room::HEAD;
 use super::segment::{self, Segment};
@@ -147,6 +148,7 @@ impl RestartSteps for Steps<'_> {
     }
 
     fn unlink(&mut self, segment: u64) -> Result<(), StepError> {
+        failpoint!(TakeoverRetired);
         match segment::remove_file(&self.log.join(segment_name(segment))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => Ok(outcome?),
@@ -154,17 +156,24 @@ impl RestartSteps for Steps<'_> {
     }
 
     fn create(&mut self, segment: u64) -> Result<(), StepError> {
+        failpoint!(TakeoverCleared);
         self.made = Some(Arc::new(self.make_segment(segment)?));
+        failpoint!(TakeoverSegmentMade);
         // IMPORTANT: durable before anything is appended. Else a power cut can bring back segments that were removed, and
         // with them operations that later ones had overtaken.
         let mut txn = self.tables.env.write_txn()?;
         self.tables.set_meta(&mut txn, Meta::FirstSegment, segment)?;
         self.tables.set_meta(&mut txn, Meta::NextSegment, segment + 1)?;
-        Ok(txn.commit()?)
+        txn.commit()?;
+        failpoint!(TakeoverSegmentNoted);
+        Ok(())
     }
 
     fn remove_older(&mut self, segment: u64) -> Result<(), StepError> {
-        self.remove_below(segment)
+        failpoint!(TakeoverViewed);
+        self.remove_below(segment)?;
+        failpoint!(TakeoverSwept);
+        Ok(())
     }
 }
 

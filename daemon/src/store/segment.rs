@@ -10,6 +10,7 @@ use datacache_proto::log::{Frame, LogError, Operation, SEGMENT_HEADER, SegmentHe
 use datacache_proto::recent::Location;
 
 use super::error::is_full;
+use super::failpoint::failpoint;
 use super::shared::allocate;
 
 /// How much a reader of one operation fetches at first: most are shorter.
@@ -28,6 +29,7 @@ impl Segment {
     pub(super) fn create(folder: &Path, header: SegmentHeader) -> io::Result<Self> {
         let path = folder.join(segment_name(header.number));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        failpoint!(SegmentBare);
         file.write_all_at(&header.encode(), 0)?;
         Ok(Self { file, path, header })
     }
@@ -69,6 +71,7 @@ impl Segment {
     /// After a failure the place is made to hold no frame, so that nothing half-written is ever taken for one; the error
     /// of *that* is in the second place, and means that the segment must not be appended to again.
     pub(super) fn append(&self, frame: &[u8], offset: u64) -> Result<(), (io::Error, Option<io::Error>)> {
+        failpoint!(FrameTorn, self.file.write_all_at(&frame[..frame.len() / 2], offset));
         self.file.write_all_at(frame, offset).map_err(|error| {
             // IMPORTANT: before anything else. The head's block exists, or the write got nowhere.
             let head = [0; datacache_proto::log::FRAME_HEAD];
@@ -141,6 +144,7 @@ impl Segment {
 /// Empties and unlinks the segment at `path`.
 pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).truncate(true).open(path)?;
+    failpoint!(SegmentEmptied);
     std::fs::remove_file(path)
 }
 

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use tracing::debug;
 
 use super::error::is_full;
+use super::failpoint::failpoint;
 
 /// A file of 64-bit words, mapped for reading and writing. Other processes may have it mapped too.
 #[derive(Debug)]
@@ -66,7 +67,9 @@ impl SharedWords {
         let shared = Self::map(&file)?;
         prepare(&file, shared.words())?;
         shared.map.flush()?;
+        failpoint!(SharedPrepared);
         std::fs::rename(&temporary, path)?;
+        failpoint!(SharedInPlace);
         File::open(path.parent().unwrap_or(path))?.sync_all()?;
         Ok(shared)
     }

@@ -23,6 +23,7 @@ use super::counts::Counts;
 use super::draft::Draft;
 use super::error::{OpenError, StoreError};
 use super::expiring::Expiring;
+use super::failpoint::failpoint;
 use super::folder;
 use super::load::{applied, load};
 use super::lookup::{Lookup, Seen};
@@ -142,6 +143,7 @@ impl Store {
     pub fn open(options: StoreOptions, now: Timestamp) -> Result<Self, OpenError> {
         let lock = folder::take(&options.path)?;
         let Recovered { generation, store_id, tables, blobs, index, access, segment } = recover(&options.path)?;
+        failpoint!(StoreRecovered);
         let (outbox, events) = Outbox::new(Arc::clone(&options.wake));
         let tail = Arc::new(Tail::new(Arc::clone(&segment), SEGMENT_HEADER as u64));
         let spawn = |source| OpenError::Io { action: "start a thread for", path: options.path.clone(), source };
@@ -199,6 +201,7 @@ impl Store {
         store.ask_for_room();
         store.spread_marks();
         store.verifier.send(BlobJob::Survey);
+        failpoint!(StoreOpened);
         debug!(segment = number, applied, now = now.as_millis(), "the store is open");
         Ok(store)
     }
@@ -396,14 +399,18 @@ impl Store {
             }
             self.progress(now);
         }
+        failpoint!(CloseApplied);
         // It may be about to make or remove a segment.
         self.syncer.stop();
         self.applier.stop();
+        failpoint!(CloseStopped);
         // IMPORTANT: the log first. Readers of another boot believe the mark only if no log is there.
         let removed = remove_log(&self.generation.join(LOG));
+        failpoint!(CloseLogRemoved);
         // What the next start needs for its log, from what this one's has given back. Without it, it looks for room itself.
         self.lookup.tables.leave_room();
         let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
+        failpoint!(CloseMarked);
         marked.map_err(|source| StoreError::append(source, &self.options.path))
     }
 }

@@ -17,6 +17,7 @@ use tracing::{error, warn};
 
 use super::blob::BlobStore;
 use super::expiring::SegmentExpiring;
+use super::failpoint::failpoint;
 use super::index::Index;
 use super::position::Position;
 use super::room::HEAD;
@@ -220,8 +221,12 @@ impl Syncer {
             let segments: BTreeSet<u64> = blobs.iter().map(|(segment, _)| *segment).chain([number]).collect();
             return segments.into_iter().for_each(|segment| self.outbox.send(Event::SyncFailed { segment }));
         }
+        failpoint!(BlobsSynced);
         match segment.sync() {
-            Ok(()) => self.outbox.send(Event::Synced(Position { segment: number, offset })),
+            Ok(()) => {
+                failpoint!(LogSynced);
+                self.outbox.send(Event::Synced(Position { segment: number, offset }));
+            }
             Err(error) => {
                 error!(segment = number, %error, "the log can't be written through to the disk");
                 self.outbox.send(Event::SyncFailed { segment: number });
@@ -231,6 +236,7 @@ impl Syncer {
 
     fn prepare(&mut self, next: &Prepare) -> io::Result<Arc<Segment>> {
         clear_free(&self.index.words()).map_err(io::Error::other)?;
+        failpoint!(TableCleared);
         if let Some(spare) = &self.spare {
             let made = spare.succeed(&next.folder, new_header(next.number, next.store_id)?)?;
             self.spare = None;
@@ -242,9 +248,11 @@ impl Syncer {
 }
 
 fn remove(segment: &Segment) {
+    failpoint!(SegmentLeft);
     if let Err(error) = segment.remove() {
         warn!(segment = segment.number(), %error, "a segment of the log can't be removed");
     }
+    failpoint!(SegmentRemoved);
 }
 
 fn new_header(number: u64, store_id: u128) -> io::Result<SegmentHeader> {
@@ -265,12 +273,15 @@ pub(super) fn create_segment(folder: &Path, number: u64, store_id: u128, head: u
         }
         outcome => outcome?,
     };
+    failpoint!(SegmentMade);
     if let Err(error) = segment.allocate(head) {
         // What it got is for others.
         segment.remove()?;
         return Err(error);
     }
+    failpoint!(SegmentAllocated);
     File::open(folder)?.sync_all()?;
+    failpoint!(SegmentDurable);
     Ok(segment)
 }
 

@@ -15,6 +15,7 @@ use tracing::{debug, error, info};
 use super::blob::BlobStore;
 use super::command::Command;
 use super::error::StoreError;
+use super::failpoint::failpoint;
 use super::position::Position;
 use super::replay::{LEAST_SLICE, Replay, ReplayError, SLICE};
 use super::segment::Segment;
@@ -199,6 +200,7 @@ fn apply(replay: &Replay<'_>, job: &ApplyJob, outbox: &Outbox) -> Result<(), Rep
     replay.segment(&job.segment, Some(job.end), segment + 1, |committed| {
         outbox.send(Event::Slice { applied: committed.applied, dropped: committed.dropped });
     })?;
+    failpoint!(SegmentApplied);
     outbox.send(Event::Applied { segment });
     Ok(())
 }

@@ -12,6 +12,7 @@ use sha2::Digest as _;
 
 use super::blob::{BlobStore, Incoming};
 use super::error::StoreError;
+use super::failpoint::failpoint;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -29,6 +30,7 @@ impl Upload {
     pub(super) fn create(blobs: BlobStore) -> Result<Self, StoreError> {
         let (file, path) =
             create_new(&blobs.staging()).map_err(|source| StoreError::blob("create", source, blobs.folder()))?;
+        failpoint!(UploadMade);
         // Locked like a client's own: a sweep passes it over.
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|errno| StoreError::blob("lock", errno.into(), blobs.folder()))?;
@@ -44,6 +46,7 @@ impl Upload {
             return Err(finished_before("write"));
         };
         file.write_all(chunk).map_err(|source| StoreError::blob("write", source, self.blobs.folder()))?;
+        failpoint!(UploadWritten);
         self.hasher.update(chunk);
         self.length += chunk.len() as u64;
         Ok(())
@@ -64,6 +67,7 @@ impl Upload {
         let file = self.file.take().ok_or_else(|| finished_before("finish"))?;
         let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
         let path = std::mem::take(&mut self.path);
+        failpoint!(UploadFinished);
         self.blobs.examine(file, path, self.length, digest, durable)
     }
 }

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use super::blob::{BlobStore, hash_unless};
 use super::blob_row::BlobRow;
+use super::failpoint::failpoint;
 use super::plan::Reader;
 use super::tables::Tables;
 use super::threads::{Ending, Event, Helper, Outbox};
@@ -70,7 +71,10 @@ impl Verifier {
         }
         match hash_unless(&file, || self.ending.has_begun()) {
             Ok(None) => {}
-            Ok(Some(content)) if content == digest => self.outbox.send(Event::Verified(digest)),
+            Ok(Some(content)) if content == digest => {
+                failpoint!(BlobHashed);
+                self.outbox.send(Event::Verified(digest));
+            }
             Ok(Some(_)) => {
                 error!(%digest, "a blob is not what its name says; the entries that name it are dropped");
                 self.outbox.send(Event::Damaged { digest, file });
@@ -93,7 +97,10 @@ impl Verifier {
     fn survey(&self) {
         let orphans = self.blobs.each_folder(|digests| match self.unknown(digests) {
             Ok(orphans) if orphans.is_empty() => {}
-            Ok(orphans) => self.outbox.send(Event::Orphans(orphans)),
+            Ok(orphans) => {
+                failpoint!(OrphansFound);
+                self.outbox.send(Event::Orphans(orphans));
+            }
             Err(error) => warn!(%error, "blobs can't be compared with the index"),
         });
         if let Err(error) = orphans {
@@ -133,12 +140,14 @@ impl Verifier {
 
 /// A cache that can't delete a file says so and goes on.
 fn remove(path: &std::path::Path) {
+    failpoint!(NameLeft);
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             warn!(path = %path.display(), %error, "a file can't be removed");
         }
         _ => {}
     }
+    failpoint!(NameRemoved);
 }
 
 #[cfg(test)]

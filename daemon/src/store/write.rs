@@ -10,6 +10,7 @@ use tracing::error;
 
 use super::command::{Batch, Command, NewValue, Outcome};
 use super::error::StoreError;
+use super::failpoint::failpoint;
 use super::position::Position;
 use super::store::{Next, Store};
 use super::syncer::SyncJob;
@@ -115,6 +116,7 @@ impl Store {
         let segment = &self.lookup.active;
         let frame = self.draft.seal(segment.header(), self.end);
         let length = frame.len() as u64;
+        failpoint!(FrameDecided);
         if let Err((error, spoilt)) = segment.append(frame, self.end) {
             self.memory.undo_all();
             if let Some(spoilt) = spoilt {
@@ -124,8 +126,10 @@ impl Store {
             }
             return Err(StoreError::append(error, &self.options.path));
         }
+        failpoint!(FrameWritten);
         self.lookup.trail.append(segment.number(), self.end, frame);
         self.publish();
+        failpoint!(FramePublished);
         self.memory.commit();
         self.last_seq = self.draft.frame.next_seq() - 1;
         self.counters.frames += 1;
@@ -161,6 +165,7 @@ impl Store {
                     self.poisoned = true;
                 }
             }
+            failpoint!(SlotPublished);
             self.expiring.publish(at, decision.namespace, decision.expires, decision.replaces);
         }
     }
@@ -216,15 +221,18 @@ impl Store {
         if !matches!(self.next, Next::Ready(_)) {
             return false;
         }
+        failpoint!(RotationBegun);
         if let Err(error) = rotate(&self.lookup.index.words()) {
             error!(%error, "the next segment was made too early");
             self.poisoned = true;
             return false;
         }
+        failpoint!(RotationViewed);
         let Next::Ready(next) = std::mem::replace(&mut self.next, Next::Later) else { return false };
         let full = std::mem::replace(&mut self.lookup.active, next);
         self.applier.send(ApplyJob { segment: std::sync::Arc::clone(&full), end: self.end });
         self.syncer.send(SyncJob::Whole { segment: std::sync::Arc::clone(&full), end: self.end });
+        failpoint!(RotationHandedOver);
         self.applying_end = Position { segment: full.number(), offset: self.end };
         self.lookup.applying = Some(full);
         self.named.applying = std::mem::take(&mut self.named.active);
