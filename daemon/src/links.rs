@@ -1,7 +1,6 @@
 //! The links by which socket and store lead to each other: a reader finds the store without asking, a client of a store
 //! its socket.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,18 +46,13 @@ impl Links {
     }
 }
 
-/// Removes what was left in a folder that has links of ours: those to stores that are gone, and those of daemons that died as they put
-/// them in place.
+/// Removes the links to stores that are gone.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
         let is_ours = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        let is_dead = match passing(&name) {
-            Some(daemon) => !Path::new("/proc").join(daemon.to_string()).exists(),
-            None => (name == "store" || name.ends_with(".store")) && leads_nowhere(&path),
-        };
-        if is_ours && is_dead {
+        if is_ours && (name == "store" || name.ends_with(".store")) && leads_nowhere(&path) {
             // Another daemon may have been here first.
             fs::remove_file(path).ok();
         }
@@ -67,12 +61,6 @@ fn sweep(folder: &Path) {
 
 fn leads_nowhere(link: &Path) -> bool {
     fs::metadata(link).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-}
-
-/// Returns the number of the process that has a link under this name until it is in place, see [`swap`].
-fn passing(name: &str) -> Option<u32> {
-    let (process, _) = name.strip_prefix('.')?.split_once('.')?;
-    u32::from_str_radix(process, 16).ok()
 }
 
 /// Returns where the link to the store belongs: beside the socket, which systemd may have put elsewhere.
@@ -86,8 +74,10 @@ fn link_beside(paths: &Paths, socket: &Path) -> PathBuf {
 
 /// Puts a link at `link` that leads to `target`, in place of what was there, without a moment in between.
 fn swap(target: &Path, link: &Path) -> io::Result<()> {
-    let mut name = OsString::from(format!(".{:x}.", std::process::id()));
-    name.push(link.file_name().unwrap_or_default());
+    // Always the same: what a daemon leaves that dies before the next step, its successor removes. And in the store's folder no
+    // name may lie that does not belong there: it would be taken for something else than a store.
+    let mut name = link.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
     let temporary = link.with_file_name(name);
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -117,27 +107,32 @@ mod tests {
     }
 
     #[test]
-    fn links_to_stores_that_are_gone_and_those_of_daemons_that_died_are_removed_and_no_others() {
+    fn links_to_stores_that_are_gone_are_removed_and_no_others() {
         use std::os::unix::fs::symlink;
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("a store");
         fs::create_dir(&store).unwrap();
         let path = |name: &str| folder.path().join(name);
-        let own = format!(".{:x}.store", std::process::id());
-        for (name, target) in [
-            ("dead.store", Path::new("/gone")),
-            ("live.store", &store),
-            ("gone.link", Path::new("/gone")),
-            (".3fffffff.dead.store", &store),
-            (&own, &store),
-        ] {
+        for (name, target) in
+            [("dead.store", Path::new("/gone")), ("live.store", &store), ("gone.link", Path::new("/gone"))]
+        {
             symlink(target, path(name)).unwrap();
         }
         fs::write(path("file.store"), "").unwrap();
         sweep(folder.path());
         let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, [own.as_str(), "a store", "file.store", "gone.link", "live.store"]);
+        assert_eq!(left, ["a store", "file.store", "gone.link", "live.store"]);
+    }
+
+    #[test]
+    fn what_a_daemon_left_that_died_half_way_goes_with_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("sock");
+        std::os::unix::fs::symlink("/dead", folder.path().join("sock.new")).unwrap();
+        swap(Path::new("/target"), &link).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("/target"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

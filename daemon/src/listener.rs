@@ -3,6 +3,7 @@
 //! IMPORTANT: only the daemon that holds the store's lock may come here. It takes a socket that is in the way for a
 //! dead daemon's, which it is only as long as no other daemon of the store can be running.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -138,7 +139,11 @@ impl Listener {
         let folder = path.parent().unwrap_or(Path::new("/"));
         prepare_folder(folder)?;
         check_vacant(path)?;
-        let temporary = folder.join(format!(".{:x}", std::process::id()));
+        // Always the same: what a daemon leaves that dies before the next step, its successor removes.
+        let mut temporary = OsString::from(".");
+        temporary.push(path.file_name().unwrap_or_default());
+        temporary.push(".new");
+        let temporary = folder.join(temporary);
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(ListenError::io("remove", &temporary, error));
@@ -318,6 +323,14 @@ mod tests {
         let second = Listener::bind(&path).unwrap();
         UnixStream::connect(&path).unwrap();
         second.socket().accept().unwrap();
+    }
+
+    #[test]
+    fn what_a_daemon_left_that_died_half_way_goes_with_the_next() {
+        let folder = folder();
+        drop(UnixListener::bind(folder.path().join(".sock.new")).unwrap());
+        let _listener = Listener::bind(&folder.path().join("sock")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

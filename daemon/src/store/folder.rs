@@ -132,17 +132,12 @@ fn check_content(path: &Path) -> Result<(), OpenError> {
             name if EXPECTED.contains(&name) => |kind| kind.is_file(),
             name if FOLDERS.contains(&name) || name.starts_with(GENERATION_PREFIX) => |kind| kind.is_dir(),
             // With what stands there for a moment before it takes the other's place.
-            name if name.starts_with(CURRENT) || name.starts_with("sock") || is_passing(name) => |_| true,
+            name if name.starts_with(CURRENT) || name.starts_with("sock") => |_| true,
             _ => return Err(OpenError::NotAStore { path: path.to_owned(), found: name.into_owned() }),
         };
         check_entry(&path.join(&*name), &found, is_known)?;
     }
     Ok(())
-}
-
-/// A name that a link to the socket has until it is in place, see `links`.
-fn is_passing(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".sock")
 }
 
 /// Checks that everything in a folder of the store is a file or a folder, and ours.
@@ -392,7 +387,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(take(folder.path()).unwrap());
         fs::write(folder.path().join("daemon.log.old"), "long").unwrap();
-        for (link, target) in [("sock", "/r/sock"), (".1f.sock", "/r/sock"), ("current.new", "gen-1")] {
+        for (link, target) in [("sock", "/r/sock"), ("sock.new", "/r/sock"), ("current.new", "gen-1")] {
             symlink(target, folder.path().join(link)).unwrap();
         }
         take(folder.path()).unwrap();
