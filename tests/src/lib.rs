@@ -10,6 +10,7 @@
 //! | [`program`] | where the command is, built once |
 //! | [`churn`] | what keys hold at a version, and what a reader may see of them |
 //! | [`history`] | what concurrent clients did and saw, and whether it can have been in some order |
+//! | [`kills`] | a daemon that dies under load, again and again |
 //! | [`reads`] | which way values are read: directly or by call |
 //! | [`wait`] | the one way to wait for something: a condition with a deadline |
 
@@ -19,6 +20,7 @@ pub mod churn;
 pub mod client;
 pub mod history;
 pub mod home;
+pub mod kills;
 pub mod process;
 pub mod program;
 pub mod reads;

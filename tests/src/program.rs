@@ -10,17 +10,42 @@ use serde_json::Value;
 /// Names a command to test instead of the one in this workspace.
 pub const PROGRAM_VARIABLE: &str = "DATACACHE_TEST_BIN";
 
+/// The same for the one with failpoints.
+pub const MORTAL_VARIABLE: &str = "DATACACHE_TEST_MORTAL_BIN";
+
 /// Returns the path of the command; builds it where this process has not done so yet, in the profile of the tests.
 ///
 /// # Panics
 /// Where it can't be built.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let named = || std::env::var_os(PROGRAM_VARIABLE).map(|program| Ok(PathBuf::from(program)));
     // A failure is kept too: it is the same for every test.
     let build = || build(&["build", "--package=datacache", "--bin=datacache"]);
-    let program = PROGRAM.get_or_init(|| named().unwrap_or_else(build));
+    let program = PROGRAM.get_or_init(|| named(PROGRAM_VARIABLE).unwrap_or_else(build));
     program.as_ref().unwrap_or_else(|told| panic!("the command can't be built: {told}"))
+}
+
+/// Returns the path of the command with the feature `failpoints`: a daemon that can be had to die at named instants. Builds it
+/// where this process has not done so yet, into a folder of its own: the command that is there stays as it is.
+///
+/// # Panics
+/// Where it can't be built.
+pub fn mortal_program() -> &'static Path {
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let build = || {
+        let (folder, _) = place();
+        // What is compiled lies where it always does, so that only what the feature changes is compiled once more.
+        let shared = format!("build.build-dir={:?}", folder.display().to_string());
+        let own = folder.join("failpoints").display().to_string();
+        let what = ["build", "--package=datacache", "--bin=datacache", "--features=failpoints"];
+        build(&[&what[..], &["--config", &shared, "--target-dir", &own]].concat())
+    };
+    let program = PROGRAM.get_or_init(|| named(MORTAL_VARIABLE).unwrap_or_else(build));
+    program.as_ref().unwrap_or_else(|told| panic!("the command can't be built with failpoints: {told}"))
+}
+
+fn named(variable: &str) -> Option<Result<PathBuf, String>> {
+    std::env::var_os(variable).map(|program| Ok(PathBuf::from(program)))
 }
 
 /// Builds the program with the tests of a crate that `test` names, and returns its path.
@@ -64,10 +89,18 @@ fn executable(message: &str) -> Option<PathBuf> {
 /// Returns the profile that the running program was built in: the folder that it lies in has its name, that of a test above `deps`;
 /// `debug` stands for `dev`.
 fn profile() -> String {
-    let exe = std::env::current_exe().unwrap();
-    let folders = exe.ancestors().skip(1).filter_map(Path::file_name);
-    match folders.filter_map(OsStr::to_str).find(|folder| *folder != "deps") {
-        Some("debug") | None => "dev".into(),
-        Some(profile) => profile.into(),
+    match place().1.as_str() {
+        "debug" => "dev".into(),
+        profile => profile.into(),
     }
+}
+
+/// Returns the folder of all that is built, and the name of the one in it where the running program lies.
+fn place() -> (PathBuf, String) {
+    let exe = std::env::current_exe().unwrap();
+    let mut folders = exe.ancestors().skip(1);
+    let folder =
+        folders.find(|folder| folder.file_name() != Some(OsStr::new("deps"))).expect("programs lie in folders");
+    let name = folder.file_name().and_then(OsStr::to_str).unwrap_or("debug").to_owned();
+    (folder.parent().unwrap_or(folder).to_owned(), name)
 }

@@ -3,9 +3,11 @@
 //! | part | what it repeats |
 //! | --- | --- |
 //! | [`history`] | histories of concurrent clients, while daemons die |
+//! | [`kills`] | deaths of the daemon while clients write and upload, see the test `kills` |
 //! | [`powercut`] | cuts of the power while a store is written, see the daemon's test `power_cuts` |
 
 mod history;
+mod kills;
 mod powercut;
 
 use std::process::ExitCode;
@@ -20,12 +22,14 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 #[command(name = "soak", max_term_width = 100)]
 enum Arguments {
     History(history::Arguments),
+    Kills(kills::Arguments),
     Powercut(powercut::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse() {
         Arguments::History(arguments) => history::run(&arguments),
+        Arguments::Kills(arguments) => kills::run(&arguments),
         Arguments::Powercut(arguments) => powercut::run(&arguments),
     };
     match done {
