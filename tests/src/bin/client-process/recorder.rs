@@ -86,11 +86,11 @@ impl<'l> Recorder<'l> {
                 self.put_many(&keys, epoch)
             }
             82..90 => self.delete(key),
-            90..93 => {
+            90..98 => {
                 let keys = some(&mut self.random);
                 self.delete_many(&keys)
             }
-            93..98 => self.touch(key),
+            // Never a touch: docs/reliability.md says what it and a deadline make of each other.
             // An eviction has the time to walk over any store, and is not given up.
             _ if self.mood == Mood::Impatient => self.delete(key),
             _ => self.evict(&keys.collect::<Vec<_>>(), epoch),
@@ -164,15 +164,6 @@ impl<'l> Recorder<'l> {
             _ => deletes(None),
         };
         self.changed(begun, done, told, || deletes(None))
-    }
-
-    fn touch(&mut self, key: u64) -> Done {
-        let manner = self.manner();
-        let life = manner.life(self.number());
-        let begun = monotonic();
-        let done = self.cache.touch(name(key), manner.expire());
-        let touch = |was| vec![(key, Act::Touch { life, was })];
-        self.changed(begun, done, |was| touch(Some(was)), || touch(None))
     }
 
     fn evict(&mut self, keys: &[u64], epoch: u64) -> Done {
