@@ -324,7 +324,7 @@ impl Store {
             false => self.end,
         };
         Ok(StoreStats {
-            index_bytes: tables.env.non_free_pages_size().map_err(read)?,
+            index_bytes: tables.used().map_err(read)?,
             unapplied_operations: self.last_seq - self.applied,
             unapplied_bytes: self.end - SEGMENT_HEADER as u64 + self.lookup.applying.as_ref().map_or(0, |s| s.length()),
             unsynced_bytes: unsynced,

@@ -234,10 +234,22 @@ impl Tables {
         Ok(Readers { places: readers::places(&self.lock_file)?, length: self.room.end()? })
     }
 
+    /// Returns how many bytes of the index's pages are in use. heed's own count looks at each row of the main table for a table's name.
+    pub(super) fn used(&self) -> heed::Result<u64> {
+        let Self { entries, by_expiry, by_tag, blobs, leases, replies, counters, meta, .. } = self;
+        let txn = self.env.read_txn()?;
+        let mut used = 0;
+        for table in [entries, by_expiry, by_tag, blobs, leases, replies, counters, meta] {
+            let stat = table.stat(&txn)?;
+            used += (stat.branch_pages + stat.leaf_pages + stat.overflow_pages) as u64 * u64::from(stat.page_size);
+        }
+        Ok(used)
+    }
+
     /// Sees to it that there is room for what becomes of a log of `backlog` bytes, and for what makes the store in `folder` smaller
     /// again; returns what is short, if anything is. What can't be looked at counts as enough: who needs it will see.
     pub(super) fn make_room(&self, backlog: u64, folder: &Path) -> Option<StoreError> {
-        let (used, end) = self.env.non_free_pages_size().ok().zip(self.room.end().ok())?;
+        let (used, end) = self.used().ok().zip(self.room.end().ok())?;
         let needed = self.room.reserve(used).ok()? + 2 * backlog;
         let missing = needed.saturating_sub(end.saturating_sub(used));
         let limit = self.env.info().map_size as u64;
@@ -254,7 +266,7 @@ impl Tables {
         let leave = || {
             // IMPORTANT: whoever else writes to LMDB waits, or we do.
             let txn = self.env.write_txn()?;
-            let reserve = self.room.reserve(self.env.non_free_pages_size()?).map_err(heed::Error::Io)?;
+            let reserve = self.room.reserve(self.used()?).map_err(heed::Error::Io)?;
             self.room.leave(reserve + 2 * HEAD).map_err(heed::Error::Io)?;
             txn.abort();
             Ok::<_, heed::Error>(())

@@ -64,7 +64,7 @@ fn copy(path: &Path, old: &Path, tables: &Tables, store_id: u128) -> Result<Path
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
     let index = |source| OpenError::Index { action: "take over", path: path.to_owned(), source };
     info!("taking over a store of an older layout");
-    let used = tables.env.non_free_pages_size().map_err(index)?;
+    let used = tables.used().map_err(index)?;
     if !tables.room.has_room_for_another(used).map_err(io("look for room in"))? {
         return Err(OpenError::NoSpace { path: path.to_owned() });
     }
