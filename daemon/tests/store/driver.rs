@@ -15,6 +15,8 @@ use datacache_proto::types::{Codec, Digest};
 use sha2::Digest as _;
 use tempfile::TempDir;
 
+use crate::model::subject::open_free;
+
 /// The moment at which all of it happens.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -144,5 +146,5 @@ fn open(path: &Path) -> (Store, Receiver<()>) {
     });
     let segment_bytes = StoreOptions::SEGMENT_BYTES;
     let options = StoreOptions { path: path.to_owned(), sync_interval: Duration::from_secs(1), segment_bytes, wake };
-    (Store::open(options, NOW).unwrap(), wakes)
+    (open_free(&options, NOW), wakes)
 }

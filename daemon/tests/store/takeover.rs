@@ -109,7 +109,7 @@ fn a_store_that_can_not_be_copied_is_used_as_it_is_until_it_can() {
     for layout in [1, 2] {
         let mut driver = filled().revived_after(|store| {
             age(store, layout);
-            fs::write(store.join("gen-2"), "no folder").unwrap();
+            fs::create_dir(store.join("current.new")).unwrap();
         });
         check(&mut driver);
         let store = driver.path();
@@ -126,7 +126,7 @@ fn a_store_that_can_not_be_copied_is_used_as_it_is_until_it_can() {
             });
             assert_eq!(found, Some(2_u64.to_le_bytes().to_vec()), "who reads it finds the layout it has");
             assert_eq!(by_seq, 0, "nobody keeps it up to date");
-            fs::remove_file(store.join("gen-2")).unwrap();
+            fs::remove_dir(store.join("current.new")).unwrap();
         });
         check(&mut driver);
         assert_eq!(live(&store), Path::new("gen-2"));

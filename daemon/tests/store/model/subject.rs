@@ -5,14 +5,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use datacache_daemon::store::{
-    Batch, BatchResult, Command, Cursor, Holder, Incoming, NewValue, Outcome, Plan, Store, StoreError, StoreOptions,
+    Batch, BatchResult, Command, Cursor, Holder, Incoming, NewValue, OpenError, Outcome, Plan, Store, StoreError,
+    StoreOptions,
 };
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::layout::blob_path;
 use datacache_proto::record::Value;
+use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
 use sha2::Digest as _;
 
@@ -258,7 +261,19 @@ fn open(setup: &Setup, now: u64) -> (Store, Receiver<()>) {
     });
     let Setup { path, segment_bytes, sync_interval } = setup.clone();
     let options = StoreOptions { path, sync_interval, segment_bytes, wake };
-    (Store::open(options, moment(now)).unwrap(), wakes)
+    (open_free(&options, moment(now)), wakes)
+}
+
+/// Opens a store that nobody serves. A child that another test starts has our descriptors, and with them the lock, until it runs its
+/// own program.
+pub(crate) fn open_free(options: &StoreOptions, now: Timestamp) -> Store {
+    let begun = Instant::now();
+    loop {
+        match Store::open(options.clone(), now) {
+            Err(OpenError::InUse { .. }) if begun.elapsed() < DEADLINE => thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 fn count(outcomes: &BatchResult) -> u64 {
