@@ -1,13 +1,11 @@
-//! A folder to work in, in memory where the system has one: thousands of stores are made in it.
+//! A folder to work in. libFuzzer ends a program without giving anything back: who starts it says by `TMPDIR` where such folders
+//! are, best in memory, and removes them.
 
 use std::path::{Path, PathBuf};
 
 use datacache_daemon::Config;
 use datacache_proto::paths::Paths;
 use tempfile::TempDir;
-
-/// Where memory is a filesystem on Linux.
-const MEMORY: &str = "/dev/shm";
 
 /// A folder with room for a store and a socket; goes with the value.
 #[derive(Debug)]
@@ -21,9 +19,7 @@ impl Place {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a folder is made, which is more than a default")]
     pub fn new() -> Self {
-        let named = |builder: &mut tempfile::Builder<'_, '_>| builder.prefix("datacache-fuzz-").tempdir_in(MEMORY);
-        let folder = named(&mut tempfile::Builder::new()).or_else(|_| tempfile::tempdir());
-        Self(folder.expect("there is a place for temporary files"))
+        Self(tempfile::tempdir().expect("there is a place for temporary files"))
     }
 
     /// Returns the folder.
