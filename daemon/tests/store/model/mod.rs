@@ -2,7 +2,7 @@
 
 mod ahead;
 mod map;
-mod subject;
+pub(crate) mod subject;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
