@@ -383,13 +383,12 @@ mod tests {
     }
 
     /// A process without a free descriptor lost its connection to a daemon that was busy for a moment.
-    #[test]
-    fn a_full_socket_is_waited_for_without_another_descriptor() {
+    #[tokio::test]
+    async fn a_full_socket_is_waited_for_without_another_descriptor() {
         const ALONE: &str = "WIRE_TEST_ALONE";
         const NAME: &str = "wire::tests::a_full_socket_is_waited_for_without_another_descriptor";
         if std::env::var_os(ALONE).is_some() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            return runtime.block_on(flush_without_descriptors());
+            return flush_without_descriptors().await;
         }
         // In a process of its own, which alone is to have none.
         let mut alone = std::process::Command::new(std::env::current_exe().unwrap());

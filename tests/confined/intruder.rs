@@ -109,7 +109,9 @@ fn in_the_folder() {
         let output = as_somebody(&home, Path::new("cat")).arg(home.store().join(name)).output().unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
-    let segment = fs::read_dir(home.store().join("gen-1/log")).unwrap().next().unwrap().unwrap().file_name();
+    // The newest one: those before it go when they are applied.
+    let segments = fs::read_dir(home.store().join("gen-1/log")).unwrap();
+    let segment = segments.map(|segment| segment.unwrap().file_name()).max().unwrap();
     let segment = format!("gen-1/log/{}", segment.to_str().unwrap());
     for name in ["gen-1/data.mdb", "gen-1/lock.mdb", "gen-1/recent", "gen-1/access", "lock", "daemon.log", &segment] {
         let (is_read, told) = cat(name);
