@@ -13,7 +13,7 @@ pub struct StoreOptions {
     pub sync_interval: Duration,
     /// A segment of this many bytes is succeeded by the next, whatever the number of its keys.
     pub segment_bytes: u64,
-    /// Called from the store's threads when [`Store::progress`] has something to take in.
+    /// Called from the store's threads when [`Store::progress`](super::Store::progress) has something to take in.
     pub wake: Arc<dyn Fn() + Send + Sync>,
 }
 
