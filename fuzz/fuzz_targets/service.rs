@@ -15,7 +15,7 @@ use datacache_fuzz::script::{
 };
 use datacache_proto::error::WireError;
 use datacache_proto::key::{Key, Tag};
-use datacache_proto::service::CacheClient;
+use datacache_proto::service::{CacheClient, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Added, Addition, Body, CallId, Codec, Fallback, ListQuery, Lookup};
 use libfuzzer_sys::fuzz_target;
@@ -202,7 +202,7 @@ impl Run {
     fn delete(&mut self, space: &str, keys: &[u8]) {
         let keys: Vec<Key> = keys.iter().take(8).map(|key| key_of(*key)).collect();
         let (call, namespace, sent) = (self.call(), space.to_owned(), keys.clone());
-        let went = self.ask(async move |client| client.delete(soon(), call, namespace, sent).await).unwrap();
+        let went = self.ask(async move |client| client.delete(soon(), call, namespace, Keys(sent)).await).unwrap();
         let entries = self.map.spaces.entry(space.to_owned()).or_default();
         let mut live = 0;
         for key in &keys {
@@ -229,7 +229,7 @@ impl Run {
     fn evict(&mut self, space: &str, tags: u8) {
         let (call, namespace, tags) = (self.call(), space.to_owned(), tags_of(tags));
         let sent = tags.clone();
-        let went = self.ask(async move |client| client.evict(soon(), call, namespace, sent).await).unwrap();
+        let went = self.ask(async move |client| client.evict(soon(), call, namespace, Tags(sent)).await).unwrap();
         let has_one = |entry: &Entry| tags.iter().any(|tag| entry.tags.contains(tag.as_str()));
         let expected = self.map.remove(Some(space), now(), |entry| entry.is_live(now()) && has_one(entry));
         assert_eq!(went, Ok(expected), "evicting {tags:?} in {space}");
