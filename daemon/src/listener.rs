@@ -3,10 +3,10 @@
 //! IMPORTANT: only the daemon that holds the store's lock may come here. It takes a socket that is in the way for a
 //! dead daemon's, which it is only as long as no other daemon of the store can be running.
 
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use datacache_proto::paths::MAX_SOCKET_PATH;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use sha2::{Digest as _, Sha256};
 
 use crate::store::failpoint::failpoint;
 
@@ -139,11 +140,7 @@ impl Listener {
         let folder = path.parent().unwrap_or(Path::new("/"));
         prepare_folder(folder)?;
         check_vacant(path)?;
-        // Always the same: what a daemon leaves that dies before the next step, its successor removes.
-        let mut temporary = OsString::from(".");
-        temporary.push(path.file_name().unwrap_or_default());
-        temporary.push(".new");
-        let temporary = folder.join(temporary);
+        let temporary = temporary_for(path);
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(ListenError::io("remove", &temporary, error));
@@ -258,6 +255,13 @@ fn is_listened_on(path: &Path) -> bool {
     matches!(rustix::net::connect(&probe, &address), Ok(()) | Err(rustix::io::Errno::AGAIN))
 }
 
+/// Returns the name that a socket has until it listens. Always the same: what a daemon leaves that dies before the next step, its
+/// successor removes. And short: the socket's own name may be as long as the system takes.
+fn temporary_for(path: &Path) -> PathBuf {
+    let name = Sha256::digest(path.file_name().unwrap_or_default().as_bytes());
+    path.with_file_name(format!(".{}", name[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}
+
 /// Returns a socket that listens at `path` in `folder`, which must be free.
 fn bound_in(folder: &Path, path: &Path) -> rustix::io::Result<OwnedFd> {
     if path.as_os_str().len() <= MAX_SOCKET_PATH {
@@ -328,8 +332,9 @@ mod tests {
     #[test]
     fn what_a_daemon_left_that_died_half_way_goes_with_the_next() {
         let folder = folder();
-        drop(UnixListener::bind(folder.path().join(".sock.new")).unwrap());
-        let _listener = Listener::bind(&folder.path().join("sock")).unwrap();
+        let path = folder.path().join("sock");
+        drop(UnixListener::bind(temporary_for(&path)).unwrap());
+        let _listener = Listener::bind(&path).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
