@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use datacache_proto::PROTOCOL;
 use datacache_proto::error::{Resource, StoreStep, WireError};
 use datacache_proto::service::{CacheRequest, CacheResponse};
 use datacache_tests::wait::PATIENCE;
@@ -75,7 +76,7 @@ fn a_daemon_without_descriptors_serves_who_is_connected_and_lets_others_wait_unt
     // Who comes now waits, and nobody spins over that.
     let begun = Instant::now();
     let mut newcomer = Raw::connect(&home);
-    newcomer.say(&CacheRequest::Hello { hello: crate::wire::hello(3, 3) });
+    newcomer.say(&CacheRequest::Hello { hello: crate::wire::hello(PROTOCOL, PROTOCOL) });
     eventually("it is tried again", PATIENCE, || log(&home).contains("failures=8"));
     assert!(begun.elapsed() > Duration::from_millis(500), "{}", log(&home));
     assert!(log(&home).lines().filter(|line| line.contains("can't be accepted")).count() <= 8, "{}", log(&home));
@@ -93,7 +94,7 @@ fn a_daemon_without_descriptors_serves_who_is_connected_and_lets_others_wait_unt
 fn connections_leave_half_of_the_descriptors_to_what_is_done_for_them() {
     let home = Home::new();
     let _daemon = Poor::start(&home);
-    let hello = || CacheRequest::Hello { hello: crate::wire::hello(3, 3) };
+    let hello = || CacheRequest::Hello { hello: crate::wire::hello(PROTOCOL, PROTOCOL) };
     let mut open = Vec::new();
     let refused = loop {
         let mut raw = Raw::connect(&home);
