@@ -12,7 +12,7 @@ use datacache_proto::key::{Key, Tag};
 use datacache_proto::log::{FrameBuilder, Kind, SegmentHeader};
 use datacache_proto::process::Process;
 use datacache_proto::record::{Record, TagsBuf, Value};
-use datacache_proto::service::{CacheRequest, CacheResponse, Chunk};
+use datacache_proto::service::{CacheRequest, CacheResponse, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
     Added, Addition, Body, CallId, Codec, Digest, Fallback, Hello, Introduction, ListPage, ListQuery, Lookup, Metadata,
@@ -102,12 +102,12 @@ fn requests() -> Vec<CacheRequest> {
         CacheRequest::Introduce { introduction: Introduction { process, scopes: vec![3] } },
         CacheRequest::AddMany { call: CALL, additions: additions() },
         CacheRequest::Get { namespace: namespace(), key: key(), fallback: Fallback::Off },
-        CacheRequest::GetMany { namespace: namespace(), keys: vec![key(), 42.into()], fallback: Fallback::Off },
+        CacheRequest::GetMany { namespace: namespace(), keys: Keys(vec![key(), 42.into()]), fallback: Fallback::Off },
         CacheRequest::Contains { namespace: namespace(), key: key() },
         CacheRequest::Stat { namespace: namespace(), key: key() },
         CacheRequest::Touch { call: CALL, namespace: namespace(), key: key(), expires: None },
-        CacheRequest::Delete { call: CALL, namespace: namespace(), keys: vec![key(), b"k".into()] },
-        CacheRequest::Evict { call: CALL, namespace: namespace(), tags: vec![tag()] },
+        CacheRequest::Delete { call: CALL, namespace: namespace(), keys: Keys(vec![key(), b"k".into()]) },
+        CacheRequest::Evict { call: CALL, namespace: namespace(), tags: Tags(vec![tag()]) },
         CacheRequest::Expire { call: CALL, namespace: namespace() },
         CacheRequest::Clear { call: CALL, namespace: namespace() },
         CacheRequest::Release { call: CALL, scope: 3 },
