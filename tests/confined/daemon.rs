@@ -91,7 +91,7 @@ fn foreign_daemon() {
     assert!(outcome.error(4).contains("user 65534 serves the socket"), "{outcome:?}");
     let mut stream = UnixStream::connect(home.socket()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let hung_up = stream.read(&mut [0]);
+    let hung_up = stream.read_to_end(&mut Vec::new());
     assert!(matches!(hung_up, Ok(0)), "it waits for nothing that another user says: {hung_up:?}");
     daemon.kill().unwrap();
     daemon.wait().unwrap();

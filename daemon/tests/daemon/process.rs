@@ -11,6 +11,8 @@ use std::time::Instant;
 use datacache_daemon::{Flags, start};
 use datacache_proto::error::WireError;
 use datacache_proto::types::Addition;
+use rustix::io::retry_on_intr;
+use rustix::net::RecvFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Client, DEADLINE, Place, bytes};
@@ -61,7 +63,8 @@ impl Managed {
     fn wait_for(&mut self, word: &str) -> String {
         let mut buffer = [0; 4_096];
         loop {
-            let length = self.manager.recv(&mut buffer).unwrap_or_else(|error| {
+            let told = retry_on_intr(|| rustix::net::recv(&self.manager, &mut buffer, RecvFlags::empty()));
+            let (length, _) = told.unwrap_or_else(|error| {
                 panic!("the manager waits for {word}: {error}; the daemon is {:?}", self.child.try_wait());
             });
             let told = String::from_utf8_lossy(&buffer[..length]).into_owned();

@@ -71,10 +71,10 @@ impl Raw {
     /// Waits until the daemon hangs up without another word.
     #[track_caller]
     pub(crate) fn is_hung_up_on(&mut self) {
-        match self.stream.read(&mut [0]) {
-            Ok(0) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
-            other => panic!("it is not hung up on: {other:?}"),
+        let mut words = Vec::new();
+        match self.stream.read_to_end(&mut words) {
+            Ok(_) => assert!(words.is_empty(), "it says {words:?} before it hangs up"),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "it is not hung up on: {error}"),
         }
     }
 }

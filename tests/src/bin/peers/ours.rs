@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use datacache_client::Options;
 use datacache_client::blocking::DataCache;
 use datacache_tests::program::program;
+use rustix::io::retry_on_intr;
+use rustix::net::RecvFlags;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -57,7 +59,8 @@ impl Ours {
         self.daemon = Some(command.stderr(Stdio::null()).spawn()?);
         let mut message = [0; 4_096];
         loop {
-            let length = manager.recv(&mut message).map_err(|error| format!("the daemon is not ready: {error}"))?;
+            let told = retry_on_intr(|| rustix::net::recv(&manager, &mut message, RecvFlags::empty()));
+            let (length, _) = told.map_err(|error| format!("the daemon is not ready: {error}"))?;
             if message[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
                 return Ok(begun.elapsed());
             }
