@@ -11,7 +11,7 @@ use crate::commands::bench::BenchArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::config::ConfigCommand;
 use crate::commands::control::StatusArgs;
-use crate::commands::daemon::DaemonArgs;
+use crate::commands::daemon::{DaemonArgs, ExamineArgs};
 use crate::commands::delete::{DeleteArgs, EvictArgs};
 use crate::commands::get::{GetArgs, GetFileArgs};
 use crate::commands::hash::HashArgs;
@@ -27,7 +27,7 @@ Durations: 90, 0.5s, 15m, 1h30m, 14d, never (0 is never).
 
 Exit status:
   0  done
-  1  the answer is no: a missing key, nothing deleted, findings, no daemon to stop
+  1  the answer is no: a missing key, nothing deleted, findings, no store there, no daemon to stop
   2  wrong usage or input: an unknown option, a bad key, tag or duration, a file that can't be read
   3  no daemon could be reached or started
   4  refused or failed: too large, no space, not permitted, another version";
@@ -117,6 +117,9 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
+    /// Look through an index that may be damaged; for the daemon, which would not survive that
+    #[command(hide = true, name = datacache_daemon::EXAMINE)]
+    ExamineIndex(ExamineArgs),
 }
 
 #[cfg(test)]

@@ -20,13 +20,14 @@ pub(crate) fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error).into(),
     };
-    match command(cli.command, &Context { global: cli.global }) {
-        Ok(answer) => answer.status().into(),
-        Err(failure) => {
-            failure.report();
-            failure.status().into()
-        }
-    }
+    let answered = match cli.command {
+        Command::ExamineIndex(args) => daemon::examine(&args),
+        other => command(other, &Context { global: cli.global }).map(|answer| answer.status().into()),
+    };
+    answered.unwrap_or_else(|failure| {
+        failure.report();
+        failure.status().into()
+    })
 }
 
 fn command(command: Command, context: &Context) -> Result<Answer, Failure> {
@@ -57,6 +58,7 @@ fn command(command: Command, context: &Context) -> Result<Answer, Failure> {
         Command::Service(command) => service::service(&command, context),
         Command::Bench(args) => bench::bench(&args, context),
         Command::Completions(args) => completions::completions(&args),
+        Command::ExamineIndex(_) => unreachable!("it has no answer, but an exit status of its own"),
     }
 }
 

@@ -4,14 +4,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use datacache_proto::layout::blob_path;
+use datacache_proto::checked::{Checked, Stamp};
+use datacache_proto::layout::{CHECKED, CURRENT, blob_path};
 use datacache_proto::types::{Codec, Digest};
 use memmap2::Mmap;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, IoContext};
+use crate::options::{Check, Reading};
 use crate::value::{Bytes, Value};
 
 /// A large value whose file is open: in the store, or a private copy where the store is out of reach. Deleting the entry
@@ -23,13 +26,24 @@ pub(crate) struct Blob {
     pub(crate) length: u64,
     pub(crate) digest: Digest,
     pub(crate) file: File,
+    /// `None` where it was checked on its way here.
+    pub(crate) proof: Option<Proof>,
+}
+
+/// Whether a file of the store has been checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    stamp: Stamp,
+    /// `None` where nobody keeps that.
+    checked: Option<Arc<Checked>>,
 }
 
 /// What came of opening a blob in the store's folder.
 pub(crate) enum Opening {
     /// It is open.
-    Open(File),
-    /// It is not there: the entry changed since it was looked up, or the folder is another store's.
+    Open(File, Stamp),
+    /// It is not there, or has another length: the entry changed since it was looked up, the folder is another store's, or it is
+    /// damaged.
     Gone,
     /// This process may not look into the folder.
     Closed,
@@ -38,7 +52,7 @@ pub(crate) enum Opening {
 /// Opens the blob `digest` of the store in `store`.
 ///
 /// # Errors
-/// Where the system fails, or the file is not as long as it should be.
+/// Where the system fails.
 pub(crate) fn open(store: &Path, digest: &Digest, length: u64) -> Result<Opening, Error> {
     let path = blob_path(store, digest);
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
@@ -53,18 +67,53 @@ pub(crate) fn open(store: &Path, digest: &Digest, length: u64) -> Result<Opening
         }
     };
     let metadata = file.metadata().during("look at", &path)?;
-    if metadata.is_file() && metadata.len() == length { Ok(Opening::Open(file)) } else { Err(damaged(digest)) }
+    let is_it = metadata.is_file() && metadata.len() == length;
+    Ok(if is_it { Opening::Open(file, Stamp::of(digest, &metadata)) } else { Opening::Gone })
+}
+
+impl Proof {
+    /// Takes the stamp of a file in `store`, whose table is opened for it.
+    pub(crate) fn in_store(stamp: Stamp, store: &Path) -> Self {
+        let checked = Checked::open(&store.join(CURRENT).join(CHECKED)).ok().flatten();
+        Self::new(stamp, checked.map(Arc::new))
+    }
+
+    pub(crate) fn new(stamp: Stamp, checked: Option<Arc<Checked>>) -> Self {
+        Self { stamp, checked }
+    }
+
+    fn is_given(&self) -> bool {
+        self.checked.as_ref().is_some_and(|checked| checked.has(self.stamp))
+    }
 }
 
 impl Blob {
-    /// Maps the value.
-    pub(crate) fn map(&self) -> Result<Value, Error> {
+    /// Tells whether all of it has to be read before it is handed out.
+    pub(crate) fn has_to_be_read(&self, reading: Reading) -> bool {
+        !reading.mapped || self.has_to_be_checked(reading.check)
+    }
+
+    fn has_to_be_checked(&self, check: Check) -> bool {
+        self.proof.as_ref().is_some_and(|proof| match check {
+            Check::Always => true,
+            Check::OncePerBoot => !proof.is_given(),
+            Check::Never => false,
+        })
+    }
+
+    /// Maps the value, and checks it where that has to be done.
+    pub(crate) fn map(&self, check: Check) -> Result<Value, Error> {
         let map = map(&self.file).map_err(|source| Error::System { action: "map a value's file", source })?;
-        if map.len() as u64 == self.length {
-            Ok(Value::new(self.codec, self.version, Bytes::Mapped(map)))
-        } else {
-            Err(damaged(&self.digest))
+        let is_sound = map.len() as u64 == self.length && (!self.has_to_be_checked(check) || self.is_right(&map));
+        if is_sound { Ok(Value::new(self.codec, self.version, Bytes::Mapped(map))) } else { Err(damaged(&self.digest)) }
+    }
+
+    fn is_right(&self, bytes: &[u8]) -> bool {
+        let is_right = sha256(bytes) == self.digest;
+        if is_right && let Some(Proof { stamp, checked: Some(checked) }) = &self.proof {
+            checked.note(*stamp);
         }
+        is_right
     }
 
     /// Reads the value into memory and checks it.
@@ -72,7 +121,7 @@ impl Blob {
         let mut bytes = Vec::with_capacity(usize::try_from(self.length).unwrap_or_default());
         let read = (&self.file).take(self.length + 1).read_to_end(&mut bytes);
         read.map_err(|source| Error::System { action: "read a value's file", source })?;
-        if bytes.len() as u64 == self.length && sha256(&bytes) == self.digest {
+        if bytes.len() as u64 == self.length && self.is_right(&bytes) {
             Ok(Value::new(self.codec, self.version, Bytes::Owned(bytes)))
         } else {
             Err(damaged(&self.digest))
@@ -86,7 +135,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
 }
 
 pub(crate) fn damaged(digest: &Digest) -> Error {
-    Error::Damaged { digest: *digest }
+    Error::Damaged { key: None, digest: *digest }
 }
 
 #[expect(unsafe_code, reason = "the language can't know that nobody writes to the file")]
@@ -117,8 +166,10 @@ mod tests {
         }
 
         fn blob(&self, digest: Digest, length: u64) -> Blob {
-            let Opening::Open(file) = open(self.0.path(), &digest, length).unwrap() else { panic!("not open") };
-            Blob { codec: Codec::Bytes, version: 1, length, digest, file }
+            let Opening::Open(file, stamp) = open(self.0.path(), &digest, length).unwrap() else { panic!("not open") };
+            let checked = Checked::create(&self.0.path().join(CHECKED)).unwrap();
+            let proof = Some(Proof::new(stamp, Some(Arc::new(checked))));
+            Blob { codec: Codec::Bytes, version: 1, length, digest, file, proof }
         }
     }
 
@@ -127,7 +178,7 @@ mod tests {
         let store = Store::new();
         let digest = sha256(b"large");
         store.put(&digest, b"large");
-        let value = store.blob(digest, 5).map().unwrap();
+        let value = store.blob(digest, 5).map(Check::default()).unwrap();
         fs::remove_dir_all(store.0.path()).unwrap();
         assert_eq!(&value[..], b"large");
     }
@@ -139,13 +190,36 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_of_another_length_or_content_is_damaged() {
+    fn a_blob_of_another_length_is_none_and_one_with_other_content_is_damaged() {
         let store = Store::new();
         let digest = sha256(b"large");
         store.put(&digest, b"larger");
-        assert!(matches!(open(store.0.path(), &digest, 5), Err(Error::Damaged { .. })));
+        assert!(matches!(open(store.0.path(), &digest, 5).unwrap(), Opening::Gone));
         store.put(&digest, b"LARGE");
         assert!(matches!(store.blob(digest, 5).read(), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_map_is_checked_as_often_as_was_said() {
+        let store = Store::new();
+        let digest = sha256(b"large");
+        store.put(&digest, b"LARGE");
+        let damaged = store.blob(digest, 5);
+        assert!(damaged.map(Check::Always).is_err() && damaged.map(Check::OncePerBoot).is_err());
+        assert_eq!(&damaged.map(Check::Never).unwrap()[..], b"LARGE");
+
+        store.put(&digest, b"large");
+        let reading = Reading { mapped: true, check: Check::OncePerBoot };
+        let blob = store.blob(digest, 5);
+        assert!(blob.has_to_be_read(reading));
+        blob.map(Check::OncePerBoot).unwrap();
+        assert!(!blob.has_to_be_read(reading), "it was checked");
+        // As a disk does it: nothing tells of the change.
+        let path = blob_path(store.0.path(), &digest);
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::write(&path, b"LARGE").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        assert!(blob.map(Check::OncePerBoot).is_ok() && blob.map(Check::Always).is_err());
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::get`].
     pub fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
-        self.get_value(key.into())
+        self.get_value(&key.into())
     }
 
     /// Returns the values under keys, in their order; see [`crate::DataCache::get_many`].
@@ -132,7 +132,7 @@ impl DataCache {
     fn take(&self, key: Key, lookup: Lookup) -> Result<Option<Value>, Error> {
         match lookup {
             Lookup::Blob { .. } => self.get(key),
-            small => here(small).map(|found| found.into_value(true)).transpose(),
+            small => here(small).map(|found| found.into_value(self.cache.settings().reading)).transpose(),
         }
     }
 
@@ -141,7 +141,9 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::get_as`].
     pub fn get_as<T: FromValue>(&self, key: impl Into<Key>) -> Result<Option<T>, Error> {
-        self.get(key)?.map(T::from_value).transpose()
+        let key = key.into();
+        let value = self.get_value(&key)?.map(T::from_value).transpose();
+        value.map_err(|error| error.about(&key))
     }
 
     /// Returns the value under a key that was added as JSON.
@@ -149,7 +151,9 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::get_json`].
     pub fn get_json<T: DeserializeOwned>(&self, key: impl Into<Key>) -> Result<Option<T>, Error> {
-        self.get(key)?.map(|value| value.as_json()).transpose()
+        let key = key.into();
+        let value = self.get_value(&key)?.map(|value| value.as_json()).transpose();
+        value.map_err(|error| error.about(&key))
     }
 
     /// Returns a reader of the value under a key, for values of any size.
@@ -170,7 +174,12 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::borrow_file`].
     pub fn borrow_file(&self, key: impl Into<Key>) -> Result<Option<Mapped>, Error> {
-        self.find(key.into(), Sink::File)?.map(Found::into_mapped).transpose()
+        let (key, check) = (key.into(), self.cache.settings().reading.check);
+        let found = match self.find(key.clone(), Sink::File) {
+            Ok(Some(found)) => found.into_mapped(check).map(Some),
+            other => other.map(|_| None),
+        };
+        self.or_miss(&key, found)
     }
 
     /// Tells whether a live entry has this key.
@@ -312,11 +321,40 @@ impl DataCache {
         self.run(self.cache.stop_daemon())
     }
 
-    fn get_value(&self, key: Key) -> Result<Option<Value>, Error> {
-        match self.find(key, Sink::Memory)? {
-            Some(found) => found.into_value(self.cache.settings().mapped).map(Some),
-            None => Ok(None),
+    #[inline]
+    fn get_value(&self, key: &Key) -> Result<Option<Value>, Error> {
+        match self.cache.find_directly(key)? {
+            Ok(Some(Found::Here(value))) => Ok(Some(value)),
+            Ok(None) => Ok(None),
+            other => self.get_slowly(key, other),
         }
+    }
+
+    /// Apart, as whoever finds a small value has no need of it.
+    #[cold]
+    fn get_slowly(&self, key: &Key, found: Result<Option<Found>, Fallback>) -> Result<Option<Value>, Error> {
+        let found = found.map_or_else(|fallback| self.find_by_call(key.clone(), Sink::Memory, fallback), Ok);
+        let value = match found {
+            Ok(Some(found)) => found.into_value(self.cache.settings().reading).map(Some),
+            other => other.map(|_| None),
+        };
+        self.or_miss(key, value)
+    }
+
+    /// Makes a miss of damage that the daemon sees too.
+    fn or_miss<T: Send>(&self, key: &Key, outcome: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+        match outcome {
+            Err(error) => self.run(self.cache.or_miss(key, Err(error))),
+            found => found,
+        }
+    }
+
+    /// Has the daemon look at a value that was found to be damaged; see [`crate::DataCache::suspect`].
+    ///
+    /// # Errors
+    /// Those of [`crate::DataCache::suspect`].
+    pub fn suspect(&self, key: impl Into<Key>) -> Result<bool, Error> {
+        self.run(self.cache.suspect(key.into()))
     }
 
     /// Finds a value: directly, which needs no runtime, else by call.
@@ -373,8 +411,11 @@ impl GetFile<DataCache> {
     /// # Errors
     /// Where the value can't be got, is damaged, or the file can't be written.
     pub fn run(self) -> Result<Option<FileGuard>, Error> {
-        let found = self.cache.find(self.key, Sink::File)?;
-        found.map(|found| self.target.write(&found)).transpose()
+        let file = match self.cache.find(self.key.clone(), Sink::File) {
+            Ok(Some(found)) => self.target.write(&found).map(Some),
+            other => other.map(|_| None),
+        };
+        self.cache.or_miss(&self.key, file)
     }
 }
 

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use datacache_proto::key::Key;
+use datacache_proto::types::Fallback;
 use serde::de::DeserializeOwned;
 
 use crate::add::Add;
@@ -141,14 +142,31 @@ impl DataCache {
 
     /// Returns the value under a key, `None` where there is no live entry.
     ///
-    /// A value that is a file of its own is mapped and not read, so it is not checked against its SHA-256 here; see
-    /// [`get_reader`](Self::get_reader).
+    /// A value that is a file of its own is mapped, and checked against its SHA-256 once per boot; see
+    /// [`Options::check`](crate::Options::check). One that is damaged, or gone, is no live entry.
     ///
     /// # Errors
-    /// Where the daemon can't be reached, or the value's file is gone or has another length.
+    /// Where the daemon can't be reached.
     pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
-        let Some(found) = self.find(key.into(), Sink::Memory).await? else { return Ok(None) };
-        self.read(found).await.map(Some)
+        let key = key.into();
+        match self.find_directly(&key)? {
+            Ok(Some(Found::Here(value))) => Ok(Some(value)),
+            Ok(None) => Ok(None),
+            // Boxed, so that whoever finds a small value does not carry it about.
+            other => Box::pin(self.get_slowly(key, other)).await,
+        }
+    }
+
+    async fn get_slowly(&self, key: Key, found: Result<Option<Found>, Fallback>) -> Result<Option<Value>, Error> {
+        let found = match found {
+            Ok(found) => Ok(found),
+            Err(fallback) => self.find_by_call(key.clone(), Sink::Memory, fallback).await,
+        };
+        let value = match found {
+            Ok(Some(found)) => self.read(found).await.map(Some),
+            other => other.map(|_| None),
+        };
+        self.or_miss(&key, value).await
     }
 
     /// Returns the value under a key as a type: `Vec<u8>`, `String`, [`Json`], or [`Value`] for any.
@@ -156,13 +174,15 @@ impl DataCache {
     /// # Errors
     /// [`Error::WrongType`] where it was added as another type, and those of [`DataCache::get`].
     pub async fn get_as<T: FromValue>(&self, key: impl Into<Key>) -> Result<Option<T>, Error> {
-        self.get(key).await?.map(T::from_value).transpose()
+        let key = key.into();
+        let Some(value) = self.get(key.clone()).await? else { return Ok(None) };
+        T::from_value(value).map(Some).map_err(|error| error.about(&key))
     }
 
     /// Returns the value under a key that was added as JSON.
     ///
     /// # Errors
-    /// [`Error::Json`] where it does not fit `T`, and those of [`DataCache::get_as`].
+    /// [`Error::JsonValue`] where it does not fit `T`, and those of [`DataCache::get_as`].
     pub async fn get_json<T: DeserializeOwned>(&self, key: impl Into<Key>) -> Result<Option<T>, Error> {
         Ok(self.get_as::<Json<T>>(key).await?.map(|Json(value)| value))
     }
@@ -170,7 +190,7 @@ impl DataCache {
     /// Returns a reader of the value under a key, for values of any size.
     ///
     /// # Errors
-    /// Those of [`DataCache::get`]; damage shows while reading.
+    /// Those of [`DataCache::get`]; damage shows while reading, and is told by [`DataCache::suspect`].
     pub async fn get_reader(&self, key: impl Into<Key>) -> Result<Option<ValueReader>, Error> {
         Ok(self.find(key.into(), Sink::File).await?.map(Found::into_reader))
     }
@@ -185,7 +205,12 @@ impl DataCache {
     /// # Errors
     /// Those of [`DataCache::get`].
     pub async fn borrow_file(&self, key: impl Into<Key>) -> Result<Option<Mapped>, Error> {
-        self.find(key.into(), Sink::File).await?.map(Found::into_mapped).transpose()
+        let (key, check) = (key.into(), self.settings().reading.check);
+        let found = match self.find(key.clone(), Sink::File).await {
+            Ok(Some(found)) => off_thread(move || found.into_mapped(check)).await.map(Some),
+            other => other.map(|_| None),
+        };
+        self.or_miss(&key, found).await
     }
 
     /// Begins to list the namespace's entries; see [`List`].

@@ -109,7 +109,7 @@ mod tests {
     fn blob(content: &[u8], digest: Digest, length: u64) -> Blob {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        Blob { codec: Codec::Bytes, version: 1, length, digest, file }
+        Blob { codec: Codec::Bytes, version: 1, length, digest, file, proof: None }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use datacache_proto::types::{Codec, Digest, Opened};
 use sha2::{Digest as _, Sha256};
 use tarpc::context::Context;
 
-use crate::blob::{Blob, damaged};
+use crate::blob::{Blob, Proof, damaged};
 use crate::cache::DataCache;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -40,9 +40,9 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Takes the file that was opened for it.
-    pub(crate) fn found_in(self, file: File) -> Blob {
+    pub(crate) fn found_in(self, file: File, proof: Option<Proof>) -> Blob {
         let Self { codec, version, length, digest } = self;
-        Blob { codec, version, length, digest, file }
+        Blob { codec, version, length, digest, file, proof }
     }
 }
 
@@ -78,7 +78,7 @@ fn found(opened: &Opened, version: u64, fetched: Fetched) -> Found {
     let Opened { codec, length, digest, .. } = *opened;
     match fetched {
         Fetched::Memory(bytes) => Found::Here(Value::new(codec, version, Bytes::Owned(bytes))),
-        Fetched::File(file) => Found::Blob(Blob { codec, version, length, digest, file }),
+        Fetched::File(file) => Found::Blob(Blob { codec, version, length, digest, file, proof: None }),
     }
 }
 

@@ -195,7 +195,7 @@ impl DataCache {
         .await
     }
 
-    fn names(&self, key: Key) -> Result<(String, Key), Error> {
+    pub(crate) fn names(&self, key: Key) -> Result<(String, Key), Error> {
         key.check()?;
         Ok((self.namespace_name()?, key))
     }

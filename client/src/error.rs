@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use datacache_proto::error::WireError;
 use datacache_proto::json::JsonError;
-use datacache_proto::key::{KeyError, NamespaceError, TagError};
+use datacache_proto::key::{Key, KeyError, NamespaceError, TagError};
 use datacache_proto::paths::PathsError;
 use datacache_proto::types::{Codec, Digest};
 use datacache_proto::utf8::NotUtf8;
@@ -174,6 +174,14 @@ pub enum Error {
     /// A value has no JSON text, or a text is not the JSON that was asked for.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// A value that was added as JSON does not fit what it is read as.
+    #[error("the JSON under the key `{key}` does not fit")]
+    JsonValue {
+        /// The entry's key.
+        key: String,
+        /// Where it does not.
+        source: JsonError,
+    },
     /// The configuration can't be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -187,16 +195,20 @@ pub enum Error {
         valid_up_to: u64,
     },
     /// The value is of another type than the one asked for.
-    #[error("the value is {found}, it was read as {expected}; read it as what it is")]
+    #[error("the value{} is {found}, it was read as {expected}; read it as what it is", of_key(.key.as_deref()))]
     WrongType {
+        /// The entry's key, where it was got by one.
+        key: Option<String>,
         /// What was asked for.
         expected: Codec,
         /// What the value is.
         found: Codec,
     },
     /// The bytes of a value are not those that were added.
-    #[error("the value {digest} is damaged; `datacache verify --repair` removes it")]
+    #[error("the value{} is damaged: its bytes are not those of {digest}; `datacache verify --repair` removes it", of_key(.key.as_deref()))]
     Damaged {
+        /// The entry's key, where it was got by one.
+        key: Option<String>,
         /// The SHA-256 that it should have.
         digest: Digest,
     },
@@ -235,6 +247,11 @@ pub enum Error {
     },
 }
 
+/// Returns the words that tell whose value it is.
+fn of_key(key: Option<&str>) -> String {
+    key.map(|key| format!(" under the key `{key}`")).unwrap_or_default()
+}
+
 impl From<NotUtf8> for Error {
     fn from(NotUtf8 { valid_up_to }: NotUtf8) -> Self {
         Self::NotText { valid_up_to }
@@ -242,6 +259,17 @@ impl From<NotUtf8> for Error {
 }
 
 impl Error {
+    /// Says which key it is about, where it is about a value and does not say so yet.
+    pub(crate) fn about(self, of: &Key) -> Self {
+        let named = || Some(of.to_string());
+        match self {
+            Self::WrongType { key: None, expected, found } => Self::WrongType { key: named(), expected, found },
+            Self::Damaged { key: None, digest } => Self::Damaged { key: named(), digest },
+            Self::Json(source) => Self::JsonValue { key: of.to_string(), source },
+            other => other,
+        }
+    }
+
     /// Tells whether no daemon could be reached or started, or none gave an answer to a call that changes nothing.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
@@ -324,7 +352,7 @@ impl Error {
     pub fn is_invalid_input(&self) -> bool {
         match self.innermost() {
             Self::Key(_) | Self::Tag(_) | Self::Namespace(_) | Self::Config(_) | Self::Paths(_) => true,
-            Self::Json(_) | Self::NotText { .. } | Self::BatchTooLarge { .. } => true,
+            Self::Json(_) | Self::JsonValue { .. } | Self::NotText { .. } | Self::BatchTooLarge { .. } => true,
             Self::Refused(error) => matches!(
                 error.innermost(),
                 WireError::Key(_)

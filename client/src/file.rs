@@ -113,10 +113,11 @@ impl IntoFuture for GetFile<DataCache> {
 impl Target {
     /// Finds the value before any file is made.
     pub(crate) async fn fill(self, cache: DataCache, key: Key) -> Result<Option<FileGuard>, Error> {
-        match cache.find(key, Sink::File).await? {
-            None => Ok(None),
-            Some(found) => off_thread(move || self.write(&found)).await.map(Some),
-        }
+        let file = match cache.find(key.clone(), Sink::File).await {
+            Ok(Some(found)) => off_thread(move || self.write(&found)).await.map(Some),
+            other => other.map(|_| None),
+        };
+        cache.or_miss(&key, file).await
     }
 
     pub(crate) fn write(mut self, found: &Found) -> Result<FileGuard, Error> {
@@ -255,7 +256,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
         let digest = sha256(b"large");
-        Found::Blob(Blob { codec: Codec::Bytes, version: 1, length: content.len() as u64, digest, file })
+        Found::Blob(Blob { codec: Codec::Bytes, version: 1, length: content.len() as u64, digest, file, proof: None })
     }
 
     fn names(folder: &Path) -> Vec<OsString> {

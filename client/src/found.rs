@@ -6,7 +6,7 @@ use datacache_proto::key::Key;
 use datacache_proto::record::{self, Record};
 use datacache_proto::types::{Fallback, Lookup};
 
-use crate::blob::{self, Blob, Opening};
+use crate::blob::{self, Blob, Opening, Proof};
 use crate::cache::DataCache;
 use crate::connection::Connection;
 use crate::direct::Look;
@@ -14,7 +14,7 @@ use crate::download::{Sink, Wanted};
 use crate::error::Error;
 use crate::fault::settle;
 use crate::mapped::Mapped;
-use crate::options::Transfer;
+use crate::options::{Check, Reading, Transfer};
 use crate::reader::ValueReader;
 use crate::repeat::Call;
 use crate::value::{Bytes, Value};
@@ -40,16 +40,16 @@ pub(crate) type Directly<T> = Result<Result<T, Fallback>, Error>;
 
 impl Found {
     /// Tells whether reading the value takes as long as it has bytes.
-    pub(crate) fn is_slow(&self, mapped: bool) -> bool {
-        matches!(self, Self::Blob(_)) && !mapped
+    pub(crate) fn is_slow(&self, reading: Reading) -> bool {
+        matches!(self, Self::Blob(blob) if blob.has_to_be_read(reading))
     }
 
     /// Takes the value: in memory, or as a map of its file where that is wanted.
     #[inline]
-    pub(crate) fn into_value(self, mapped: bool) -> Result<Value, Error> {
+    pub(crate) fn into_value(self, reading: Reading) -> Result<Value, Error> {
         match self {
             Self::Here(value) => Ok(value),
-            Self::Blob(blob) if mapped => blob.map(),
+            Self::Blob(blob) if reading.mapped => blob.map(reading.check),
             Self::Blob(blob) => blob.read(),
         }
     }
@@ -63,10 +63,10 @@ impl Found {
     }
 
     /// Takes the value along with its open file.
-    pub(crate) fn into_mapped(self) -> Result<Mapped, Error> {
+    pub(crate) fn into_mapped(self, check: Check) -> Result<Mapped, Error> {
         match self {
             Self::Here(value) => Ok(Mapped::new(value, None)),
-            Self::Blob(blob) => Ok(Mapped::new(blob.map()?, Some(blob.file))),
+            Self::Blob(blob) => Ok(Mapped::new(blob.map(check)?, Some(blob.file))),
         }
     }
 }
@@ -97,7 +97,9 @@ impl DataCache {
                 Seen::Nothing => None,
                 Seen::Here(value) => Some(Found::Here(value)),
                 Seen::Blob(wanted) => match self.open_directly(&look, wanted)? {
-                    Ok(Opening::Open(file)) => Some(Found::Blob(wanted.found_in(file))),
+                    Ok(Opening::Open(file, stamp)) => {
+                        Some(Found::Blob(wanted.found_in(file, Some(Proof::new(stamp, look.checked())))))
+                    }
                     Ok(Opening::Gone) if missed != Some(wanted.version) => {
                         missed = Some(wanted.version);
                         continue;
@@ -156,8 +158,10 @@ impl DataCache {
         let connection = self.session().connect().await?;
         if let Some(store) = connection.store() {
             match blob::open(store, &wanted.digest, wanted.length)? {
-                Opening::Open(file) => return Ok(Some(Found::Blob(wanted.found_in(file)))),
-                // Replaced, or out of sight: the daemon looks again, opens what it finds, and tells which of the two it is.
+                Opening::Open(file, stamp) => {
+                    return Ok(Some(Found::Blob(wanted.found_in(file, Some(Proof::in_store(stamp, store))))));
+                }
+                // Replaced, out of sight, or damaged: the daemon looks again, opens what it finds, and tells what it is.
                 Opening::Gone => {}
                 Opening::Closed => connection.store_is_elsewhere(),
             }

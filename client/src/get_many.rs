@@ -36,7 +36,7 @@ impl DataCache {
         for (key, lookup) in keys.into_iter().zip(lookups) {
             values.push(match lookup {
                 Lookup::Blob { .. } => self.get(key).await?,
-                small => here(small).map(|found| found.into_value(true)).transpose()?,
+                small => here(small).map(|found| found.into_value(self.settings().reading)).transpose()?,
             });
         }
         Ok(values)
@@ -63,10 +63,11 @@ impl DataCache {
         while values.len() < keys.len() {
             let page = page(&keys[values.len()..]);
             for (key, lookup) in page.iter().zip(self.look_many_by_call(page, fallback).await?) {
-                values.push(match self.open_by_call(key, lookup, fallback).await? {
-                    Some(found) => Some(self.read(found).await?),
-                    None => None,
-                });
+                let value = match self.open_by_call(key, lookup, fallback).await {
+                    Ok(Some(found)) => self.read(found).await.map(Some),
+                    other => other.map(|_| None),
+                };
+                values.push(self.or_miss(key, value).await?);
             }
         }
         Ok(values)
@@ -95,11 +96,11 @@ impl DataCache {
 
     /// Takes the value that was found, on another thread where that takes long.
     pub(crate) async fn read(&self, found: Found) -> Result<Value, Error> {
-        let mapped = self.settings().mapped;
-        if found.is_slow(mapped) {
-            off_thread(move || found.into_value(mapped)).await
+        let reading = self.settings().reading;
+        if found.is_slow(reading) {
+            off_thread(move || found.into_value(reading)).await
         } else {
-            found.into_value(mapped)
+            found.into_value(reading)
         }
     }
 }

@@ -49,8 +49,17 @@
 //! [`Options::direct`], or `DATACACHE_DIRECT=0`, has it always ask, and without the feature `direct` it can't do anything else.
 //!
 //! A large value is a file, which is mapped: nothing is copied, whatever its size, and it stays valid when the entry is deleted.
-//! Only its length is checked, since all of it would have to be read. [`DataCache::get_reader`] and [`DataCache::get_file`] take
-//! values of any size in constant memory, and check them against their SHA-256. Where the disk fails under a map, the system ends the process (SIGBUS); see [`Options::direct`] and [`Options::mapped`].
+//! It is checked against its SHA-256 once per boot, by whoever of all processes comes first, and again after it was written to;
+//! [`Options::check`] has that done always, or never. [`DataCache::get_reader`] and [`DataCache::get_file`] take values of any size
+//! in constant memory, and check them always. Where the disk fails under a map, the system ends the process (SIGBUS); see
+//! [`Options::direct`] and [`Options::mapped`].
+//!
+//! # Damage
+//! A value whose bytes are not those that were added is never handed out: the entry is a miss, and the daemon removes it, where it sees
+//! the same. A [`ValueReader`] fails at its end. What can't be noticed while reading: what a disk changes on its own in a
+//! large value after the check of this boot; and bits that flip in the shared index or in a page of LMDB, which may show an entry as
+//! it was before, or none, or lead the read to the daemon. A page of LMDB whose own structure is damaged can even end the process that
+//! looks at it; `datacache verify` finds such pages without that risk, and so does the daemon when it was ended twice.
 //!
 //! # When the daemon goes away
 //! Reading goes on. Where something else needs one and none runs, one is started, once for all who wait ([`Options::start`]). A
@@ -121,6 +130,7 @@ mod spawn;
 mod staged;
 mod staging;
 mod start;
+mod suspicion;
 mod tally;
 mod transfer_place;
 mod value;
@@ -138,7 +148,7 @@ pub use lease::Scope;
 pub use list::List;
 pub use mapped::Mapped;
 pub use new_value::{NewValue, hash_of, json};
-pub use options::{DIRECT_VARIABLE, Options, PROGRAM_VARIABLE, Transfer};
+pub use options::{Check, DIRECT_VARIABLE, Options, PROGRAM_VARIABLE, Transfer};
 pub use reader::ValueReader;
 pub use value::{FromValue, Json, Value};
 

@@ -44,6 +44,7 @@ pub struct Options {
     call_timeout: Duration,
     transfer: Transfer,
     mapped: bool,
+    check: Check,
     direct: Option<bool>,
     busy_poll: Option<Duration>,
     waits: bool,
@@ -60,6 +61,19 @@ pub enum Transfer {
     Staging,
     /// In chunks over the socket only.
     Chunks,
+}
+
+/// When `get` checks a large value that it maps against its SHA-256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// Each time: it reads all of the value.
+    Always,
+    /// Once after each boot, for all processes together, and again when the file was written to. What the daemon has hashed since it
+    /// was added counts.
+    #[default]
+    OncePerBoot,
+    /// Never; only its length is looked at.
+    Never,
 }
 
 impl Default for Options {
@@ -82,6 +96,7 @@ impl Options {
             call_timeout: CALL_TIMEOUT,
             transfer: Transfer::Auto,
             mapped: true,
+            check: Check::default(),
             direct: None,
             busy_poll: None,
             waits: false,
@@ -159,6 +174,13 @@ impl Options {
         self
     }
 
+    /// Says when a large value that is mapped is checked. Default: [`Check::OncePerBoot`].
+    #[must_use]
+    pub fn check(mut self, check: Check) -> Self {
+        self.check = check;
+        self
+    }
+
     /// Says whether reads look into the store themselves (default) or ask the daemon. Default: yes, unless `DATACACHE_DIRECT`
     /// is `0`, `off`, `no` or `false`.
     ///
@@ -213,7 +235,7 @@ impl Options {
             connect_timeout: self.connect_timeout,
             call_timeout: self.call_timeout,
             transfer: self.transfer,
-            mapped: self.mapped,
+            reading: Reading { mapped: self.mapped, check: self.check },
             direct: self.direct.unwrap_or_else(|| !is_off(std::env::var_os(DIRECT_VARIABLE).as_deref())),
             busy_poll: self.busy_poll,
             waits: self.waits,
@@ -247,12 +269,20 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) transfer: Transfer,
-    pub(crate) mapped: bool,
+    pub(crate) reading: Reading,
     pub(crate) direct: bool,
     pub(crate) busy_poll: Option<Duration>,
     /// Whether threads wait for the calls and do nothing else meanwhile.
     pub(crate) waits: bool,
     pub(crate) config: Config,
+}
+
+/// How large values are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// As a map of their file, not as a copy in memory.
+    pub(crate) mapped: bool,
+    pub(crate) check: Check,
 }
 
 /// Which places the caller named; a started daemon is told these, and finds the others as we did.

@@ -34,7 +34,7 @@ impl ValueReader {
 
     /// Reads from the file's own position, which is its beginning.
     pub(crate) fn of_blob(blob: Blob) -> Self {
-        let Blob { codec, version, length, digest, file } = blob;
+        let Blob { codec, version, length, digest, file, .. } = blob;
         Self { codec, version, length, source: Source::File { file, left: length, hasher: Sha256::new(), digest } }
     }
 
@@ -97,7 +97,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
         file.rewind().unwrap();
-        ValueReader::of_blob(Blob { codec: Codec::Bytes, version: 1, length, digest, file })
+        ValueReader::of_blob(Blob { codec: Codec::Bytes, version: 1, length, digest, file, proof: None })
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Value {
     }
 
     fn expect(&self, expected: Codec) -> Result<(), Error> {
-        if self.codec == expected { Ok(()) } else { Err(Error::WrongType { expected, found: self.codec }) }
+        if self.codec == expected { Ok(()) } else { Err(Error::WrongType { key: None, expected, found: self.codec }) }
     }
 
     fn utf8(&self) -> Result<&str, Error> {

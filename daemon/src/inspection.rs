@@ -3,12 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use datacache_proto::types::{Finding, Verification};
+use datacache_proto::types::{Fault, Finding, Verification};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use crate::bulk;
 use crate::daemon::{Daemon, aside, blocking};
-use crate::store::Repairs;
+use crate::lifecycle::Stage;
+use crate::store::{Repairs, Store, Verdict};
 use crate::waiting::answer;
 use crate::writer::WriteError;
 
@@ -39,6 +40,9 @@ pub(crate) async fn verify(daemon: &Rc<Daemon>, repair: bool) -> Result<Verifica
 }
 
 async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Result<Verification, WriteError> {
+    if let Some(damaged) = examine(daemon, repair).await? {
+        return Ok(damaged);
+    }
     daemon.writer.checkpoint().await?;
     let (reader, blobs) = (daemon.reader.clone(), daemon.blobs.clone());
     // The turn goes with the work: that goes on when the caller has gone.
@@ -57,6 +61,26 @@ async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Re
     );
     shorten(&mut verification.findings);
     Ok(verification)
+}
+
+/// Has another process look the index through first: a damaged page may end the one that looks at it. To mend it is for the next
+/// daemon, which has not opened it.
+async fn examine(daemon: &Daemon, repair: bool) -> Result<Option<Verification>, WriteError> {
+    let how = match aside(daemon.writer.read(|store| store.examination())?).await? {
+        Ok(Verdict::Sound) => return Ok(None),
+        Ok(Verdict::Damaged(how)) => how,
+        Err(error) => {
+            tracing::warn!(%error, "the index could not be looked through by another process");
+            return Ok(None);
+        }
+    };
+    tracing::error!(how, repair, "the index is damaged; repaired, it is moved aside, and the store begins empty");
+    if repair {
+        daemon.writer.read(Store::distrust)?;
+        daemon.lifecycle.advance(Stage::Draining);
+    }
+    let finding = Finding { fault: Fault::DamagedIndex, entry: None, digest: None, repaired: repair };
+    Ok(Some(Verification { findings: vec![finding], ..Verification::default() }))
 }
 
 async fn mend(daemon: &Daemon, repairs: Repairs) -> Result<(), WriteError> {
@@ -102,7 +126,6 @@ fn size(finding: &Finding) -> usize {
 mod tests {
     use super::*;
     use datacache_proto::key::Key;
-    use datacache_proto::types::Fault;
 
     #[test]
     fn findings_that_no_message_holds_are_left_out() {

@@ -89,6 +89,6 @@ mod writer;
 pub use config::{Config, Flags};
 pub use listener::Listener;
 pub use logging::LoggingError;
-pub use open_store::OpenStore;
+pub use open_store::{EXAMINE, OpenStore};
 pub use run::{RunError, run};
 pub use start::{StartError, start};

@@ -6,7 +6,10 @@ use datacache_proto::time::Timestamp;
 use tokio::sync::Notify;
 
 use crate::Config;
-use crate::store::{OpenError, Store, StoreOptions};
+use crate::store::{Examiner, OpenError, Store, StoreOptions};
+
+/// The command of the program around the daemon that calls [`examine`](crate::store::examine) with the folder behind it.
+pub const EXAMINE: &str = "examine-index";
 
 /// An open store, and how its threads wake the writer. Holds the store's lock.
 pub struct OpenStore {
@@ -20,16 +23,34 @@ impl OpenStore {
     /// # Errors
     /// [`OpenError`] where another daemon has it, or it can't be read.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
+        Self::open_with(config, examiner())
+    }
+
+    /// The same, for a program that has no command [`EXAMINE`]: `examiner` looks an index through that daemons keep dying on.
+    ///
+    /// # Errors
+    /// Those of [`OpenStore::open`].
+    pub fn open_with(config: &Config, examiner: Examiner) -> Result<Self, OpenError> {
         let wake = Arc::new(Notify::new());
         let options = StoreOptions {
             path: config.paths.store.clone(),
             sync_interval: config.sync_interval,
             segment_bytes: StoreOptions::SEGMENT_BYTES,
+            examiner,
             wake: {
                 let wake = Arc::clone(&wake);
                 Arc::new(move || wake.notify_one())
             },
         };
         Ok(Self { store: Store::open(options, Timestamp::now())?, wake })
+    }
+}
+
+/// Runs this very program once more, as [`EXAMINE`].
+fn examiner() -> Examiner {
+    match std::env::current_exe() {
+        Ok(program) => Examiner::child(program, vec![EXAMINE.into()]),
+        // Without /proc there is no other way.
+        Err(_) => Examiner::here(),
     }
 }

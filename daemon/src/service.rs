@@ -1,5 +1,6 @@
 //! The calls: checks what was sent, translates it for those who do it, and their answers back. Decides nothing.
 
+use std::fs::File;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::connection::Connection;
 use crate::daemon::{Daemon, blocking};
 use crate::lifecycle::Stage;
 use crate::refusal::used_before;
-use crate::store::{Batch, Command, Condition, Outcome};
+use crate::store::{Batch, Command, Condition, Found, Outcome, StoreError};
 use crate::transfer::{CHUNK_MAX, OpenValue};
 use crate::writer::WriteError;
 use crate::{addition, additions, bulk, inspection, leases, listing, lookups, stats};
@@ -233,11 +234,20 @@ impl Cache for Service {
 
     async fn open(self, _: Context, namespace: String, key: Key) -> Result<Option<Opened>, WireError> {
         self.0.transfers.check_values()?;
+        let mut missed = None;
         for _ in 0..LOOKS {
             let Some(found) = self.fetch(&namespace, &key, lookup)? else { return Ok(None) };
-            if let Some((value, codec, length, digest)) = Box::pin(open(&self.0.daemon, found)).await? {
-                let handle = self.0.transfers.keep(value)?;
-                return Ok(Some(Opened { handle, codec, length, digest }));
+            match Box::pin(open(&self.0.daemon, found)).await? {
+                Opening::Open(value, codec, length, digest) => {
+                    let handle = self.0.transfers.keep(value)?;
+                    return Ok(Some(Opened { handle, codec, length, digest }));
+                }
+                // Nobody has replaced it in between: it is a miss.
+                Opening::Bad(digest, file) if missed == Some(digest) => {
+                    self.0.daemon.writer.with(|store| store.condemn(digest, file))?;
+                    return Ok(None);
+                }
+                Opening::Bad(digest, _) => missed = Some(digest),
             }
         }
         Err(WireError::Store { step: StoreStep::Blob, errno: None })
@@ -251,6 +261,23 @@ impl Cache for Service {
     async fn close(self, _: Context, handle: u64) -> Result<(), WireError> {
         self.admit()?;
         self.0.transfers.close(handle)
+    }
+
+    async fn suspect(self, _: Context, namespace: String, key: Key) -> Result<bool, WireError> {
+        let (length, digest) = match self.look(&namespace, &key, lookup)? {
+            Some(Lookup::Blob { length, digest, .. }) => (length, digest),
+            // It is gone already, or small: those are checked wherever they are read.
+            other => return Ok(other.is_none()),
+        };
+        let blobs = self.0.daemon.blobs.clone();
+        let examined = blocking(move || blobs.examine_blob(&digest, length)).await?;
+        let file = match examined.map_err(|source| StoreError::Blob { action: "read", source })? {
+            Found::Sound(_) => return Ok(false),
+            Found::Missing => None,
+            Found::Damaged(file) => Some(file),
+        };
+        self.0.daemon.writer.with(|store| store.condemn(digest, file))?;
+        Ok(true)
     }
 
     async fn verify(self, _: Context, repair: bool) -> Result<Verification, WireError> {
@@ -297,18 +324,31 @@ pub(crate) fn lookup(record: &Record<'_>) -> Lookup {
     }
 }
 
-/// Opens what was found; `None` where its blob is gone meanwhile.
-async fn open(daemon: &Daemon, found: Lookup) -> Result<Option<(OpenValue, Codec, u64, Digest)>, WireError> {
+/// What came of opening a value.
+enum Opening {
+    Open(OpenValue, Codec, u64, Digest),
+    /// Its blob is gone, or this file in its place has another length.
+    Bad(Digest, Option<File>),
+}
+
+/// Opens what was found.
+async fn open(daemon: &Daemon, found: Lookup) -> Result<Opening, WireError> {
     Ok(match found {
-        Lookup::Miss => None,
+        Lookup::Miss => unreachable!("what was found is there"),
         Lookup::Inline { codec, value, .. } => {
             let (length, digest) = (value.len() as u64, Digest(sha2::Sha256::digest(&value).into()));
-            Some((OpenValue::Bytes(Arc::from(value)), codec, length, digest))
+            Opening::Open(OpenValue::Bytes(Arc::from(value)), codec, length, digest)
         }
         Lookup::Blob { codec, length, digest, .. } => {
             let blobs = daemon.blobs.clone();
             let file = blocking(move || blobs.open(&digest)).await??;
-            file.map(|file| (OpenValue::File(Arc::new(file)), codec, length, digest))
+            let has_length = |file: &File| file.metadata().is_ok_and(|metadata| metadata.len() == length);
+            match file {
+                Some(file) if has_length(&file) => {
+                    Opening::Open(OpenValue::File(Arc::new(file)), codec, length, digest)
+                }
+                bad => Opening::Bad(digest, bad),
+            }
         }
     })
 }

@@ -113,5 +113,6 @@ fn dealings(daemon: &Daemon, store: &Store) -> DaemonStats {
         operations: counters.operations,
         segments: counters.segments,
         waits: counters.waits,
+        damaged: counters.damaged,
     }
 }

@@ -121,6 +121,7 @@ fn requests() -> Vec<CacheRequest> {
         CacheRequest::Close { handle: 1 },
         CacheRequest::Verify { repair: true },
         CacheRequest::Stop {},
+        CacheRequest::Suspect { namespace: namespace(), key: key() },
     ];
     requests.extend(bodies().map(|body| CacheRequest::Add { call: CALL, addition: addition(body) }));
     requests

@@ -1,7 +1,8 @@
 //! A store that is opened after its daemon died, whose log was damaged since, or has frames of any content behind its end.
 //!
-//! Damage is noticed by checksums: what comes back is what was written up to some moment, and writing goes on. Frames with the
-//! right checksums are believed, but whatever they hold, the store is opened or refused, twice the same.
+//! Damage is noticed by checksums: what comes back is whole frames, each as it was written, after another boot those up to some
+//! moment, and writing goes on. Frames with the right checksums are believed, but whatever they hold, the store is opened or
+//! refused, twice the same.
 
 #![no_main]
 
@@ -72,21 +73,24 @@ fn damaged(changes: &[(u16, u8)], cut: Option<u16>, behind: &[u8], reboots: bool
     log.extend(behind);
     DEATH.restore(&log, reboots);
     let mut store = DEATH.open().unwrap();
-    let there = check_prefix(&store);
+    let there = check_frames(&store, reboots);
     check_sound(&mut store);
     write(&mut store, &[1_000]);
     drop(store);
     let store = DEATH.open().unwrap();
-    assert_eq!(check_prefix(&store), there);
+    assert_eq!(check_frames(&store, reboots), there);
     assert_eq!(get(&store, 1_000), Some(value_of(1_000)));
 }
 
-/// Checks that what is there was written up to some moment; returns how many entries that are.
-fn check_prefix(store: &Store) -> i64 {
-    let there = (0..ENTRIES).take_while(|number| get(store, *number).is_some()).count() as i64;
-    assert!(there >= APPLIED && there % 2 == 0, "{there} entries are there");
-    assert!((0..there).all(|number| get(store, number) == Some(value_of(number))));
-    assert!((there..ENTRIES).all(|number| get(store, number).is_none()), "there is a gap after {there}");
+/// Checks that what is there was written like that, all of a frame or none of it, and after another boot up to some moment;
+/// returns which entries that are.
+fn check_frames(store: &Store, reboots: bool) -> Vec<i64> {
+    let there: Vec<i64> = (0..ENTRIES).filter(|number| get(store, *number).is_some()).collect();
+    assert!(there.iter().all(|number| get(store, *number) == Some(value_of(*number))));
+    assert!((0..APPLIED).all(|number| there.contains(&number)), "what the index had is gone: {there:?}");
+    let is_whole = |first: i64| there.contains(&first) == there.contains(&(first + 1));
+    assert!((APPLIED..ENTRIES).step_by(2).all(is_whole), "half of a frame is there: {there:?}");
+    assert!(!reboots || there.iter().copied().eq(0..there.len() as i64), "there is a gap: {there:?}");
     there
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use datacache_daemon::store::{BlobStore, Store, StoreOptions};
+use datacache_daemon::store::{BlobStore, Examiner, Store, StoreOptions};
 use datacache_fuzz::place::Place;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
@@ -45,7 +45,8 @@ struct Setup {
 static SETUP: LazyLock<Setup> = LazyLock::new(|| {
     let place = Place::new();
     let (sync_interval, segment_bytes) = (Duration::from_secs(3_600), StoreOptions::SEGMENT_BYTES);
-    let options = StoreOptions { path: place.store(), sync_interval, segment_bytes, wake: Arc::new(|| ()) };
+    let (path, examiner) = (place.store(), Examiner::here());
+    let options = StoreOptions { path, sync_interval, segment_bytes, examiner, wake: Arc::new(|| ()) };
     let store = Store::open(options, Timestamp::now()).unwrap();
     let blobs = store.blobs();
     set_traps(&blobs.staging());

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use datacache_daemon::store::Examiner;
 use datacache_daemon::{Listener, OpenStore, RunError, run};
 use datacache_proto::codec::{client_transport, until};
 use datacache_proto::process::Process;
@@ -45,7 +46,7 @@ impl Daemon {
         let (config, settings) = watch::channel(place.config());
         let ended = {
             let _entered = runtime.enter();
-            let store = OpenStore::open(&settings.borrow()).expect("the store can be opened");
+            let store = OpenStore::open_with(&settings.borrow(), Examiner::here()).expect("the store can be opened");
             let listener = Listener::bind(&place.socket()).expect("the socket can be bound");
             tasks.spawn_local(run(settings, store, listener, async {
                 stopped.await.ok();

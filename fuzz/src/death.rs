@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use datacache_daemon::store::{Batch, Command, NewValue, OpenError, Put, Store, StoreOptions};
+use datacache_daemon::store::{Batch, Command, Examiner, NewValue, OpenError, Put, Store, StoreOptions};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::layout::{CURRENT, LOG};
 use datacache_proto::log::{Frame, SEGMENT_HEADER, SegmentHeader};
@@ -161,7 +161,8 @@ fn open(path: &Path) -> Result<(Store, Receiver<()>), OpenError> {
         sender.lock().expect("nobody panics with it").send(()).ok();
     });
     let (sync_interval, segment_bytes) = (Duration::from_secs(3_600), StoreOptions::SEGMENT_BYTES);
-    let options = StoreOptions { path: path.to_owned(), sync_interval, segment_bytes, wake };
+    let (path, examiner) = (path.to_owned(), Examiner::here());
+    let options = StoreOptions { path, sync_interval, segment_bytes, examiner, wake };
     Ok((Store::open(options, NOW)?, wakes))
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! STORE/current -> gen-N       the live generation; swapped by rename
 //! STORE/gen-N/                 data.mdb, lock.mdb (LMDB), recent (the shared index), access (hints and counters),
+//!                              checked (which blobs were hashed since the boot),
 //!                              log/NNNNNNNN (segments)
 //! STORE/blobs/ab/<sha256>      values above `inline_max`
 //! STORE/staging/               uploads under way
@@ -38,6 +39,8 @@ pub const GENERATION_PREFIX: &str = "gen-";
 pub const RECENT: &str = "recent";
 /// The shared hints and counters, in a generation's folder.
 pub const ACCESS: &str = "access";
+/// Which blobs were checked since the boot, in a generation's folder.
+pub const CHECKED: &str = "checked";
 /// The folder of segments, in a generation's folder.
 pub const LOG: &str = "log";
 /// The folder of blobs.

@@ -12,6 +12,7 @@
 //! | [`log`] | the framing of the log |
 //! | [`recent`] | the shared index over the log, and how it is read while it changes |
 //! | [`access`] | hints and counters in shared memory |
+//! | [`checked`] | which files of values need not be hashed again |
 //! | [`polling`] | when a message is looked for instead of slept for |
 //! | [`filesystem`] | where memory can be shared |
 //! | [`layout`], [`paths`], [`process`], [`holder`] | names in the store's folder, where it lies, who a process is, who holds a store |
@@ -24,6 +25,7 @@
 
 pub mod access;
 pub mod additions;
+pub mod checked;
 pub mod codec;
 pub mod error;
 pub mod filesystem;

@@ -71,6 +71,9 @@ pub trait Cache {
     async fn verify(repair: bool) -> Result<Verification, WireError>;
     /// Ends the daemon in good order; returns once it has begun to.
     async fn stop() -> Result<(), WireError>;
+    /// Has the daemon look at the value of an entry that a client found to be damaged. Tells whether it is; then it is a miss from now
+    /// on, and removed.
+    async fn suspect(namespace: String, key: Key) -> Result<bool, WireError>;
 }
 
 /// Bytes of a value on their way in either direction; they cross the wire as bytes, not one by one.

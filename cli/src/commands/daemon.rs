@@ -1,6 +1,7 @@
 //! `daemon`: becomes the daemon, in the foreground or as a process of its own.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use datacache_daemon::config::Flags;
 use datacache_proto::paths::Overrides;
@@ -20,6 +21,19 @@ pub(crate) struct DaemonArgs {
     /// Leave the caller's session, folder and descriptors behind; for clients that start a daemon
     #[arg(long, hide = true)]
     detached: bool,
+}
+
+/// The arguments of the command that the daemon runs itself.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExamineArgs {
+    /// The folder of a generation
+    generation: PathBuf,
+}
+
+/// Looks an index through; the exit status is between the daemon and this process.
+pub(crate) fn examine(args: &ExamineArgs) -> Result<ExitCode, Failure> {
+    let examined = datacache_daemon::store::examine(&args.generation);
+    examined.map_err(|source| Failure::System { what: "look the index through", source })
 }
 
 pub(crate) fn daemon(args: &DaemonArgs, context: &Context) -> Result<Answer, Failure> {

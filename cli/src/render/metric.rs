@@ -115,7 +115,7 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
 
 /// Returns the numbers of the daemon.
 pub(crate) fn of_daemon(stats: &DaemonStats) -> Vec<Metric> {
-    let &DaemonStats { connections, refused, calls, frames, operations, segments, waits } = stats;
+    let &DaemonStats { connections, refused, calls, frames, operations, segments, waits, damaged } = stats;
     vec![
         gauge("connections", connections, "Connections that are open."),
         counter("refused_connections", refused, "Connections that were turned away."),
@@ -124,6 +124,7 @@ pub(crate) fn of_daemon(stats: &DaemonStats) -> Vec<Metric> {
         counter("operations", operations, "Operations in these frames."),
         counter("segments", segments, "Segments of the log applied to the index."),
         counter("waits", waits, "Times that writers waited for a segment to be applied."),
+        counter("damaged", damaged, "Entries and values that were found to be damaged."),
     ]
 }
 

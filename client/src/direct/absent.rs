@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::Arc;
 
+use datacache_proto::checked::Checked;
 use datacache_proto::key::Key;
 use datacache_proto::record::Record;
 use datacache_proto::types::Fallback;
@@ -56,6 +58,10 @@ impl Look {
     }
 
     pub(crate) fn store(&self) -> Option<&Path> {
+        match self.0 {}
+    }
+
+    pub(crate) fn checked(&self) -> Option<Arc<Checked>> {
         match self.0 {}
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datacache_proto::access::FREQUENCY_MAX;
+use datacache_proto::checked::Checked;
 use datacache_proto::key::Key;
 use datacache_proto::recent::KeyHash;
 use datacache_proto::record::Record;
@@ -243,6 +244,11 @@ impl Look {
         if hit && self.frequency < FREQUENCY_MAX {
             access.mark(self.hash);
         }
+    }
+
+    /// Returns what was hashed of the store since the boot, where that is kept.
+    pub(crate) fn checked(&self) -> Option<Arc<Checked>> {
+        self.map.as_ref().and_then(|map| map.checked.clone())
     }
 
     /// Returns the store's folder.

@@ -16,6 +16,9 @@ use rustix::io::Errno;
 use super::clock;
 use super::descriptor::close_on_exec;
 
+/// The smallest page that LMDB has anywhere, in bytes.
+const LEAST_PAGE: u64 = 4_096;
+
 type Table = Database<Bytes, Bytes>;
 
 /// Which index it is: device and inode of its file. An open file's numbers are given to no other.
@@ -46,6 +49,10 @@ impl Environment {
         let file = env.try_clone_inner_file().and_then(|file| Ok(file.metadata()?)).map_err(|error| reason(&error))?;
         if (file.dev(), file.ino()) != identity {
             return Err(Fallback::Unreachable);
+        }
+        // What LMDB would map behind the file's end ends the process that looks at it.
+        if file.len() < (env.info().last_page_number as u64 + 1) * LEAST_PAGE {
+            return Err(Fallback::Unreadable);
         }
         // Where that fails, programs that are started from here inherit a descriptor. It is not logged: forks are held off, and a
         // thread that forks may have the log's lock.

@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use datacache_proto::access::{self, Field as AccessField};
-use datacache_proto::layout::{ACCESS, CURRENT, GENERATION_PREFIX, LOG, READER_SLOTS, RECENT};
+use datacache_proto::checked::Checked;
+use datacache_proto::layout::{ACCESS, CHECKED, CURRENT, GENERATION_PREFIX, LOG, READER_SLOTS, RECENT};
 use datacache_proto::recent::{self, Field, Header, Mark, Place, View, Word, Words};
 use datacache_proto::types::Fallback;
 
@@ -31,6 +33,8 @@ pub(super) struct Map {
     pub(super) trust: Trust,
     /// The store's folder, as it was reached.
     pub(super) store: PathBuf,
+    /// Which large values were hashed since the boot.
+    pub(super) checked: Option<Arc<Checked>>,
     paths: Paths,
     /// When it was last seen in its place, in seconds.
     seen: AtomicU64,
@@ -54,7 +58,7 @@ struct Paths {
 }
 
 impl Map {
-    /// Opens the live generation of the store in a folder. Creates nothing.
+    /// Opens the live generation of the store in a folder. Creates nothing that is not there.
     ///
     /// # Errors
     /// Why it can't be read from here.
@@ -76,7 +80,8 @@ impl Map {
         let (id, store, seen) = (MAPS.fetch_add(1, Ordering::Relaxed).max(1), store.to_owned(), AtomicU64::new(0));
         let current = store.join(CURRENT);
         let paths = Paths { recent: current.join(RECENT), access: current.join(ACCESS) };
-        let map = Self { id, environment, memory, segments, trust, store, paths, seen };
+        let checked = open_checked(&generation);
+        let map = Self { id, environment, memory, segments, trust, store, checked, paths, seen };
         if map.is_in_place() { Ok(map) } else { Err(Fallback::Unreachable) }
     }
 
@@ -111,6 +116,13 @@ impl Map {
     fn has_recent(&self) -> bool {
         is_at(&self.paths.recent, self.memory.recent_place)
     }
+}
+
+/// Opens the table of what was hashed since the boot. That of another boot is replaced: no daemon may come to do it.
+fn open_checked(generation: &Path) -> Option<Arc<Checked>> {
+    let path = generation.join(CHECKED);
+    let opened = Checked::open(&path).ok()?;
+    opened.or_else(|| Checked::create(&path).ok()).map(Arc::new)
 }
 
 /// Tells whether the file in this place is found under a path.

@@ -63,6 +63,11 @@ impl<'t> Slice<'t> {
         self.applied
     }
 
+    /// Passes over operations that are lost: `seq` is the next one that is there.
+    pub(super) fn skip_to(&mut self, seq: u64) {
+        self.applied = seq - 1;
+    }
+
     /// Returns how much the slice changes: how many operations it has, where tags that are many count as operations of their own.
     pub(super) fn weight(&self) -> usize {
         self.weight

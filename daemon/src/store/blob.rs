@@ -9,14 +9,16 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use datacache_proto::checked::{Checked, Stamp};
 use datacache_proto::error::StagedFault;
-use datacache_proto::layout::{BLOBS, STAGING, blob_path};
+use datacache_proto::layout::{BLOBS, CHECKED, CURRENT, STAGING, blob_path};
 use datacache_proto::types::Digest;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use sha2::Digest as _;
+use tracing::debug;
 
 use super::adopter::Pin;
 use super::blob_row::BlobRow;
@@ -35,6 +37,19 @@ const CHUNK: usize = 256 * 1024;
 pub struct BlobStore {
     store: Arc<Path>,
     tables: Arc<Tables>,
+    /// What was hashed in this boot; `None` within where that can't be kept.
+    checked: Arc<OnceLock<Option<Checked>>>,
+}
+
+/// What was found where a blob should be.
+#[derive(Debug)]
+pub enum Found {
+    /// The blob.
+    Sound(File),
+    /// Nothing.
+    Missing,
+    /// A file with another length or content.
+    Damaged(File),
 }
 
 /// A staged file that was looked at and may be adopted. Holds it open: its name no longer matters.
@@ -86,7 +101,7 @@ impl Incoming {
 
 impl BlobStore {
     pub(super) fn new(store: &Path, tables: Arc<Tables>) -> Self {
-        Self { store: store.into(), tables }
+        Self { store: store.into(), tables, checked: Arc::default() }
     }
 
     /// Makes the folders that are not there yet.
@@ -165,8 +180,7 @@ impl BlobStore {
         let mut incoming = Incoming { file: Arc::new(file), path, length, digest, equal: None, pin: None };
         let Some(there) = self.open(&digest)? else { return Ok(incoming) };
         let metadata = there.metadata().map_err(open_failed)?;
-        let is_alike = metadata.len() == length;
-        if is_alike && (self.is_verified(&digest)? || same_content(&incoming.file, &there).map_err(read_failed)?) {
+        if metadata.len() == length && self.is_equal(&incoming, &there, &metadata)? {
             incoming.equal = Some(metadata.ino());
             return Ok(incoming);
         }
@@ -176,10 +190,47 @@ impl BlobStore {
             return Err(StoreError::Staged { name, fault: StagedFault::Content });
         }
         // Another client may have been here with the right content in the meantime.
-        if !self.is_replaced(&digest, &there) {
+        if !self.is_replaced(&digest, Some(&there)) {
             self.set_aside(&digest).map_err(|source| StoreError::blob("set aside", source, &self.store))?;
         }
         Ok(incoming)
+    }
+
+    /// Tells whether the blob that is there has the same bytes. One that was hashed in this boot and has not been written to
+    /// since has; any other is compared, whatever is known of it from earlier: its disk may have damaged it.
+    fn is_equal(&self, incoming: &Incoming, there: &File, metadata: &fs::Metadata) -> Result<bool, StoreError> {
+        let stamp = Stamp::of(&incoming.digest, metadata);
+        if self.checked().is_some_and(|checked| checked.has(stamp)) {
+            return Ok(true);
+        }
+        let is_equal = same_content(&incoming.file, there).map_err(read_failed)?;
+        if is_equal && self.is_verified(&incoming.digest)? {
+            self.note_checked(&incoming.digest, metadata);
+        }
+        Ok(is_equal)
+    }
+
+    /// Begins to keep what is hashed in this boot, where clients find it.
+    pub(super) fn begin_checks(&self) {
+        self.checked();
+    }
+
+    /// Notes that a blob was hashed, as it was then.
+    pub(super) fn note_checked(&self, digest: &Digest, metadata: &fs::Metadata) {
+        if let Some(checked) = self.checked() {
+            checked.note(Stamp::of(digest, metadata));
+        }
+    }
+
+    fn checked(&self) -> Option<&Checked> {
+        let open = || {
+            let path = self.store.join(CURRENT).join(CHECKED);
+            let opened = Checked::open(&path).ok().flatten();
+            opened.map_or_else(|| Checked::create(&path), Ok).inspect_err(|error| {
+                debug!(%error, "blobs that were hashed are hashed again");
+            })
+        };
+        self.checked.get_or_init(|| open().ok()).as_ref()
     }
 
     fn is_verified(&self, digest: &Digest) -> Result<bool, StoreError> {
@@ -250,11 +301,11 @@ impl BlobStore {
     }
 
     /// Tells whether another file than this one has the blob's name.
-    pub(super) fn is_replaced(&self, digest: &Digest, file: &File) -> bool {
+    pub(super) fn is_replaced(&self, digest: &Digest, file: Option<&File>) -> bool {
         let number =
             |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()));
         let there = number(fs::metadata(blob_path(&self.store, digest)));
-        there.is_some() && there != number(file.metadata())
+        there.is_some() && there != file.and_then(|file| number(file.metadata()))
     }
 
     /// Moves a blob out of the way, to be removed or looked at by somebody else; returns where it is now. On a full filesystem
@@ -286,19 +337,37 @@ impl BlobStore {
 
     /// Tells whether the blob is there with the length and the content that its record and its name say.
     pub(super) fn is_sound(&self, digest: &Digest, length: u64) -> io::Result<bool> {
+        Ok(matches!(self.examine_blob(digest, length)?, Found::Sound(_)))
+    }
+
+    /// Looks at a blob, and hashes it. Blocks.
+    ///
+    /// # Errors
+    /// Where it is there and can't be read.
+    pub fn examine_blob(&self, digest: &Digest, length: u64) -> io::Result<Found> {
         let file = match File::open(blob_path(&self.store, digest)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
             Err(error) => return Err(error),
         };
-        Ok(file.metadata()?.len() == length && hash_of(&file)? == *digest)
+        let metadata = file.metadata()?;
+        if metadata.len() != length || hash_of(&file)? != *digest {
+            return Ok(Found::Damaged(file));
+        }
+        self.note_checked(digest, &metadata);
+        Ok(Found::Sound(file))
     }
 
     /// Returns the names of all blobs that are there, a folder at a time.
     pub(super) fn each_folder(&self, mut seen: impl FnMut(Vec<Digest>)) -> io::Result<()> {
         for folder in fs::read_dir(self.store.join(BLOBS))? {
+            let folder = folder?;
+            // What else lies there is not ours.
+            if !folder.file_type()?.is_dir() {
+                continue;
+            }
             let mut digests = Vec::new();
-            for file in fs::read_dir(folder?.path())? {
+            for file in fs::read_dir(folder.path())? {
                 digests.extend(file?.file_name().to_str().and_then(Digest::from_hex));
             }
             seen(digests);

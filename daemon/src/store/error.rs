@@ -42,7 +42,8 @@ pub enum OpenError {
     },
     /// The folder holds something that is not a store.
     #[error(
-        "{} is neither empty nor a store of datacache (found `{found}`); name another folder", .path.display()
+        "{} is no store of datacache and not empty: it holds `{found}`; name an empty folder or a new one, or move that file away",
+        .path.display()
     )]
     NotAStore {
         /// The folder.
@@ -83,7 +84,10 @@ pub enum OpenError {
         known: u32,
     },
     /// LMDB refused.
-    #[error("failed to {action} the index of the store {}", .path.display())]
+    #[error(
+        "failed to {action} the index of the store {}; look whether its disk is in order, and begin anew by moving the folder away",
+        .path.display()
+    )]
     Index {
         /// What was tried.
         action: &'static str,

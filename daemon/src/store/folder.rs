@@ -16,10 +16,15 @@ use super::blob::{BlobStore, create_private};
 use super::error::OpenError;
 use super::failpoint::failpoint;
 
+/// Counts the daemons that died, see `trial`.
+pub(super) const UNCLEAN: &str = "unclean";
+/// The generation that was moved aside because it can't be read.
+pub(super) const DAMAGED: &str = "damaged";
+
 /// What may lie in a folder that is about to become a store.
-const EXPECTED: [&str; 6] = [CACHEDIR_TAG, DAEMON_LOG, "daemon.log.old", LOCK, "config.toml", "start.lock"];
+const EXPECTED: [&str; 7] = [CACHEDIR_TAG, DAEMON_LOG, "daemon.log.old", LOCK, UNCLEAN, "config.toml", "start.lock"];
 /// The folders among it, beside the generations.
-const FOLDERS: [&str; 3] = [BLOBS, STAGING, "run"];
+const FOLDERS: [&str; 4] = [BLOBS, DAMAGED, STAGING, "run"];
 /// What nobody but the owner may do, as a mode has it.
 const OTHERS: u32 = 0o077;
 
@@ -60,7 +65,7 @@ fn write_tag(path: &Path) -> io::Result<()> {
 }
 
 /// The flag that has no link followed, as the standard library takes it.
-fn no_link() -> i32 {
+pub(super) fn no_link() -> i32 {
     OFlags::NOFOLLOW.bits().cast_signed()
 }
 
@@ -123,9 +128,19 @@ fn close_to_others(path: &Path) -> Result<(), OpenError> {
     check_content(path)
 }
 
-/// Refuses a folder that somebody uses for something else: a store removes what it does not know from its folders. And one with
-/// something in it that is somebody else's, or of another kind than it should be: a link would lead us elsewhere.
+/// Tells whether a folder is a store already: what lies in it and is none of ours is its owner's affair.
+fn is_store(path: &Path) -> bool {
+    let tag = path.join(CACHEDIR_TAG);
+    // No link to somewhere else says it, and none of what a read would wait at.
+    let is_file = || fs::symlink_metadata(&tag).is_ok_and(|found| found.is_file());
+    let has_tag = || is_file() && fs::read(&tag).is_ok_and(|text| text == CACHEDIR_TEXT.as_bytes());
+    current(path).is_ok_and(|live| live.is_some()) || has_tag()
+}
+
+/// Refuses a folder that somebody uses for something else: a mistyped name is not to fill somebody's documents with blobs. And one in
+/// which something with a name of ours is somebody else's, or of another kind than it should be: a link would lead us elsewhere.
 fn check_content(path: &Path) -> Result<(), OpenError> {
+    let is_store = is_store(path);
     for (name, found) in entries(path, path)? {
         let name = name.to_string_lossy();
         let is_known: fn(FileType) -> bool = match &*name {
@@ -133,6 +148,7 @@ fn check_content(path: &Path) -> Result<(), OpenError> {
             name if FOLDERS.contains(&name) || name.starts_with(GENERATION_PREFIX) => |kind| kind.is_dir(),
             // With what stands there for a moment before it takes the other's place.
             name if name.starts_with(CURRENT) || name.starts_with("sock") => |_| true,
+            _ if is_store => continue,
             _ => return Err(OpenError::NotAStore { path: path.to_owned(), found: name.into_owned() }),
         };
         check_entry(&path.join(&*name), &found, is_known)?;
@@ -326,14 +342,14 @@ mod tests {
         let (file, folder) = (elsewhere.path().join("letter"), elsewhere.path().join("letters"));
         fs::write(&file, "Dear Sir or Madam").unwrap();
         fs::create_dir(&folder).unwrap();
-        for name in [LOCK, CACHEDIR_TAG, DAEMON_LOG] {
+        for name in [LOCK, CACHEDIR_TAG, DAEMON_LOG, UNCLEAN] {
             let told = refused(|store| {
                 fs::remove_file(store.join(name)).ok();
                 symlink(&file, store.join(name)).unwrap();
             });
             assert_eq!(told, format!("STORE/{name} is a link; nothing like that belongs there, move it away"));
         }
-        for name in [STAGING, BLOBS, "blobs/7f", "gen-1"] {
+        for name in [STAGING, BLOBS, "blobs/7f", "gen-1", DAMAGED] {
             let told = refused(|store| {
                 fs::remove_dir_all(store.join(name)).ok();
                 symlink(&folder, store.join(name)).unwrap();
@@ -391,6 +407,22 @@ mod tests {
             symlink(target, folder.path().join(link)).unwrap();
         }
         take(folder.path()).unwrap();
+    }
+
+    /// The daemon did not start any more, and said that the store was none.
+    #[test]
+    fn a_stray_file_in_a_store_is_left_alone_and_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(take(folder.path()).unwrap());
+        fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        fs::write(folder.path().join(BLOBS).join("notes.txt"), "mine").unwrap();
+        symlink("/etc", folder.path().join("etc")).unwrap();
+        drop(take(folder.path()).unwrap());
+        fs::remove_file(folder.path().join(CACHEDIR_TAG)).unwrap();
+        assert!(take(folder.path()).is_err(), "nothing says that it is a store");
+        symlink("gen-1", folder.path().join(CURRENT)).unwrap();
+        drop(take(folder.path()).unwrap());
+        assert_eq!(fs::read(folder.path().join("notes.txt")).unwrap(), b"mine");
     }
 
     #[test]

@@ -48,6 +48,15 @@ impl Index {
         Ok(())
     }
 
+    /// Ends the index that may be in `folder`, whosever it is: nobody is to read that folder any more.
+    pub(super) fn end_any(folder: &Path) -> io::Result<()> {
+        let found = SharedWords::open(&folder.join(RECENT), FILE_LEN)?;
+        if let Some((_, shared)) = found {
+            finish(&Self(shared).words());
+        }
+        Ok(())
+    }
+
     /// Makes a new index and puts it in the place of the one that may be there.
     pub(super) fn create(folder: &Path, store_id: u128, prepare: impl FnOnce(MappedMut<'_>)) -> io::Result<Self> {
         let made = SharedWords::create(&folder.join(RECENT), FILE_LEN, |file, words| {

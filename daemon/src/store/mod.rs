@@ -10,13 +10,14 @@
 //! | | thread | file |
 //! | --- | --- | --- |
 //! | decide, append, publish | the owner's | `write`, `turn`, `before`, `draft`, `memory` |
+//! | make a miss of what is damaged | the owner's | `damage` |
 //! | look, plan an expiry sweep | the owner's | `lookup`, `trail`, `sweep`, `expiring` |
 //! | tell what clients read themselves, and who reads | the owner's | `reads`, `access`, `readers` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
-//! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay` |
+//! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay`, `salvage` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
 //! | look at the whole store, mend derived rows | any | `verify`, `repair` |
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
@@ -24,6 +25,7 @@
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
 //! | open, recover | the owner's, before all else | `folder`, `recovery`, `restart_steps`, `takeover` |
 //! | die, where a test wants it | any | `failpoint` |
+//! | tell whether an index can be trusted | the owner's, before all else | `trial`, `examiner`; in a child `examination` |
 //!
 //! # Invariants
 //! - There is one path for every change: an operation in a frame of the log. What a bulk operation plans is a list of
@@ -58,9 +60,12 @@ mod blob_row;
 mod body;
 mod command;
 mod counts;
+mod damage;
 mod draft;
 mod durability;
 mod error;
+mod examination;
+mod examiner;
 mod expiring;
 #[cfg(test)]
 pub(crate) mod failing;
@@ -90,6 +95,7 @@ mod replies;
 mod restart_steps;
 mod room;
 mod rows;
+mod salvage;
 mod scarcity;
 mod segment;
 mod shared;
@@ -104,6 +110,7 @@ mod takeover;
 mod testing;
 mod threads;
 mod trail;
+mod trial;
 mod turn;
 mod upload;
 mod verifier;
@@ -112,10 +119,11 @@ mod walk;
 mod write;
 
 pub use adopter::Adopter;
-pub use blob::{BlobStore, Incoming};
+pub use blob::{BlobStore, Found, Incoming};
 pub use command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 pub use counts::Counts;
 pub use error::{OpenError, StoreError};
+pub use examiner::{Examiner, Verdict, examine};
 pub use foresight::{Foreseer, Foresight};
 pub use options::StoreOptions;
 pub use plan::{Cursor, Plan, Reader};

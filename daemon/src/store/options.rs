@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::examiner::Examiner;
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct StoreOptions {
@@ -13,6 +15,8 @@ pub struct StoreOptions {
     pub sync_interval: Duration,
     /// A segment of this many bytes is succeeded by the next, whatever the number of its keys.
     pub segment_bytes: u64,
+    /// Who looks an index through that daemons keep dying on.
+    pub examiner: Examiner,
     /// Called from the store's threads when [`Store::progress`](super::Store::progress) has something to take in.
     pub wake: Arc<dyn Fn() + Send + Sync>,
 }

@@ -1,8 +1,6 @@
 //! Taking in what the store's threads did. On the writer's thread, so that the view, the counters and the fate of blobs are
 //! decided in one place.
 
-use std::fs::File;
-
 use datacache_proto::layout::LOG;
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::recent::{View, Word, Words, retire};
@@ -33,6 +31,7 @@ impl Store {
         if self.checkpoint {
             any |= self.rotate_for_checkpoint();
         }
+        any |= self.remove_damaged(now);
         any |= self.condemn_damaged();
         self.date_shortage(now);
         any | self.remove_dropped()
@@ -49,6 +48,7 @@ impl Store {
             Event::ApplyFailed(error) => self.apply_failure = Some(error),
             Event::Broken => {
                 error!("the store's threads can't go on; the daemon has to start anew");
+                self.trial.suspect();
                 self.poisoned = true;
             }
             Event::Prepared(segment) => self.next = Next::Ready(segment),
@@ -62,8 +62,11 @@ impl Store {
             Event::Synced(position) => self.note_synced(position),
             Event::SyncFailed { segment } => self.note_unsynced(segment),
             Event::Verified(digest) => self.write_own(Command::Verified { digest }, now),
-            Event::Damaged { digest, file } => self.damaged(digest, file),
-            Event::Condemned(commands) => commands.into_iter().for_each(|command| self.write_own(command, now)),
+            Event::Damaged { digest, file } => self.condemn(digest, Some(file)),
+            Event::Condemned { digest, commands } => {
+                commands.into_iter().for_each(|command| self.write_own(command, now));
+                self.damage.pardon(&digest);
+            }
             Event::Orphans(digests) => self.dropped.extend(digests),
         }
     }
@@ -167,12 +170,12 @@ impl Store {
     /// right.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned
+        self.poisoned || self.damage.needs_restart()
     }
 
     /// Writes a command of the store's own. If it can't be written now it is not worth waiting for: a blob stays
     /// unverified until the next start, a condemned entry is found by its reader.
-    fn write_own(&mut self, command: Command, now: Timestamp) {
+    pub(super) fn write_own(&mut self, command: Command, now: Timestamp) {
         let mut results = Vec::new();
         self.write(&mut [Batch::of(command, None)].into(), now, &mut results);
         if let Some(Err(error)) = results.pop() {
@@ -180,18 +183,14 @@ impl Store {
         }
     }
 
-    /// The entries that name it are looked for in the index, once that has everything that may name it.
-    fn damaged(&mut self, digest: Digest, file: File) {
-        let target = self.request_checkpoint();
-        self.damaged.push((target, digest, file));
-    }
-
+    /// The entries of damaged blobs are looked for in the index, once that has everything that may name them.
     fn condemn_damaged(&mut self) -> bool {
         let applied = self.applied;
         let ready: Vec<_> = self.damaged.extract_if(.., |(target, ..)| *target <= applied).collect();
         for (_, digest, file) in &ready {
-            if self.blobs.is_replaced(digest, file) {
+            if self.blobs.is_replaced(digest, file.as_ref()) {
                 // Somebody has added the right content meanwhile, and it is good for every entry that names it.
+                self.damage.pardon(digest);
                 continue;
             }
             match self.blobs.set_aside(digest) {

@@ -8,12 +8,13 @@ use datacache_proto::log::{Frame, Kind, LogError, Operation, SEGMENT_HEADER};
 use datacache_proto::recent::KeyHash;
 use datacache_proto::record::{Record, Value};
 use heed::MdbError;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::apply::{Committed, Slice};
 use super::blob::BlobStore;
 use super::error::{StoreError, is_full};
 use super::failpoint::failpoint;
+use super::salvage::next_frame;
 use super::segment::{ReadError, Segment};
 use super::tables::Tables;
 
@@ -48,6 +49,8 @@ pub(super) struct Replay<'r> {
     pub(super) blobs: &'r BlobStore,
     /// Whether a power cut may have taken blobs that the log names: after another boot.
     pub(super) check_blobs: bool,
+    /// Whether what stands behind a damaged frame is good: within a boot.
+    pub(super) salvage: bool,
     /// How many operations a transaction has, as far as whole frames allow.
     pub(super) slice: usize,
 }
@@ -56,7 +59,7 @@ impl Replay<'_> {
     /// Applies the frames of `segment` that follow what the index has; `committed` hears of each transaction.
     ///
     /// With `end`, everything before it must be readable; without, the segment ends at the first frame that was not
-    /// written whole or does not follow. Afterwards the index starts at `first_segment`.
+    /// written whole or does not follow, unless what is behind it is to be salvaged. Afterwards the index starts at `first_segment`.
     pub(super) fn segment(
         &self,
         segment: &Segment,
@@ -71,8 +74,16 @@ impl Replay<'_> {
             let frame = match segment.read_frame(at, &mut buffer) {
                 Ok(frame) => frame,
                 Err(ReadError::Bytes { source }) if end.is_none() => {
-                    report_end(number, at, source);
-                    break;
+                    match self.next_frame(segment, at, slice.applied())? {
+                        Some(next) => {
+                            at = next;
+                            continue;
+                        }
+                        None => {
+                            report_end(number, at, source);
+                            break;
+                        }
+                    }
                 }
                 Err(source) => return Err(ReplayError::Segment { segment: number, source }),
             };
@@ -80,6 +91,14 @@ impl Replay<'_> {
             let last = frame.first_seq + u64::from(frame.operations) - 1;
             if last <= slice.applied() {
                 continue;
+            }
+            if self.salvage && frame.first_seq > slice.applied() + 1 {
+                let lost = frame.first_seq - slice.applied() - 1;
+                error!(
+                    segment = number,
+                    lost, "the log is damaged: operations are lost; their keys are as they were before"
+                );
+                slice.skip_to(frame.first_seq);
             }
             if frame.first_seq != slice.applied() + 1 {
                 warn!(segment = number, "the log has a gap; what is behind it is dropped");
@@ -94,6 +113,11 @@ impl Replay<'_> {
         }
         committed(self.commit(slice, first_segment)?);
         Ok(())
+    }
+
+    fn next_frame(&self, segment: &Segment, at: u64, applied: u64) -> Result<Option<u64>, ReplayError> {
+        let found = if self.salvage { next_frame(segment, at, applied) } else { Ok(None) };
+        found.map_err(|source| ReplayError::Segment { segment: segment.number(), source: source.into() })
     }
 
     fn frame(&self, frame: &Frame<'_>, slice: &mut Slice<'_>, segment: u64) -> Result<(), ReplayError> {

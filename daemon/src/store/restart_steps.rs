@@ -54,7 +54,7 @@ pub(super) enum StepError {
 impl Steps<'_> {
     /// Applies the segments that are there, as far as they follow one another without a gap.
     fn apply(&self, check_blobs: bool, slice: usize) -> Result<(), StepError> {
-        let replay = Replay { tables: self.tables, blobs: self.blobs, check_blobs, slice };
+        let replay = Replay { tables: self.tables, blobs: self.blobs, check_blobs, salvage: !check_blobs, slice };
         let txn = self.tables.env.read_txn()?;
         let first = self.tables.meta(&txn, Meta::FirstSegment)?.unwrap_or(0);
         drop(txn);

@@ -107,6 +107,15 @@ impl Segment {
         Ok(Frame::decode(&buffer[..have], &self.header, offset)?)
     }
 
+    /// Returns all of the file from `offset` on.
+    pub(super) fn rest(&self, offset: u64) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(self.length().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length];
+        let have = read_up_to(&self.file, &mut bytes, offset)?;
+        bytes.truncate(have);
+        Ok(bytes)
+    }
+
     /// Writes what was appended through to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         #[cfg(test)]

@@ -20,6 +20,7 @@ use super::adopter::Adopter;
 use super::blob::BlobStore;
 use super::command::Holder;
 use super::counts::Counts;
+use super::damage::Damage;
 use super::draft::Draft;
 use super::error::{OpenError, StoreError};
 use super::expiring::Expiring;
@@ -32,12 +33,13 @@ use super::options::StoreOptions;
 use super::plan::{Cursor, Plan, Reader};
 use super::position::Position;
 use super::readers::Readers;
-use super::recovery::{Recovered, recover};
+use super::recovery::Recovered;
 use super::scarcity::Scarcity;
 use super::segment::{self, Segment};
 use super::syncer::{SyncJob, Tail, syncer};
 use super::table_keys::namespace_prefix;
 use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
+use super::trial::{Trial, recover_trusted};
 use super::verifier::{BlobJob, verifier};
 
 /// The only writer of a store. Belongs to one thread; what it shares with others is in [`Reader`] and [`BlobStore`].
@@ -93,10 +95,12 @@ pub struct Store {
     pub(super) dropped_later: Vec<Digest>,
     /// Damaged blobs, each with the sequence number that must be applied before its entries are looked for, and its file, open
     /// so that no other gets its number.
-    pub(super) damaged: Vec<(u64, Digest, File)>,
+    pub(super) damaged: Vec<(u64, Digest, Option<File>)>,
+    pub(super) damage: Damage,
     /// Every entry that ended until then is planned to go; see [`Store::plan_expired`].
     pub(super) swept: Timestamp,
     pub(super) counters: Counters,
+    pub(super) trial: Trial,
     /// The daemon's lock on the folder. Last: it is given back when all else is done.
     pub(super) _lock: File,
 }
@@ -132,6 +136,8 @@ pub struct Counters {
     pub segments: u64,
     /// Times that nothing could be written before a segment was applied.
     pub waits: u64,
+    /// Records and blobs that were found to be damaged, by readers or by the store itself.
+    pub damaged: u64,
 }
 
 impl Store {
@@ -142,7 +148,8 @@ impl Store {
     /// [`OpenError::InUse`] where another daemon has it; else what is wrong with the folder.
     pub fn open(options: StoreOptions, now: Timestamp) -> Result<Self, OpenError> {
         let lock = folder::take(&options.path)?;
-        let Recovered { generation, store_id, tables, blobs, index, access, segment } = recover(&options.path)?;
+        let (recovered, trial) = recover_trusted(&options.path, &options.examiner)?;
+        let Recovered { generation, store_id, tables, blobs, index, access, segment } = recovered;
         failpoint!(StoreRecovered);
         let (outbox, events) = Outbox::new(Arc::clone(&options.wake));
         let tail = Arc::new(Tail::new(Arc::clone(&segment), SEGMENT_HEADER as u64));
@@ -192,14 +199,17 @@ impl Store {
             dropped: VecDeque::new(),
             dropped_later: Vec::new(),
             damaged: Vec::new(),
+            damage: Damage::default(),
             swept: Timestamp::default(),
             counters: Counters::default(),
+            trial,
             options,
             _lock: lock,
         };
         store.prepare_next();
         store.ask_for_room();
         store.spread_marks();
+        store.blobs.begin_checks();
         store.verifier.send(BlobJob::Survey);
         failpoint!(StoreOpened);
         debug!(segment = number, applied, now = now.as_millis(), "the store is open");
@@ -242,10 +252,10 @@ impl Store {
         self.counters
     }
 
-    /// Shows a live entry to `found`; `None` where the key has none.
+    /// Shows a live entry to `found`; `None` where the key has none, or one that is damaged: that goes soon.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where its bytes can't be trusted, [`StoreError::Read`] where the index can't be read.
+    /// [`StoreError::Read`] where the index can't be read.
     pub fn lookup<R>(
         &self,
         namespace: u32,
@@ -254,11 +264,15 @@ impl Store {
         found: impl FnOnce(&Record<'_>) -> R,
     ) -> Result<Option<R>, StoreError> {
         let hash = KeyHash::of(namespace, key.encoded());
-        self.lookup.see(&self.lookup.snapshot(), namespace, key.encoded(), hash, |seen, _| match seen {
-            Seen::Entry(record) if !record.is_expired(now) => Ok(Some(found(&record))),
-            Seen::Entry(_) | Seen::Absent => Ok(None),
-            Seen::Damaged => Err(StoreError::Damaged),
-        })?
+        let looked = self.lookup.see(&self.lookup.snapshot(), namespace, key.encoded(), hash, |seen, _| match seen {
+            Seen::Entry(record) if !record.is_expired(now) && !self.damage.has(&record) => Some(found(&record)),
+            Seen::Entry(_) | Seen::Absent => None,
+            Seen::Damaged => {
+                self.note_damaged(namespace, key);
+                None
+            }
+        });
+        looked.or_else(|failure| self.forgive(failure))
     }
 
     /// Counts the live entries of a namespace, exactly.
@@ -411,7 +425,9 @@ impl Store {
         self.lookup.tables.leave_room();
         let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
         failpoint!(CloseMarked);
-        marked.map_err(|source| StoreError::append(source, &self.options.path))
+        marked.map_err(|source| StoreError::append(source, &self.options.path))?;
+        self.trial.end_well();
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use datacache_proto::types::{Codec, Digest};
 
 use super::blob::BlobStore;
 use super::command::{Batch, Command, NewValue, Put};
+use super::examiner::Examiner;
 use super::options::StoreOptions;
 use super::store::{Next, Store};
 
@@ -19,15 +20,20 @@ pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// Opens a store that syncs nothing by itself, and waits until it can rotate.
 pub(super) fn store(folder: &tempfile::TempDir) -> Store {
-    let options = StoreOptions {
+    let mut store = Store::open(options(folder), NOW).unwrap();
+    wait(&mut store, |store| matches!(store.next, Next::Ready(_)));
+    store
+}
+
+/// Returns how such a store is opened.
+pub(super) fn options(folder: &tempfile::TempDir) -> StoreOptions {
+    StoreOptions {
         path: folder.path().join("store"),
         sync_interval: Duration::from_secs(3_600),
         segment_bytes: StoreOptions::SEGMENT_BYTES,
+        examiner: Examiner::here(),
         wake: Arc::new(|| ()),
-    };
-    let mut store = Store::open(options, NOW).unwrap();
-    wait(&mut store, |store| matches!(store.next, Next::Ready(_)));
-    store
+    }
 }
 
 /// Takes in one event after the other until the store is as `done` wants it.

@@ -18,8 +18,9 @@ use super::error::StoreError;
 use super::failpoint::failpoint;
 use super::position::Position;
 use super::replay::{LEAST_SLICE, Replay, ReplayError, SLICE};
-use super::segment::Segment;
+use super::segment::{ReadError, Segment};
 use super::tables::Tables;
+use super::trial::is_damage;
 
 /// How long the threads wait before they try again what failed.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
@@ -50,7 +51,7 @@ pub(super) enum Event {
     /// A blob has not: this file.
     Damaged { digest: Digest, file: File },
     /// Entries that name a damaged blob.
-    Condemned(Vec<Command>),
+    Condemned { digest: Digest, commands: Vec<Command> },
     /// Files among the blobs that the index does not know.
     Orphans(Vec<Digest>),
 }
@@ -163,7 +164,7 @@ pub(super) struct ApplyJob {
 /// Starts the thread that applies segments.
 pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
     Helper::start("datacache-apply", outbox.clone(), move |jobs, _| {
-        let mut replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false, slice: SLICE };
+        let mut replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false, salvage: false, slice: SLICE };
         while let Ok(job) = jobs.recv() {
             let mut tries = 1;
             while let Err(error) = apply(&replay, &job, &outbox) {
@@ -190,9 +191,14 @@ pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> 
     })
 }
 
-/// Tells whether LMDB could not write what all its transactions begin with: it takes no more then, until it is opened anew.
+/// Tells whether only a new start helps: LMDB could not write what all its transactions begin with, or found damage; or the log is
+/// damaged, and what the writer knows by heart will not be what the index gets.
 fn is_fatal(error: &ReplayError) -> bool {
-    matches!(error, ReplayError::Index { source: heed::Error::Mdb(heed::MdbError::Panic) })
+    match error {
+        ReplayError::Index { source } => is_damage(source),
+        ReplayError::Segment { source, .. } => matches!(source, ReadError::Bytes { .. }),
+        ReplayError::Blob { .. } => false,
+    }
 }
 
 fn apply(replay: &Replay<'_>, job: &ApplyJob, outbox: &Outbox) -> Result<(), ReplayError> {

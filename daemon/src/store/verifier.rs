@@ -66,13 +66,16 @@ impl Verifier {
             Ok(None) => return,
             Err(error) => return warn!(%digest, %error, "a blob can't be opened"),
         };
-        if equal.is_some() && equal == file.metadata().ok().map(|metadata| metadata.ino()) {
+        let metadata = file.metadata();
+        if equal.is_some() && equal == metadata.as_ref().ok().map(MetadataExt::ino) {
             return;
         }
         match hash_unless(&file, || self.ending.has_begun()) {
             Ok(None) => {}
             Ok(Some(content)) if content == digest => {
                 failpoint!(BlobHashed);
+                // As it was before it was read.
+                metadata.into_iter().for_each(|metadata| self.blobs.note_checked(&digest, &metadata));
                 self.outbox.send(Event::Verified(digest));
             }
             Ok(Some(_)) => {
@@ -86,9 +89,10 @@ impl Verifier {
     fn condemn(&self, digest: Digest) {
         let reader = Reader { tables: Arc::clone(&self.tables) };
         match reader.naming(digest) {
-            Ok(commands) => self.outbox.send(Event::Condemned(commands)),
+            Ok(commands) => self.outbox.send(Event::Condemned { digest, commands }),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
+                self.outbox.send(Event::Condemned { digest, commands: Vec::new() });
                 error!(%digest, error, "the entries of a damaged blob can't be found");
             }
         }

@@ -9,7 +9,7 @@ use datacache_proto::record::Record;
 use datacache_proto::types::{Digest, Fault};
 use heed::RoTxn;
 
-use super::blob::BlobStore;
+use super::blob::{BlobStore, Found};
 use super::blob_row::BlobRow;
 use super::counts::{BLOBS_COUNTED, Counts};
 use super::error::StoreError;
@@ -183,9 +183,9 @@ fn verify_references(
 
 /// Reads a blob; what can't be read is as bad as what is wrong.
 fn fault_of(blobs: &BlobStore, digest: &Digest, length: u64) -> Option<Fault> {
-    match blobs.open(digest) {
-        Ok(None) => Some(Fault::MissingBlob),
-        Ok(Some(_)) if matches!(blobs.is_sound(digest, length), Ok(true)) => None,
-        _ => Some(Fault::DamagedBlob),
+    match blobs.examine_blob(digest, length) {
+        Ok(Found::Sound(_)) => None,
+        Ok(Found::Missing) => Some(Fault::MissingBlob),
+        Ok(Found::Damaged(_)) | Err(_) => Some(Fault::DamagedBlob),
     }
 }

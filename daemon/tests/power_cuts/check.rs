@@ -151,8 +151,11 @@ fn check_blobs(subject: &mut Subject, store: &Path, found: &State) {
 /// Nothing is left of what was under way, in a store that is closed.
 fn check_leftovers(store: &Path) {
     let live = fs::read_link(store.join("current")).unwrap();
-    assert_eq!(names(store), ["CACHEDIR.TAG", "blobs", "current", live.to_str().unwrap(), "lock", "staging"]);
-    assert_eq!(names(&store.join("current")), ["access", "data.mdb", "lock.mdb", "log", "recent"]);
+    assert_eq!(
+        names(store),
+        ["CACHEDIR.TAG", "blobs", "current", live.to_str().unwrap(), "lock", "staging", "unclean"]
+    );
+    assert_eq!(names(&store.join("current")), ["access", "checked", "data.mdb", "lock.mdb", "log", "recent"]);
     for folder in ["staging", "current/log"] {
         assert_eq!(names(&store.join(folder)), Vec::<String>::new(), "what is left in {folder}");
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datacache_daemon::store::{Batch, BatchResult, Command, NewValue, Put, Store, StoreOptions};
+use datacache_daemon::store::{Batch, BatchResult, Command, Examiner, NewValue, Put, Store, StoreOptions};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::record::Value;
 use datacache_proto::time::Timestamp;
@@ -145,6 +145,7 @@ fn open(path: &Path) -> (Store, Receiver<()>) {
         sender.lock().unwrap().send(()).ok();
     });
     let segment_bytes = StoreOptions::SEGMENT_BYTES;
-    let options = StoreOptions { path: path.to_owned(), sync_interval: Duration::from_secs(1), segment_bytes, wake };
+    let (path, sync_interval, examiner) = (path.to_owned(), Duration::from_secs(1), Examiner::here());
+    let options = StoreOptions { path, sync_interval, segment_bytes, examiner, wake };
     (open_free(&options, NOW), wakes)
 }

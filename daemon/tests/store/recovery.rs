@@ -74,19 +74,40 @@ fn a_log_that_is_cut_anywhere_gives_a_prefix_of_what_was_written() {
     }
 }
 
+/// Flips a bit in the middle of the log.
+fn damage_log(store: &Path) {
+    let segment = OpenOptions::new().read(true).write(true).open(written_segment(store)).unwrap();
+    let middle = segment.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    segment.read_exact_at(&mut byte, middle).unwrap();
+    segment.write_all_at(&[byte[0] ^ 1], middle).unwrap();
+}
+
+fn there(driver: &mut Driver) -> Vec<i64> {
+    (0..50).filter(|&number| driver.get(number).is_some()).collect()
+}
+
+/// What the power took may be what stands before it.
 #[test]
-fn a_damaged_frame_ends_the_log_and_nothing_behind_it_comes_back() {
+fn after_a_reboot_a_damaged_frame_ends_the_log_and_nothing_behind_it_comes_back() {
     let mut driver = filled(50).revived_after(|store| {
-        let path = written_segment(store);
-        let segment = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        let middle = segment.metadata().unwrap().len() / 2;
-        let mut byte = [0];
-        segment.read_exact_at(&mut byte, middle).unwrap();
-        segment.write_all_at(&[byte[0] ^ 1], middle).unwrap();
+        damage_log(store);
+        reboot(store);
     });
-    let there: Vec<i64> = (0..50).filter(|&number| driver.get(number).is_some()).collect();
+    let there = there(&mut driver);
     assert!((15..35).contains(&there.len()), "{there:?}");
     assert_eq!(there, (0..there.len() as i64).collect::<Vec<_>>(), "there is no gap");
+}
+
+/// All that was acknowledged behind it was lost with it.
+#[test]
+fn within_a_boot_a_damaged_frame_costs_what_is_in_it() {
+    let mut driver = filled(50).revived_after(damage_log);
+    let left = there(&mut driver);
+    assert_eq!((left.len(), driver.len()), (49, 49), "{left:?}");
+    driver.put(1_000_i64, inline(b"goes on"));
+    let mut driver = driver.revived_after(|_| ());
+    assert_eq!((there(&mut driver), driver.get(1_000_i64)), (left, Some(b"goes on".to_vec())));
 }
 
 #[test]

@@ -164,6 +164,26 @@ fn a_damaged_record_is_found_and_its_entry_goes() {
     assert_eq!(subject.store().counts(namespace).bytes, 9 * 100 + 4 * 50_000);
 }
 
+/// It was an error for whoever read it, again and again.
+#[test]
+fn a_damaged_record_is_a_miss_for_its_reader_and_then_gone() {
+    let mut subject = Subject::filled().tampered(|store| {
+        tamper_with(store, tables::ENTRIES, |entries, txn| {
+            let index_key = index_key(1, Key::from(3).encoded());
+            let mut row = entries.get(txn, &index_key).unwrap().unwrap().to_vec();
+            *row.last_mut().unwrap() ^= 1;
+            entries.put(txn, &index_key, &row).unwrap();
+        });
+    });
+    for _ in 0..2 {
+        assert_eq!(subject.0.get(3), None);
+    }
+    subject.store().progress(NOW);
+    assert_eq!((subject.store().counters().damaged, subject.0.len()), (1, 13));
+    subject.0.checkpoint();
+    assert_eq!(subject.verify(false).findings.iter().filter(|it| it.fault == Fault::DamagedRecord).count(), 0);
+}
+
 #[test]
 fn a_lost_row_of_the_tag_index_and_a_wrong_count_are_made_anew() {
     let mut subject = Subject::filled().tampered(|store| {

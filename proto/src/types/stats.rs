@@ -152,6 +152,8 @@ pub struct DaemonStats {
     pub segments: u64,
     /// Times that writers had to wait for a segment to be applied.
     pub waits: u64,
+    /// Entries that were found to be damaged, and values: each is a miss from then on.
+    pub damaged: u64,
 }
 
 #[cfg(test)]

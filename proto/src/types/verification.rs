@@ -49,6 +49,8 @@ pub enum Fault {
     WrongIndexRow,
     /// A count of references or entries disagrees with the entries.
     WrongCount,
+    /// The index can't be read as a whole. Repaired, it is moved aside, and the store begins empty.
+    DamagedIndex,
 }
 
 impl fmt::Display for Fault {
@@ -60,6 +62,7 @@ impl fmt::Display for Fault {
             Self::OrphanBlob => "orphan blob",
             Self::WrongIndexRow => "wrong index row",
             Self::WrongCount => "wrong count",
+            Self::DamagedIndex => "damaged index",
         })
     }
 }

@@ -75,9 +75,12 @@ fn check_files(home: &Home) {
     eventually("nothing is staged", PATIENCE, || names(&store.join("staging")).is_empty());
     // The active one and the next, which the daemon makes by itself.
     eventually("two segments are left", PATIENCE, || names(&store.join("gen-1/log")).len() == 2);
-    let expected = ["CACHEDIR.TAG", "blobs", "current", "gen-1", "lock", "sock", "staging"];
+    let expected = ["CACHEDIR.TAG", "blobs", "current", "gen-1", "lock", "sock", "staging", "unclean"];
     assert_eq!(Vec::from_iter(names(&store)), expected);
-    assert_eq!(Vec::from_iter(names(&store.join("gen-1"))), ["access", "data.mdb", "lock.mdb", "log", "recent"]);
+    assert_eq!(
+        Vec::from_iter(names(&store.join("gen-1"))),
+        ["access", "checked", "data.mdb", "lock.mdb", "log", "recent"]
+    );
     assert_eq!(Vec::from_iter(names(home.socket().parent().expect("it lies in a folder"))), ["sock", "store"]);
 }
 
@@ -88,7 +91,8 @@ fn check_files(home: &Home) {
 pub fn check_closed(home: &Home) {
     let store = home.store();
     assert_eq!(names(&store.join("gen-1/log")), BTreeSet::new(), "the log of a store that was closed");
-    assert_eq!(Vec::from_iter(names(&store)), ["CACHEDIR.TAG", "blobs", "current", "gen-1", "lock", "staging"]);
+    let expected = ["CACHEDIR.TAG", "blobs", "current", "gen-1", "lock", "staging", "unclean"];
+    assert_eq!(Vec::from_iter(names(&store)), expected);
     assert_eq!(Vec::from_iter(names(home.socket().parent().expect("it lies in a folder"))), ["store"]);
 }
 

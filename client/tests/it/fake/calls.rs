@@ -229,6 +229,11 @@ impl Cache for Service {
         if was_open { Ok(()) } else { Err(WireError::Handle { handle }) }
     }
 
+    async fn suspect(self, _: Context, _: String, _: Key) -> Result<bool, WireError> {
+        self.begin("suspect", None).await?;
+        Ok(false)
+    }
+
     async fn verify(self, _: Context, _: bool) -> Result<Verification, WireError> {
         self.begin("verify", None).await?;
         Ok(Verification::default())

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use datacache_daemon::store::{
-    Batch, BatchResult, Command, Cursor, Holder, Incoming, NewValue, OpenError, Outcome, Plan, Store, StoreError,
-    StoreOptions,
+    Batch, BatchResult, Command, Cursor, Examiner, Holder, Incoming, NewValue, OpenError, Outcome, Plan, Store,
+    StoreError, StoreOptions,
 };
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::layout::blob_path;
@@ -260,7 +260,7 @@ fn open(setup: &Setup, now: u64) -> (Store, Receiver<()>) {
         sender.lock().unwrap().send(()).ok();
     });
     let Setup { path, segment_bytes, sync_interval } = setup.clone();
-    let options = StoreOptions { path, sync_interval, segment_bytes, wake };
+    let options = StoreOptions { path, sync_interval, segment_bytes, examiner: Examiner::here(), wake };
     (open_free(&options, moment(now)), wakes)
 }
 

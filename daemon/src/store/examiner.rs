@@ -1,0 +1,136 @@
+//! Who looks an index through that may be damaged: a process of its own, since a damaged page can end the one that looks at it.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+
+use super::examination::look_through;
+
+/// How a process ends that found damage; what it is stands on its standard output.
+const DAMAGED: u8 = 10;
+
+/// What is known of an index after it was looked through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of it can be read.
+    Sound,
+    /// It can't, for this reason.
+    Damaged(String),
+}
+
+type Examine = dyn Fn(&Path) -> io::Result<Verdict> + Send + Sync;
+
+/// A way to have the index in the folder of a generation looked through.
+#[derive(Clone)]
+pub struct Examiner(Arc<Examine>);
+
+impl Examiner {
+    /// Looks through it in this process, which a damaged index may end.
+    #[must_use]
+    pub fn here() -> Self {
+        Self(Arc::new(look_through))
+    }
+
+    /// Runs `program` with these arguments and the folder behind them, which is to call [`examine`]. A child that a damaged
+    /// page ended has found damage; one that ended in another way has found nothing out.
+    #[must_use]
+    pub fn child(program: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self(Arc::new(move |generation| {
+            let mut command = Command::new(&program);
+            command.args(&arguments).arg(generation).stdin(Stdio::null()).stderr(Stdio::inherit());
+            verdict(command.output()?)
+        }))
+    }
+
+    /// Asks this function.
+    #[cfg(test)]
+    pub(super) fn of(examine: impl Fn(&Path) -> io::Result<Verdict> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(examine))
+    }
+
+    /// Has the index in this folder looked through. Blocks for as long as it takes to read it.
+    ///
+    /// # Errors
+    /// Where that could not be done.
+    pub fn examine(&self, generation: &Path) -> io::Result<Verdict> {
+        (self.0)(generation)
+    }
+}
+
+/// Looks the index in `generation` through, as the child of an [`Examiner`] does, and says how that process is to end.
+///
+/// # Errors
+/// Where the system fails.
+pub fn examine(generation: &Path) -> io::Result<ExitCode> {
+    // That it may be ended by a damaged page is what it is for: nobody wants to look at what it leaves behind.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
+    match look_through(generation)? {
+        Verdict::Sound => Ok(ExitCode::SUCCESS),
+        Verdict::Damaged(how) => {
+            println!("{how}");
+            Ok(ExitCode::from(DAMAGED))
+        }
+    }
+}
+
+fn verdict(ended: Output) -> io::Result<Verdict> {
+    let Output { status, stdout, .. } = ended;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(Verdict::Sound),
+        (Some(code), _) if code == i32::from(DAMAGED) => {
+            Ok(Verdict::Damaged(String::from_utf8_lossy(&stdout).trim().to_owned()))
+        }
+        (_, Some(signal)) if is_of_damage(signal) => {
+            Ok(Verdict::Damaged(format!("who reads all of it is ended by signal {signal}")))
+        }
+        _ => Err(unexpected(status)),
+    }
+}
+
+/// Tells whether a process is sent this signal because of what it reads, not by somebody who wants it to end.
+fn is_of_damage(signal: i32) -> bool {
+    [Signal::SEGV, Signal::BUS, Signal::ABORT, Signal::ILL, Signal::FPE].iter().any(|it| it.as_raw() == signal)
+}
+
+fn unexpected(status: ExitStatus) -> io::Error {
+    io::Error::other(format!("the process that looks the index through ended with {status}"))
+}
+
+impl fmt::Debug for Examiner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Examiner").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> io::Result<Verdict> {
+        let arguments = ["-c", script].map(OsString::from).to_vec();
+        Examiner::child("/bin/sh".into(), arguments).examine(Path::new("/generation"))
+    }
+
+    #[test]
+    fn a_child_that_a_page_ended_has_found_damage_and_one_that_was_killed_has_not() {
+        assert_eq!(shell("exit 0").unwrap(), Verdict::Sound);
+        assert_eq!(shell("echo torn; exit 10").unwrap(), Verdict::Damaged("torn".into()));
+        for signal in ["SEGV", "BUS", "ABRT"] {
+            assert!(matches!(shell(&format!("kill -{signal} $$")).unwrap(), Verdict::Damaged(_)), "{signal}");
+        }
+        for other in ["kill -KILL $$", "kill -TERM $$", "exit 1", "exit 127"] {
+            assert!(shell(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_folder_is_the_childs_last_argument() {
+        assert_eq!(shell("echo \"$0\"; exit 10").unwrap(), Verdict::Damaged("/generation".into()));
+    }
+}

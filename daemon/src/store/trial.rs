@@ -1,0 +1,284 @@
+//! Whether an index is trusted. A damaged page may end the daemon that looks at it, and the next one, and the next: so lives that did
+//! not end well are counted in a small file of the store, and an index on which daemons keep dying is looked through by a process
+//! of its own before it is opened again. One that can't be read is moved aside, and the store begins anew.
+//!
+//! ```text
+//! STORE/unclean   one digit: 0 = closed in good order; else a daemon has the store, or died
+//! STORE/damaged/  the generation that was moved aside last
+//! ```
+
+use std::cell::Cell;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use datacache_proto::layout::CURRENT;
+use heed::MdbError;
+use tracing::{debug, error, info, warn};
+
+use super::error::OpenError;
+use super::examiner::{Examiner, Verdict};
+use super::folder::{self, DAMAGED, UNCLEAN};
+use super::index::Index;
+use super::recovery::{Recovered, recover};
+
+/// What a death counts in the middle of a store's opening: the next start looks before it opens anything.
+const AT_OPENING: u8 = 2;
+/// What any other death counts: mostly somebody's `kill -9`, so a second one is waited for.
+const IN_USE: u8 = 1;
+/// From here on the index is looked through.
+const SUSPICIOUS: u8 = 2;
+/// The count stays one digit.
+const MOST: u8 = 9;
+
+/// The count of deaths of a store that is open.
+#[derive(Debug)]
+pub(super) struct Trial {
+    mark: Option<File>,
+    /// Set when there is reason to look the index through at the next start, however this one ends.
+    is_suspected: Cell<bool>,
+}
+
+/// Opens the store in `path`, whose lock the caller holds, unless its index is beyond reading; then it is moved aside first.
+pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recovered, Trial), OpenError> {
+    let trial = Trial::of(path);
+    let mut deaths = trial.deaths();
+    forget_lost(path)?;
+    if deaths >= SUSPICIOUS {
+        info!("daemons of this store died one after the other; its index is looked through");
+        look(path, examiner)?;
+        deaths = 0;
+    }
+    trial.note(deaths + AT_OPENING);
+    let recovered = match recover(path) {
+        // LMDB's own word is enough to look, but not to give the index up: a full map is not a damaged one.
+        Err(failure) if is_suspicious(&failure) && look(path, examiner)? => recover(path),
+        outcome => outcome,
+    };
+    trial.note(deaths + if recovered.is_ok() { IN_USE } else { 0 });
+    Ok((recovered?, trial))
+}
+
+impl Trial {
+    fn of(path: &Path) -> Self {
+        let mut open = OpenOptions::new();
+        open.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(folder::no_link());
+        let opened = open.open(path.join(UNCLEAN));
+        if let Err(error) = &opened {
+            debug!(%error, "daemons that die are not counted");
+        }
+        Self { mark: opened.ok(), is_suspected: Cell::new(false) }
+    }
+
+    /// Returns what the deaths since the last good end count; what can't be read as a number was written by one who died.
+    fn deaths(&self) -> u8 {
+        let mut digit = [0];
+        match self.mark.as_ref().map(|mark| mark.read_at(&mut digit, 0)) {
+            Some(Ok(1)) if digit[0].is_ascii_digit() => digit[0] - b'0',
+            Some(Ok(0)) | None => 0,
+            Some(_) => SUSPICIOUS,
+        }
+    }
+
+    /// In place, which needs no room and is there whole whenever the process dies.
+    fn note(&self, deaths: u8) {
+        let digit = [b'0' + deaths.min(MOST)];
+        if let Some(Err(error)) = self.mark.as_ref().map(|mark| mark.write_all_at(&digit, 0)) {
+            debug!(%error, "daemons that die are not counted");
+        }
+    }
+
+    /// The store was closed in good order.
+    pub(super) fn end_well(&self) {
+        if !self.is_suspected.get() {
+            self.note(0);
+        }
+    }
+
+    /// LMDB has found damage: the next daemon is to look the index through first.
+    pub(super) fn suspect(&self) {
+        self.is_suspected.set(true);
+        self.note(SUSPICIOUS);
+    }
+}
+
+/// Tells whether LMDB says that what it reads is not what it wrote.
+pub(super) fn is_damage(error: &heed::Error) -> bool {
+    use MdbError::{
+        BadDbi, BadTxn, BadValSize, Corrupted, CursorFull, Incompatible, Invalid, NotFound, PageFull, PageNotFound,
+        Panic, Problem, VersionMismatch,
+    };
+    let heed::Error::Mdb(error) = error else { return false };
+    matches!(
+        error,
+        BadDbi | BadTxn | BadValSize | Corrupted | CursorFull | Incompatible | Invalid | NotFound | PageFull
+    ) || matches!(error, PageNotFound | Panic | Problem | VersionMismatch)
+}
+
+fn is_suspicious(failure: &OpenError) -> bool {
+    match failure {
+        OpenError::Index { source, .. } => is_damage(source),
+        OpenError::Layout { found, .. } => *found == 0,
+        _ => false,
+    }
+}
+
+/// Has the index looked through, and moves it aside if it is damaged; tells whether it was.
+fn look(path: &Path, examiner: &Examiner) -> Result<bool, OpenError> {
+    let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+    let Some(generation) = folder::current(path).map_err(io("find the live generation of"))? else { return Ok(false) };
+    // No link leads whoever looks elsewhere.
+    folder::check_below(path, &generation)?;
+    match examiner.examine(&generation) {
+        Ok(Verdict::Sound) => {
+            debug!("the index is sound");
+            Ok(false)
+        }
+        Ok(Verdict::Damaged(how)) => {
+            let aside = move_aside(path, &generation).map_err(io("move the damaged index aside in"))?;
+            error!(
+                how,
+                aside = %aside.display(),
+                "the index is damaged beyond reading: it was moved aside, and the store begins empty; remove that folder once nobody \
+                 wants to look at it"
+            );
+            Ok(true)
+        }
+        Err(error) => {
+            warn!(%error, "the index could not be looked through; it is opened all the same");
+            Ok(false)
+        }
+    }
+}
+
+/// Moves a generation out of the way, in the place of the one that was moved before, and has its readers look elsewhere.
+fn move_aside(path: &Path, generation: &Path) -> io::Result<PathBuf> {
+    let aside = path.join(DAMAGED);
+    match fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if let Err(error) = Index::end_any(generation) {
+        debug!(%error, "readers are not told that the generation is over; they notice within a second");
+    }
+    fs::rename(generation, &aside)?;
+    // IMPORTANT: in this order. Who dies in between leaves a link to nothing, which the next one removes.
+    fs::remove_file(path.join(CURRENT))?;
+    File::open(path)?.sync_all()?;
+    Ok(aside)
+}
+
+/// Removes a link that leads to no generation any more.
+fn forget_lost(path: &Path) -> Result<(), OpenError> {
+    let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+    let live = folder::current(path).map_err(io("find the live generation of"))?;
+    let Some(generation) = live.filter(|generation| !generation.exists()) else { return Ok(()) };
+    error!(generation = %generation.display(), "the index is not there any more: the store begins empty");
+    fs::remove_file(path.join(CURRENT)).map_err(io("forget the lost index of"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::NewValue;
+    use super::super::options::StoreOptions;
+    use super::super::store::Store;
+    use super::super::testing::{NOW, options, put, wait};
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts how often an index is looked through, and finds it as `verdict` says.
+    fn examined(folder: &tempfile::TempDir, verdict: &Verdict) -> (StoreOptions, Arc<AtomicUsize>) {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let (counted, verdict) = (Arc::clone(&looks), verdict.clone());
+        let examiner = Examiner::of(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(verdict.clone())
+        });
+        (StoreOptions { examiner, ..options(folder) }, looks)
+    }
+
+    fn one() -> NewValue {
+        NewValue::Inline(vec![1].into())
+    }
+
+    #[test]
+    fn an_index_is_looked_through_once_two_daemons_died_on_it_and_trusted_again_when_it_is_sound() {
+        let folder = tempfile::tempdir().unwrap();
+        let (options, looks) = examined(&folder, &Verdict::Sound);
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            drop(Store::open(options.clone(), NOW).unwrap());
+            seen.push(looks.load(Ordering::Relaxed));
+        }
+        assert_eq!(seen, [0, 0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn an_index_whose_daemons_end_well_is_not_looked_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (options, looks) = examined(&folder, &Verdict::Sound);
+        for _ in 0..3 {
+            drop(Store::open(options.clone(), NOW).unwrap());
+            Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
+        }
+        assert_eq!(looks.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn one_death_while_the_store_is_opened_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let (options, looks) = examined(&folder, &Verdict::Sound);
+        Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
+        Trial::of(&options.path).note(AT_OPENING);
+        drop(Store::open(options, NOW).unwrap());
+        assert_eq!(looks.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_damaged_index_is_moved_aside_and_the_store_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (options, _) = examined(&folder, &Verdict::Damaged("torn".into()));
+        for _ in 0..2 {
+            let mut store = Store::open(options.clone(), NOW).unwrap();
+            put(&mut store, one());
+        }
+        let before = Index::open(&options.path.join("current"), 0).unwrap();
+        assert!(before.is_none(), "it has an identity of its own");
+        let mut store = Store::open(options.clone(), NOW).unwrap();
+        assert_eq!(store.namespaces(), []);
+        assert!(options.path.join(DAMAGED).join("data.mdb").exists());
+        put(&mut store, one());
+        let target = store.request_checkpoint();
+        wait(&mut store, |store| store.applied() >= target);
+        store.close(NOW).unwrap();
+        let store = Store::open(options, NOW).unwrap();
+        assert_eq!(store.namespaces().len(), 1, "a store that begins anew is one like any other");
+    }
+
+    /// There was no way out but to delete the folder.
+    #[test]
+    fn an_index_that_is_no_index_any_more_is_moved_aside_at_the_first_start() {
+        for garbage in [&b""[..], &[7; 100_000]] {
+            let folder = tempfile::tempdir().unwrap();
+            let options = options(&folder);
+            let mut store = Store::open(options.clone(), NOW).unwrap();
+            put(&mut store, one());
+            store.close(NOW).unwrap();
+            fs::write(options.path.join("current/data.mdb"), garbage).unwrap();
+            let store = Store::open(options.clone(), NOW).unwrap();
+            assert_eq!(store.namespaces(), []);
+            assert!(options.path.join(DAMAGED).exists());
+        }
+    }
+
+    #[test]
+    fn a_store_whose_index_is_lost_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(&folder);
+        Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
+        fs::remove_dir_all(options.path.join("gen-1")).unwrap();
+        drop(Store::open(options, NOW).unwrap());
+    }
+}
