@@ -125,6 +125,11 @@ impl Connection {
         self.store.as_deref().filter(|_| !self.is_elsewhere.load(Ordering::Relaxed))
     }
 
+    /// Tells whether this may be the folder of the daemon's store, as far as that can be seen from here.
+    pub(crate) fn may_serve(&self, store: &Path) -> bool {
+        self.store.as_deref().is_none_or(|actual| is_same(actual, store))
+    }
+
     /// Returns the store's folder as the daemon sees it.
     pub(crate) fn told_store(&self) -> PathBuf {
         told(&self.introduced)
@@ -224,11 +229,15 @@ fn check_store(settings: &Settings, socket: &Path, actual: Option<&Path>) -> Res
         return Ok(());
     };
     let expected = &settings.paths.store;
-    let identity = |folder: &Path| std::fs::metadata(folder).map(|folder| (folder.dev(), folder.ino())).ok();
-    if identity(expected) == identity(actual) {
+    if is_same(expected, actual) {
         return Ok(());
     }
     Err(Error::WrongStore { socket: socket.to_owned(), expected: expected.clone(), actual: actual.to_owned() })
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |folder: &Path| std::fs::metadata(folder).map(|folder| (folder.dev(), folder.ino())).ok();
+    identity(one) == identity(other)
 }
 
 #[cfg(test)]

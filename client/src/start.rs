@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,8 @@ pub(crate) async fn reach(settings: &Settings, effort: Effort, scopes: &Scopes) 
         return Err(Error::NoRuntime);
     }
     let begun = Instant::now();
-    let mut starter = Starter { settings, lock: None, daemon: None, has_spawned: false, again: (begun, RETRY) };
+    let mut starter =
+        Starter { settings, lock: None, daemon: None, has_spawned: false, is_warned: false, again: (begun, RETRY) };
     let mut pause = Pause::new();
     let deadline = |starter: &Starter<'_>| begun + settings.connect_timeout + starter.extension();
     loop {
@@ -71,7 +73,12 @@ async fn attempt(settings: &Settings, scopes: &Scopes, deadline: Instant) -> Res
     let Some(other) = other_socket(settings).filter(|_| matches!(first, Attempt::Absent)) else {
         return Ok(first);
     };
-    Connection::attempt(settings, &other, scopes.to_renew(), deadline).await
+    match Connection::attempt(settings, &other, scopes.to_renew(), deadline).await {
+        // The link came here with a copy of that daemon's store: this one has none.
+        Err(Error::WrongStore { .. }) => Ok(Attempt::Absent),
+        Ok(Attempt::Met(connection)) if !connection.may_serve(&settings.paths.store) => Ok(Attempt::Absent),
+        outcome => outcome,
+    }
 }
 
 fn other_socket(settings: &Settings) -> Option<PathBuf> {
@@ -89,6 +96,8 @@ struct Starter<'s> {
     lock: Option<File>,
     daemon: Option<Spawned>,
     has_spawned: bool,
+    /// Whether the last one was ended by a signal.
+    is_warned: bool,
     /// When a daemon may be started again after one found the store taken, and how long to wait the next time.
     again: (Instant, Duration),
 }
@@ -108,6 +117,10 @@ impl Starter<'_> {
             (Some(_), Some(daemon)) => {
                 if let Some(ended) = daemon.ended() {
                     self.daemon = None;
+                    // One that dies of a damaged page has the next one look at the index first.
+                    if !std::mem::replace(&mut self.is_warned, ended_by_signal(&ended)) && self.is_warned {
+                        return Ok(());
+                    }
                     self.check_owner(ended)?;
                     self.again = (Instant::now() + self.again.1, (self.again.1 * 2).min(LONGEST_RETRY));
                 }
@@ -156,4 +169,8 @@ impl Starter<'_> {
         let is_next = self.lock.is_some() && !self.has_spawned;
         if is_next || self.daemon.is_some() { RECOVERY } else { Duration::ZERO }
     }
+}
+
+fn ended_by_signal(error: &Error) -> bool {
+    matches!(error, Error::StartFailed { status, .. } if status.signal().is_some())
 }
