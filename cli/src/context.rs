@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal as _};
 use datacache_client::Options;
 use datacache_client::blocking::DataCache;
 use datacache_proto::key::DEFAULT_NAMESPACE;
-use datacache_proto::paths::{Overrides, Paths};
+use datacache_proto::layout::{CURRENT, LOCK};
+use datacache_proto::paths::{DIR_VARIABLE, Overrides, Paths};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -42,6 +43,23 @@ impl Context {
     /// Opens the cache; starts a daemon if none runs and nobody forbade it.
     pub(crate) fn open(&self) -> Result<DataCache, Failure> {
         Ok(DataCache::open(self.options())?)
+    }
+
+    /// The same for what only reads or removes, and so makes no store where none is: the folder's name may be mistyped.
+    pub(crate) fn open_existing(&self) -> Result<DataCache, Failure> {
+        self.check_store()?;
+        self.open()
+    }
+
+    /// Makes sure that there is a store in the folder that was named, if one was.
+    pub(crate) fn check_store(&self) -> Result<(), Failure> {
+        let variable = std::env::var_os(DIR_VARIABLE).is_some_and(|dir| !dir.is_empty());
+        if self.global.dir.is_none() && !variable || self.global.socket.is_some() {
+            return Ok(());
+        }
+        let store = self.paths()?.store;
+        let is_there = [CURRENT, LOCK].iter().any(|name| store.join(name).symlink_metadata().is_ok());
+        if is_there { Ok(()) } else { Err(Failure::NoStore { store }) }
     }
 
     /// Returns where store and socket lie.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use datacache_daemon::StartError;
 use datacache_daemon::config::ConfigError;
+use datacache_daemon::store::OpenError;
 use datacache_proto::json::JsonError;
 use datacache_proto::key::TagError;
 use datacache_proto::paths::PathsError;
@@ -86,6 +87,12 @@ pub(crate) enum Failure {
     /// The service could not be installed or looked at.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// There is no store in the folder that was named.
+    #[error("there is no store at `{}`; look at --dir and DATACACHE_DIR, or make one with `datacache add`", .store.display())]
+    NoStore {
+        /// The folder.
+        store: PathBuf,
+    },
     /// No file was named, and stdin is a terminal.
     #[error("nothing to read, stdin is a terminal; name a FILE, pipe something in, or give `-` to type it")]
     NoInput,
@@ -176,6 +183,9 @@ impl Failure {
         match self {
             Self::ClosedOutput => Status::Done,
             Self::Cache(error) if error.is_unavailable() => Status::NoDaemon,
+            // Another daemon is no fault of the store.
+            Self::Daemon(StartError::Store(error)) if !matches!(error, OpenError::InUse { .. }) => Status::NoDaemon,
+            Self::NoStore { .. } => Status::No,
             Self::Cache(error) if error.is_invalid_input() => Status::Usage,
             Self::Service(error) if error.is_usage() => Status::Usage,
             Self::Config(_)

@@ -241,9 +241,10 @@ fn flags_win_over_variables() {
     let [own, other] = ["own", "other"].map(|name| home.path().join(name));
     let run = |arguments: &[&str]| home.command(arguments).env("DATACACHE_DIR", &own).outcome();
     assert_eq!(run(&["status", "--json"]).code(), 3);
-    assert_eq!(run(&["len"]).number(), 0);
+    let file = home.file("content", "v");
+    run(&["add", file.to_str().unwrap()]).text();
     assert!(own.exists() && !home.store().exists());
-    assert_eq!(run(&["len", "--dir", other.to_str().unwrap()]).number(), 0);
+    run(&["add", file.to_str().unwrap(), "--dir", other.to_str().unwrap()]).text();
     assert!(other.exists());
     let shown = run(&["config", "show"]).text();
     let row = shown.lines().find(|line| line.starts_with("store ")).unwrap();

@@ -29,7 +29,7 @@ pub(crate) struct EvictArgs {
 
 pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> Result<Answer, Failure> {
     let keys = args.keys.read_all(&args.names)?;
-    let cache = context.open()?;
+    let cache = context.open_existing()?;
     let mut gone = 0;
     // More than a shell passes on by itself, but not more than it can be told to: several steps then.
     for keys in keys.chunks(BATCH_MAX) {
@@ -40,7 +40,7 @@ pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> Result<Answer, Fai
 }
 
 pub(crate) fn evict(args: EvictArgs, context: &Context) -> Result<Answer, Failure> {
-    let cache = context.open()?;
+    let cache = context.open_existing()?;
     let progress = context.progress("evicting", Extent::Time);
     let gone = cache.evict_many(args.tags)?;
     drop(progress);
@@ -51,7 +51,7 @@ pub(crate) fn evict(args: EvictArgs, context: &Context) -> Result<Answer, Failur
 // These two were not asked for anything in particular, so that nothing went is no "no".
 
 pub(crate) fn expire(context: &Context) -> Result<Answer, Failure> {
-    let cache = context.open()?;
+    let cache = context.open_existing()?;
     let progress = context.progress("expiring", Extent::Time);
     let gone = cache.expire()?;
     drop(progress);
@@ -60,7 +60,7 @@ pub(crate) fn expire(context: &Context) -> Result<Answer, Failure> {
 }
 
 pub(crate) fn clear(context: &Context) -> Result<Answer, Failure> {
-    let cache = context.open()?;
+    let cache = context.open_existing()?;
     let progress = context.progress("clearing", Extent::Time);
     let gone = cache.clear()?;
     drop(progress);

@@ -50,7 +50,8 @@ pub(crate) struct GetFileArgs {
 
 pub(crate) fn get(args: &GetArgs, context: &Context) -> Result<Answer, Failure> {
     let key = args.keys.read(&args.key)?;
-    let Some(mut value) = context.open()?.get_reader(key)? else {
+    let cache = context.open_existing()?;
+    let Some(mut value) = cache.get_reader(key.clone())? else {
         return Ok(missing(&args.key, context));
     };
     let mut destination = match &args.output {
@@ -59,7 +60,12 @@ pub(crate) fn get(args: &GetArgs, context: &Context) -> Result<Answer, Failure> 
     };
     // A bar between the lines of a value would only spoil both.
     let progress = context.progress_unless("reading", Extent::Total(value.len()), destination.is_terminal());
-    copy(&mut value, &mut destination, &args.key, &progress)?;
+    copy(&mut value, &mut destination, &args.key, &progress).inspect_err(|failure| {
+        if matches!(failure, Failure::Value { .. }) {
+            // What is told is that the value is damaged; that it is a miss from now on is for the next.
+            cache.suspect(key).ok();
+        }
+    })?;
     drop(progress);
     destination.finish()?;
     Ok(Answer::Yes)
@@ -83,7 +89,7 @@ fn copy(value: &mut impl Read, into: &mut Destination, key: &str, progress: &Pro
 
 pub(crate) fn get_file(args: GetFileArgs, context: &Context) -> Result<Answer, Failure> {
     let key = args.keys.read(&args.key)?;
-    let cache = context.open()?;
+    let cache = context.open_existing()?;
     let progress = context.progress("reading", Extent::Bytes);
     let mut get = cache.get_file(key).delete(false).progress(progress.counter());
     if let Some(filename) = args.filename {

@@ -28,7 +28,7 @@ pub(crate) struct LsArgs {
 }
 
 pub(crate) fn ls(args: LsArgs, context: &Context) -> Result<Answer, Failure> {
-    let cache = context.open()?;
+    let cache = context.open_existing()?;
     let mut list = cache.list();
     if let Some(prefix) = args.prefix {
         list = list.prefix(prefix);
@@ -46,6 +46,6 @@ pub(crate) fn ls(args: LsArgs, context: &Context) -> Result<Answer, Failure> {
 }
 
 pub(crate) fn len(context: &Context) -> Result<Answer, Failure> {
-    print_line(context.open()?.len()?)?;
+    print_line(context.open_existing()?.len()?)?;
     Ok(Answer::Yes)
 }

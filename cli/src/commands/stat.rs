@@ -48,7 +48,7 @@ pub(crate) struct ContainsArgs {
 
 pub(crate) fn stat(args: &StatArgs, context: &Context) -> Result<Answer, Failure> {
     let key = args.keys.read(&args.key)?;
-    let Some(entry) = context.open()?.stat(key)? else {
+    let Some(entry) = context.open_existing()?.stat(key)? else {
         return Ok(missing(&args.key, context));
     };
     if args.json {
@@ -61,7 +61,7 @@ pub(crate) fn stat(args: &StatArgs, context: &Context) -> Result<Answer, Failure
 
 pub(crate) fn touch(args: &TouchArgs, context: &Context) -> Result<Answer, Failure> {
     let key = args.keys.read(&args.key)?;
-    if context.open()?.touch(key, Expire::from(args.expire))? {
+    if context.open_existing()?.touch(key, Expire::from(args.expire))? {
         return Ok(Answer::Yes);
     }
     Ok(missing(&args.key, context))
@@ -69,7 +69,7 @@ pub(crate) fn touch(args: &TouchArgs, context: &Context) -> Result<Answer, Failu
 
 pub(crate) fn contains(args: &ContainsArgs, context: &Context) -> Result<Answer, Failure> {
     let keys = args.keys.read_all(&args.names)?;
-    let cache = context.open()?;
+    let cache = context.open_existing()?;
     for key in keys {
         if !cache.contains(key)? {
             return Ok(Answer::No);

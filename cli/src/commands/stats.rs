@@ -17,7 +17,7 @@ pub(crate) struct StatsArgs {
 }
 
 pub(crate) fn stats(args: &StatsArgs, context: &Context) -> Result<Answer, Failure> {
-    let numbers = context.open()?.stats()?;
+    let numbers = context.open_existing()?.stats()?;
     if args.json {
         print_line(json::to_line(&numbers))?;
     } else if args.prometheus {

@@ -1,5 +1,7 @@
 //! `verify`: a look at the whole store.
 
+use datacache_client::blocking::DataCache;
+
 use crate::context::Context;
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, print_line};
@@ -19,7 +21,9 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> Result<Answer, Failure> {
-    let cache = context.open()?;
+    context.check_store()?;
+    // It is the daemon that looks, and that survives what it sees.
+    let cache = DataCache::open(context.options().direct(false))?;
     let progress = context.progress("verifying", Extent::Time);
     let outcome = cache.verify(args.repair)?;
     drop(progress);

@@ -76,7 +76,8 @@ fn no_home_folder_is_no_obstacle_where_a_store_is_named_or_the_user_has_one() {
     assert!([2, 3].contains(&status.code()), "{status:?}");
     assert!(status.code() == 3 || status.error(2).contains("HOME is not set"), "{status:?}");
     let own = home.path().join("own");
-    assert_eq!(bare(&["len", "--dir", own.to_str().unwrap()]).number(), 0);
+    let file = home.file("content", "v");
+    bare(&["add", file.to_str().unwrap(), "--dir", own.to_str().unwrap()]).text();
     assert!(own.join("current").exists());
 }
 
@@ -103,7 +104,7 @@ fn a_store_of_another_layout_is_refused_and_left_as_it_is() {
     let line = outcome.error(3);
     assert!(line.contains(&format!("has layout 99, this build knows {LAYOUT}")), "{line}");
     let outcome = home.run(["daemon"]);
-    assert_eq!(outcome.code(), 4, "{outcome:?}");
+    assert_eq!(outcome.code(), 3, "{outcome:?}");
     assert!(outcome.told().contains("move the folder away to begin anew"), "{outcome:?}");
     assert!(fs::read(&index).unwrap() == before, "nothing was written");
     set_layout(&index, 99, LAYOUT);
@@ -124,8 +125,8 @@ fn set_layout(index: &Path, from: u32, to: u32) {
 fn a_folder_that_is_something_else_is_not_taken_for_a_store() {
     let home = Home::new();
     let occupied = home.path().join("home");
-    home.file("letter.txt", "Dear Sir or Madam");
-    let outcome = home.run(["len", "--dir", occupied.to_str().unwrap()]);
+    let letter = home.file("letter.txt", "Dear Sir or Madam");
+    let outcome = home.run(["add", letter.to_str().unwrap(), "--dir", occupied.to_str().unwrap()]);
     assert!(outcome.error(3).contains("letter.txt"), "{outcome:?}");
     assert_eq!(fs::read(occupied.join("letter.txt")).unwrap(), b"Dear Sir or Madam");
     let left: Vec<_> = fs::read_dir(&occupied).unwrap().map(|file| file.unwrap().file_name()).collect();
