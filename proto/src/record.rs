@@ -189,6 +189,15 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// Returns the value of a record whose checksum was looked at before; what is no record has none.
+    #[must_use]
+    pub fn unchecked_value(bytes: &'a [u8]) -> Option<Value<'a>> {
+        let head = bytes.get(..HEAD)?;
+        let (_, rest) = Tags::split(head[TAG_COUNT_AT], &bytes[HEAD..])?;
+        let (_, rest) = rest.split_at_checked(key_length(head))?;
+        value(head[FLAGS_AT], number(head, VALUE_LENGTH_AT), rest).ok()
+    }
+
     /// Returns the whole key that a record holds because its index key is cut, before the record is checked: its
     /// checksum can only be checked once the key is known.
     #[must_use]

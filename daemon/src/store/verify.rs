@@ -1,9 +1,11 @@
-//! A look at the whole store: every record, every row that is derived from one, every blob. Reads one snapshot of the index, then
-//! the blobs; changes nothing, see `repair` for that.
+//! A look at the whole store: every record, every row that is derived from one, every blob. Goes on while the store is in use; changes
+//! nothing, see `repair` for that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 
 use datacache_proto::key::Key;
+use datacache_proto::layout::tables::END_OF_ENTRIES;
 use datacache_proto::layout::{DIRECTORY_NAMESPACE, index_key};
 use datacache_proto::record::Record;
 use datacache_proto::types::{Digest, Fault};
@@ -17,6 +19,9 @@ use super::plan::Reader;
 use super::rows::{entry_of, key_of};
 use super::table_keys::{expiry_key, namespace_of, tag_key};
 use super::tables::{Table, Tables};
+
+/// How many rows are looked at in one transaction.
+const SLICE: usize = 4_096;
 
 /// What was found, before the writer has said what of it the log explains.
 #[derive(Debug, Default)]
@@ -73,49 +78,106 @@ impl Reader {
         Ok(report)
     }
 
-    /// Compares all rows of one snapshot with one another; returns the blobs that it knows.
+    /// Compares all rows with one another; returns the blobs that the index knows. What takes long is done in slices, each of a snapshot of
+    /// its own, so that LMDB can use the pages again that are freed meanwhile; only the sums need one snapshot of all.
     fn verify_rows(&self, report: &mut Report) -> heed::Result<BTreeMap<Digest, BlobRow>> {
         let tables = &*self.tables;
-        let txn = tables.env.read_txn()?;
-        let mut counts: HashMap<u32, Counts> = HashMap::new();
-        let mut references: BTreeMap<Digest, u64> = BTreeMap::new();
-        for row in tables.all_entries(&txn)? {
-            let (index_key, row) = row?;
-            let namespace = namespace_of(index_key).unwrap_or_default();
-            let counted = counts.entry(namespace).or_default();
-            counted.entries += 1;
-            // The directory of namespaces is checked, but it is nobody's entry.
-            report.entries += u64::from(namespace != DIRECTORY_NAMESPACE);
-            let Some((namespace, key, record)) = entry_of(index_key, row) else {
-                let place = Place { namespace, key: key_of(index_key, row) };
-                report.suspect(Fault::DamagedRecord, Some(place), None);
-                continue;
-            };
-            counted.bytes += record.value.len();
-            match record.value.digest() {
-                Some(digest) => *references.entry(digest).or_default() += 1,
-                None if namespace != DIRECTORY_NAMESPACE => report.bytes += record.value.len(),
-                None => {}
+        let mut damaged = HashSet::new();
+        self.in_slices(tables.entries, Bound::Excluded(END_OF_ENTRIES), |txn, index_key, row| {
+            let is_sound = verify_entry(tables, txn, (index_key, row), report)?;
+            if !is_sound {
+                damaged.insert(index_key.to_vec());
             }
-            if !has_its_rows(tables, &txn, namespace, &key, &record)? {
-                let place = Place { namespace, key: Some(key) };
-                report.suspect(Fault::WrongIndexRow, Some(place), None);
-            }
-        }
+            Ok(())
+        })?;
         for table in [tables.by_expiry, tables.by_tag] {
-            verify_derived(tables, &txn, table, report)?;
+            self.in_slices(table, Bound::Unbounded, |txn, derived, index_key| {
+                verify_derived(tables, txn, (derived, index_key), report)
+            })?;
         }
-        for (namespace, counted) in tables.all_counts(&txn)?.into_iter().filter(|(number, _)| *number != BLOBS_COUNTED)
-        {
-            if counts.remove(&namespace).unwrap_or_default() != counted {
-                report.suspect(Fault::WrongCount, Some(Place { namespace, key: None }), None);
+        verify_sums(tables, &damaged, report)
+    }
+
+    /// Shows `look` all rows of a table, a slice of them after the other.
+    fn in_slices(
+        &self,
+        table: Table,
+        end: Bound<&[u8]>,
+        mut look: impl FnMut(&RoTxn<'_>, &[u8], &[u8]) -> heed::Result<()>,
+    ) -> heed::Result<()> {
+        let mut seen: Option<Vec<u8>> = None;
+        loop {
+            let txn = self.tables.env.read_txn()?;
+            let begin = seen.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut last = None;
+            for row in table.range(&txn, &(begin, end))?.take(SLICE) {
+                let (key, row) = row?;
+                look(&txn, key, row)?;
+                last = Some(key);
             }
+            let Some(last) = last else { return Ok(()) };
+            seen = Some(last.to_vec());
         }
-        for namespace in counts.into_keys() {
+    }
+}
+
+/// Looks at a record and the rows that are derived from it; tells whether it can be read.
+fn verify_entry(
+    tables: &Tables,
+    txn: &RoTxn<'_>,
+    (index_key, row): (&[u8], &[u8]),
+    report: &mut Report,
+) -> heed::Result<bool> {
+    let namespace = namespace_of(index_key).unwrap_or_default();
+    // The directory of namespaces is checked, but it is nobody's entry.
+    report.entries += u64::from(namespace != DIRECTORY_NAMESPACE);
+    let Some((namespace, key, record)) = entry_of(index_key, row) else {
+        let place = Place { namespace, key: key_of(index_key, row) };
+        report.suspect(Fault::DamagedRecord, Some(place), None);
+        return Ok(false);
+    };
+    if record.value.digest().is_none() && namespace != DIRECTORY_NAMESPACE {
+        report.bytes += record.value.len();
+    }
+    if !has_its_rows(tables, txn, namespace, &key, &record)? {
+        let place = Place { namespace, key: Some(key) };
+        report.suspect(Fault::WrongIndexRow, Some(place), None);
+    }
+    Ok(true)
+}
+
+/// Compares what is counted with what is there; `damaged` are the records that can't be read. Returns the blobs that the index knows.
+fn verify_sums(
+    tables: &Tables,
+    damaged: &HashSet<Vec<u8>>,
+    report: &mut Report,
+) -> heed::Result<BTreeMap<Digest, BlobRow>> {
+    let txn = tables.env.read_txn()?;
+    let mut counts: HashMap<u32, Counts> = HashMap::new();
+    let mut references: BTreeMap<Digest, u64> = BTreeMap::new();
+    for row in tables.all_entries(&txn)? {
+        let (index_key, row) = row?;
+        let counted = counts.entry(namespace_of(index_key).unwrap_or_default()).or_default();
+        counted.entries += 1;
+        // The checksums of the others were looked at before.
+        let value = match damaged.contains(index_key) {
+            true => entry_of(index_key, row).map(|(_, _, record)| record.value),
+            false => Record::unchecked_value(row),
+        };
+        counted.bytes += value.map_or(0, |value| value.len());
+        if let Some(digest) = value.and_then(|value| value.digest()) {
+            *references.entry(digest).or_default() += 1;
+        }
+    }
+    for (namespace, counted) in tables.all_counts(&txn)?.into_iter().filter(|(number, _)| *number != BLOBS_COUNTED) {
+        if counts.remove(&namespace).unwrap_or_default() != counted {
             report.suspect(Fault::WrongCount, Some(Place { namespace, key: None }), None);
         }
-        verify_references(tables, &txn, references, report)
     }
+    for namespace in counts.into_keys() {
+        report.suspect(Fault::WrongCount, Some(Place { namespace, key: None }), None);
+    }
+    verify_references(tables, &txn, references, report)
 }
 
 /// Tells whether the rows are there that are derived from a record.
@@ -138,20 +200,22 @@ fn has_its_rows(
     Ok(all)
 }
 
-/// Finds rows of an index that no record has.
-fn verify_derived(tables: &Tables, txn: &RoTxn<'_>, table: Table, report: &mut Report) -> heed::Result<()> {
-    for row in table.iter(txn)? {
-        let (derived, index_key) = row?;
-        let entry = tables.entries.get(txn, index_key)?.and_then(|row| entry_of(index_key, row));
-        let is_right = entry.is_some_and(|(namespace, _, record)| {
-            let by_expiry = record.expires.map(|expires| expiry_key(namespace, expires, record.version));
-            by_expiry.is_some_and(|key| derived == key)
-                || record.tags.iter().any(|tag| derived == tag_key(namespace, tag, record.version))
-        });
-        if !is_right {
-            let place = Place { namespace: namespace_of(derived).unwrap_or_default(), key: None };
-            report.suspect(Fault::WrongIndexRow, Some(place), None);
-        }
+/// Finds out whether a row of an index is one that no record has.
+fn verify_derived(
+    tables: &Tables,
+    txn: &RoTxn<'_>,
+    (derived, index_key): (&[u8], &[u8]),
+    report: &mut Report,
+) -> heed::Result<()> {
+    let entry = tables.entries.get(txn, index_key)?.and_then(|row| entry_of(index_key, row));
+    let is_right = entry.is_some_and(|(namespace, _, record)| {
+        let by_expiry = record.expires.map(|expires| expiry_key(namespace, expires, record.version));
+        by_expiry.is_some_and(|key| derived == key)
+            || record.tags.iter().any(|tag| derived == tag_key(namespace, tag, record.version))
+    });
+    if !is_right {
+        let place = Place { namespace: namespace_of(derived).unwrap_or_default(), key: None };
+        report.suspect(Fault::WrongIndexRow, Some(place), None);
     }
     Ok(())
 }

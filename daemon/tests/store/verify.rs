@@ -164,6 +164,29 @@ fn a_damaged_record_is_found_and_its_entry_goes() {
     assert_eq!(subject.store().counts(namespace).bytes, 9 * 100 + 4 * 50_000);
 }
 
+/// It looks at slices of the index, between which all of it may change.
+#[test]
+fn nothing_is_found_in_a_sound_store_that_is_written_meanwhile() {
+    let mut subject = Subject::filled();
+    let put = |driver: &mut Driver, from: i64, byte: u8| {
+        let puts = (from..from + 1_000).map(|number| crate::driver::put(number, inline(&[byte; 20])));
+        driver.write(puts.collect()).unwrap();
+    };
+    (0..10).for_each(|thousand| put(&mut subject.0, thousand * 1_000, 1));
+    let (reader, blobs) = (subject.store().reader(), subject.store().blobs());
+    let verifying = std::thread::spawn(move || (0..4).map(|_| reader.verify(&blobs).unwrap()).collect::<Vec<_>>());
+    let mut byte = 1;
+    while !verifying.is_finished() {
+        byte = if byte == 250 { 1 } else { byte + 1 };
+        put(&mut subject.0, i64::from(byte % 10) * 1_000, byte);
+        subject.0.checkpoint();
+    }
+    for report in verifying.join().unwrap() {
+        let (verification, _) = subject.store().conclude(report, false);
+        assert_eq!(verification.findings, []);
+    }
+}
+
 /// It was an error for whoever read it, again and again.
 #[test]
 fn a_damaged_record_is_a_miss_for_its_reader_and_then_gone() {
