@@ -10,6 +10,7 @@ mod both_ways;
 mod chunks;
 mod cli;
 mod concurrency;
+mod damage;
 mod direct;
 mod expiry;
 mod files;

@@ -79,6 +79,7 @@ impl Client {
             ["fork", rest @ ..] => self.fork(rest)?,
             ["fork-under-load", forks] => forks::under_load(&self.cache()?, forks.parse()?)?,
             ["fork-often", forks] => forks::often(&self.cache()?, forks.parse()?)?,
+            ["take", way, key] => self.take(way, key)?,
             ["churn-read", ledger, worker] => reader::read(Path::new(ledger), worker.parse()?)?,
             ["churn-write", ledger, worker, from, to] => {
                 writer::write(Path::new(ledger), worker.parse()?, from.parse()?..to.parse()?)?
@@ -101,6 +102,12 @@ impl Client {
         let cache = DataCache::open(Options::new())?;
         self.cache = Some(cache.clone());
         Ok(cache)
+    }
+
+    /// Tells whether a value was got, as bytes in memory or as a map.
+    fn take(&mut self, way: &str, key: &str) -> Answer {
+        let cache = DataCache::open(Options::new().mapped(way == "map"))?;
+        Ok(cache.get(key)?.map_or(Value::Null, |value| json!(value.len())))
     }
 
     fn asynchronous(&mut self) -> Result<&Asynchronous, Box<dyn Error>> {

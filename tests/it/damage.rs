@@ -1,0 +1,222 @@
+//! What a user meets whose files were damaged, copied, or lie somewhere else than thought.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use datacache_tests::wait::PATIENCE;
+use datacache_tests::{Home, eventually};
+use serde_json::Value;
+
+use crate::support::{client, noise};
+
+fn findings(home: &Home) -> Vec<Value> {
+    let outcome = home.run(["verify", "--json"]);
+    let found: Value = serde_json::from_slice(outcome.printed()).unwrap_or_else(|_| panic!("{outcome:?}"));
+    found["findings"].as_array().unwrap().clone()
+}
+
+/// Adds a large value as a file, and returns its path in the store.
+fn blob(home: &Home, key: &str, content: &[u8]) -> PathBuf {
+    let file = home.file("content", content);
+    home.run(["add", file.to_str().unwrap(), "--key", key]).text();
+    let hash = home.run(["hash", file.to_str().unwrap()]).text();
+    home.store().join("blobs").join(&hash[..2]).join(hash)
+}
+
+/// Writes into a file in place, so that its length is kept.
+fn damage(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    OpenOptions::new().write(true).open(path).unwrap().write_all_at(b"damage", 100).unwrap();
+}
+
+/// Waits until the daemon has hashed what was added, so that it does not find the damage itself.
+fn settle(home: &Home) {
+    eventually("nothing is left to do", PATIENCE, || findings(home).is_empty());
+}
+
+/// It was taken for stored already, and the damage stayed.
+#[test]
+fn content_that_is_added_again_takes_the_place_of_a_damaged_file() {
+    let home = Home::new();
+    let content = noise(1, 200_000);
+    let path = blob(&home, "k", &content);
+    settle(&home);
+    damage(&path);
+    assert_eq!(blob(&home, "again", &content), path);
+    assert!(fs::read(&path).unwrap() == content);
+    assert!(home.run(["get", "k"]).bytes() == content, "it is good for the first key too");
+    settle(&home);
+}
+
+#[test]
+fn a_value_that_was_written_to_is_a_miss_and_counted_and_gone() {
+    let home = Home::new();
+    let content = noise(1, 200_000);
+    for read in [&["bytes"][..], &["map"]] {
+        let path = blob(&home, "k", &content);
+        settle(&home);
+        damage(&path);
+        let mut reader = client(&home);
+        assert_eq!(reader.ask(&[&["take"], read, &["k"]].concat()), Value::Null, "{read:?}");
+        assert_eq!(home.run(["get", "k"]).code(), 1);
+        eventually("its entry goes", PATIENCE, || home.run(["len"]).number() == 0);
+        eventually("and its file", PATIENCE, || !path.exists());
+    }
+    assert_eq!(home.run(["stats", "--json"]).json()["daemon"]["damaged"], 2);
+}
+
+/// The error named neither the key nor what to do, and came again and again.
+#[test]
+fn a_value_whose_file_is_gone_or_cut_short_is_a_miss() {
+    let home = Home::new();
+    let content = noise(1, 200_000);
+    for break_it in [
+        |path: &Path| fs::remove_file(path).unwrap(),
+        |path: &Path| {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            File::options().write(true).open(path).unwrap().set_len(10).unwrap();
+        },
+    ] {
+        let path = blob(&home, "k", &content);
+        settle(&home);
+        break_it(&path);
+        let outcome = home.run(["get", "k"]);
+        assert!(outcome.error(1).contains("no entry has the key `k`"), "{outcome:?}");
+        eventually("its entry goes", PATIENCE, || home.run(["len"]).number() == 0);
+        assert_eq!(blob(&home, "k", &content), path);
+        assert!(home.run(["get", "k"]).bytes() == content);
+    }
+    settle(&home);
+}
+
+#[test]
+fn who_streams_a_damaged_value_is_told_at_its_end_and_the_next_finds_a_miss() {
+    let home = Home::new();
+    let path = blob(&home, "k", &noise(1, 200_000));
+    settle(&home);
+    damage(&path);
+    let outcome = home.run(["get", "k"]);
+    assert_eq!(outcome.code(), 4, "{outcome:?}");
+    assert!(outcome.told().contains("`k`") && outcome.told().contains("damaged"), "{outcome:?}");
+    assert_eq!(home.run(["get", "k"]).code(), 1);
+}
+
+#[test]
+fn an_index_beyond_reading_is_moved_aside_with_a_clear_message() {
+    let home = Home::new();
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    home.run(["stop"]).text();
+    let index = home.store().join("current/data.mdb");
+    let length = fs::metadata(&index).unwrap().len();
+    fs::write(&index, noise(3, usize::try_from(length).unwrap())).unwrap();
+    home.run(["verify", "--repair"]).text();
+    assert_eq!(home.run(["get", "k"]).code(), 1);
+    let log = fs::read_to_string(home.store().join("daemon.log")).unwrap();
+    assert!(
+        log.contains("the index is damaged beyond reading: it was moved aside") && log.contains("damaged"),
+        "{log}"
+    );
+    assert_eq!(fs::metadata(home.store().join("damaged/data.mdb")).unwrap().len(), length);
+    home.command(["add", "-", "--key", "k"]).input("w").outcome().text();
+    assert_eq!(home.run(["get", "k"]).text(), "w");
+}
+
+/// The daemon looks at the index only after another process has.
+#[test]
+fn verify_finds_damaged_pages_and_neither_it_nor_the_daemon_dies_of_them() {
+    let home = Home::new();
+    let mut writer = client(&home);
+    writer.ask(&["add-many", "k", "0", "2000"]);
+    settle(&home);
+    let daemon = home.daemon();
+    let index = OpenOptions::new().write(true).open(home.store().join("current/data.mdb")).unwrap();
+    // All pages behind the two that say where the others are.
+    for page in 2..index.metadata().unwrap().len() / 4_096 {
+        index.write_all_at(&[0xff; 4_096], page * 4_096).unwrap();
+    }
+    let found = findings(&home);
+    assert!(found.iter().any(|finding| finding["fault"] == "damaged-index"), "{found:?}");
+    assert_eq!(home.daemon().pid(), daemon.pid(), "it goes on");
+    let repaired = home.run(["verify", "--repair", "--json"]);
+    assert!(String::from_utf8_lossy(repaired.printed()).contains(r#""repaired":true"#), "{repaired:?}");
+    eventually("the next one begins anew", PATIENCE, || findings(&home).is_empty());
+    assert_eq!(home.run(["len"]).number(), 0);
+}
+
+/// The daemon said that its own store was none, and did not start.
+#[test]
+fn a_stray_file_keeps_no_daemon_from_starting() {
+    let home = Home::new();
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    home.run(["stop"]).text();
+    fs::write(home.store().join("notes.txt"), "mine").unwrap();
+    fs::write(home.store().join("blobs/notes.txt"), "mine").unwrap();
+    home.start();
+    assert_eq!(home.run(["get", "k"]).text(), "v");
+    assert_eq!(findings(&home), Vec::<Value>::new());
+}
+
+#[test]
+fn what_reads_or_removes_makes_no_store_where_none_is() {
+    let home = Home::new();
+    let mistyped = home.path().join("mistyped");
+    let place = ["--dir", mistyped.to_str().unwrap()];
+    for arguments in [&["get", "k"][..], &["delete", "k"], &["verify"], &["ls"], &["len"], &["clear"], &["stats"]] {
+        let outcome = home.run(arguments.iter().chain(&place));
+        let line = outcome.error(1);
+        assert!(line.contains("there is no store at") && line.contains(place[1]) && line.contains("--dir"), "{line}");
+    }
+    assert!(!mistyped.exists() && home.daemons().is_empty());
+    home.command(["add", "-", "--key", "k"].iter().chain(&place)).input("v").outcome().text();
+    assert_eq!(home.run(["get", "k"].iter().chain(&place)).text(), "v");
+}
+
+/// The link to the socket was copied too, and led to the daemon of the original.
+#[test]
+fn a_copy_of_a_store_in_use_is_a_store_of_its_own() {
+    let home = Home::new();
+    let original = home.path().join("original");
+    let copied = home.path().join("copied");
+    let run = |dir: &Path, arguments: &[&str]| {
+        let place = ["--dir", dir.to_str().unwrap()];
+        home.command(arguments.iter().copied().chain(place)).input("v").outcome()
+    };
+    run(&original, &["add", "-", "--key", "k"]).text();
+    let status = Command::new("cp").arg("-r").args([&original, &copied]).status().unwrap();
+    assert!(status.success());
+    run(&copied, &["add", "-", "--key", "new"]).text();
+    assert_eq!(run(&copied, &["get", "k"]).text(), "v");
+    assert_eq!(run(&original, &["get", "new"]).code(), 1);
+    let named = home.command(["status", "--json"]).env("DATACACHE_DIR", &copied).outcome().json();
+    assert_eq!(named["store"], *copied.to_str().unwrap());
+    assert_eq!(home.daemons().len(), 2);
+}
+
+#[test]
+fn who_reads_a_value_as_something_else_is_told_its_key() {
+    let home = Home::new();
+    let cache = home.open();
+    cache.set("a text", "v").unwrap();
+    let error = cache.get_as::<Vec<u8>>("a text").unwrap_err();
+    assert!(error.is_wrong_type() && error.to_string().contains("`a text`"), "{error}");
+    cache.set("limits", datacache_client::json(&[1, 2])).unwrap();
+    let error = cache.get_json::<String>("limits").unwrap_err();
+    assert!(error.to_string().contains("`limits`"), "{error}");
+}
+
+/// Its index is looked through then, which finds nothing.
+#[test]
+fn the_store_is_read_again_after_daemons_were_killed_one_after_the_other() {
+    let home = Home::new();
+    let mut writer = client(&home);
+    for round in 0..4 {
+        let prefix = format!("{round}/");
+        assert_eq!(writer.ask(&["add-many", &prefix, "0", "50"]), 50);
+        home.daemon().kill();
+    }
+    home.start();
+    assert_eq!(home.run(["len"]).number(), 200);
+    assert!(!home.store().join("damaged").exists());
+}
