@@ -77,6 +77,22 @@ impl Client {
         answer["done"].take()
     }
 
+    /// Asks for something, and returns what came of it: also a failure, or the end of the process.
+    ///
+    /// # Errors
+    /// What failed.
+    pub fn try_ask(&mut self, request: &[&str]) -> Result<Value, String> {
+        let requests = self.requests.as_mut().expect("it is closed only in the end");
+        writeln!(requests, "{}", Value::from(request)).map_err(|error| error.to_string())?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line).map_err(|error| error.to_string())?;
+        let mut answer: Value = serde_json::from_str(&line).map_err(|_| "the client's process has ended".to_owned())?;
+        match answer["failed"].as_str() {
+            Some(failed) => Err(failed.to_owned()),
+            None => Ok(answer["done"].take()),
+        }
+    }
+
     #[track_caller]
     fn read(&mut self) -> Value {
         let mut line = String::new();

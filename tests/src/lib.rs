@@ -8,6 +8,7 @@
 //! | [`client`] | a process with the blocking client that does what it is told, so that it can be killed or forked |
 //! | [`process`] | processes that are watched by descriptor: waited for, signalled, never mistaken for another |
 //! | [`program`] | where the command is, built once |
+//! | [`bytes`] | damage to the files of a store, and what has to come of it |
 //! | [`churn`] | what keys hold at a version, and what a reader may see of them |
 //! | [`history`] | what concurrent clients did and saw, and whether it can have been in some order |
 //! | [`kills`] | a daemon that dies under load, again and again |
@@ -16,6 +17,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests stand on fails as tests do")]
 
+pub mod bytes;
 pub mod churn;
 pub mod client;
 pub mod history;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what tests stand on fails as tests do")]
 
 mod asynchronous;
+mod bytes;
 mod check;
 mod child;
 mod forks;
@@ -80,6 +81,8 @@ impl Client {
             ["fork-under-load", forks] => forks::under_load(&self.cache()?, forks.parse()?)?,
             ["fork-often", forks] => forks::often(&self.cache()?, forks.parse()?)?,
             ["take", way, key] => self.take(way, key)?,
+            ["bytes-put", from, to, version] => bytes::put(from.parse()?..to.parse()?, version.parse()?)?,
+            ["bytes-read"] => bytes::read()?,
             ["churn-read", ledger, worker] => reader::read(Path::new(ledger), worker.parse()?)?,
             ["churn-write", ledger, worker, from, to] => {
                 writer::write(Path::new(ledger), worker.parse()?, from.parse()?..to.parse()?)?

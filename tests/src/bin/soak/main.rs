@@ -2,10 +2,12 @@
 //!
 //! | part | what it repeats |
 //! | --- | --- |
+//! | [`bytes`] | damage to the files of a store, see the test `bytes` |
 //! | [`history`] | histories of concurrent clients, while daemons die |
 //! | [`kills`] | deaths of the daemon while clients write and upload, see the test `kills` |
 //! | [`powercut`] | cuts of the power while a store is written, see the daemon's test `power_cuts` |
 
+mod bytes;
 mod history;
 mod kills;
 mod powercut;
@@ -21,6 +23,7 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, clap::Parser)]
 #[command(name = "soak", max_term_width = 100)]
 enum Arguments {
+    Bytes(bytes::Arguments),
     History(history::Arguments),
     Kills(kills::Arguments),
     Powercut(powercut::Arguments),
@@ -28,6 +31,7 @@ enum Arguments {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse() {
+        Arguments::Bytes(arguments) => bytes::run(&arguments),
         Arguments::History(arguments) => history::run(&arguments),
         Arguments::Kills(arguments) => kills::run(&arguments),
         Arguments::Powercut(arguments) => powercut::run(&arguments),
