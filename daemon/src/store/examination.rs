@@ -8,10 +8,11 @@ use std::path::Path;
 
 use datacache_proto::layout::{meta, tables};
 use heed::types::Bytes;
-use heed::{CompactionOption, Database, Env, RoTxn};
+use heed::{CompactionOption, Database, Env, MdbError, RoTxn};
 
 use super::examiner::Verdict;
 use super::tables::open_env;
+use super::trial::is_damage;
 
 /// LMDB's file, in a generation's folder.
 const DATA_FILE: &str = "data.mdb";
@@ -38,7 +39,9 @@ impl From<heed::Error> for Obstacle {
     fn from(error: heed::Error) -> Self {
         match error {
             heed::Error::Io(error) => Self::System(error),
-            error => Self::Damage(error.to_string()),
+            error if is_damage(&error) => Self::Damage(error.to_string()),
+            // No room for one more reader, for example.
+            error => Self::System(io::Error::other(error)),
         }
     }
 }
@@ -90,8 +93,18 @@ fn walk_env(env: &Env) -> Result<(), Obstacle> {
     drop(txn);
     // What is left are the lists of free pages, and whether all pages are accounted for: LMDB looks at those when it copies.
     let mut nowhere = File::options().write(true).open("/dev/null")?;
-    // LMDB takes its own findings there for errors of the caller.
-    env.copy_to_file(&mut nowhere, CompactionOption::Enabled).map_err(|error| damage(&error.to_string()))
+    env.copy_to_file(&mut nowhere, CompactionOption::Enabled).map_err(of_copy)
+}
+
+/// LMDB takes its own findings while it copies for errors of the caller; it also needs memory, a thread and a place for a reader.
+fn of_copy(error: heed::Error) -> Obstacle {
+    match error {
+        heed::Error::Mdb(MdbError::ReadersFull) => error.into(),
+        heed::Error::Io(error) if matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock) => {
+            error.into()
+        }
+        error => damage(&error.to_string()),
+    }
 }
 
 /// Touches every byte, and makes sure that the rows are in the order that looks rely on; so it also ends.
@@ -124,4 +137,32 @@ fn check_identity(env: &Env, txn: &RoTxn<'_>) -> Result<(), Obstacle> {
 
 fn damage(how: &str) -> Obstacle {
     Obstacle::Damage(how.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tables::Tables;
+    use super::*;
+
+    /// Who looks an index through that this very process has open is refused, and took that for damage: a repair moved the index aside.
+    #[test]
+    fn what_says_nothing_about_an_index_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::open(folder.path()).unwrap();
+        assert!(look_through(folder.path()).is_err());
+        tables.close();
+        fs::write(folder.path().join(DATA_FILE), [7; 100_000]).unwrap();
+        assert!(matches!(look_through(folder.path()).unwrap(), Verdict::Damaged(_)));
+    }
+
+    #[test]
+    fn a_system_that_is_short_of_something_is_no_damage_either() {
+        for way in [Obstacle::from, of_copy] {
+            assert!(matches!(way(heed::Error::Mdb(MdbError::ReadersFull)), Obstacle::System(_)));
+            assert!(matches!(way(heed::Error::Mdb(MdbError::Corrupted)), Obstacle::Damage(_)));
+        }
+        for kind in [io::ErrorKind::OutOfMemory, io::ErrorKind::WouldBlock] {
+            assert!(matches!(of_copy(heed::Error::Io(kind.into())), Obstacle::System(_)));
+        }
+    }
 }
