@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
 use super::examination::look_through;
+use super::tables::make_lock_file;
 
 /// How a process ends that found damage; what it is stands on its standard output.
 const DAMAGED: u8 = 10;
@@ -70,6 +71,9 @@ impl Examiner {
 pub fn examine(generation: &Path) -> io::Result<ExitCode> {
     // That it may be ended by a damaged page is what it is for: nobody wants to look at what it leaves behind.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
+    // LMDB maps this file too, and a page of it without a block would be taken for damage. Only here, in a process of its own: one that
+    // has the index open loses its hold on it when it closes the file.
+    let _lock_file = make_lock_file(generation)?;
     match look_through(generation)? {
         Verdict::Sound => Ok(ExitCode::SUCCESS),
         Verdict::Damaged(how) => {

@@ -126,9 +126,7 @@ impl Tables {
     ///
     /// In layout 2 the entries had a table of their own, which is used then. An index of an unknown layout is left as it is.
     pub(super) fn open(folder: &Path) -> Result<Self, TablesError> {
-        let lock_file = open_or_make(&folder.join(LOCK_FILE)).map_err(|source| TablesError::LockFile { source })?;
-        // IMPORTANT: before LMDB maps and writes it. A page of it that finds no block is a SIGBUS.
-        allocate(&lock_file, LOCK_LENGTH).map_err(|source| TablesError::LockFile { source })?;
+        let lock_file = make_lock_file(folder).map_err(|source| TablesError::LockFile { source })?;
         let env = open_env(folder)?;
         let allocated = lock_file.metadata().and_then(|metadata| allocate(&lock_file, metadata.len()));
         allocated.map_err(|source| TablesError::LockFile { source })?;
@@ -292,6 +290,15 @@ fn layout_of(env: &Env, txn: &RoTxn<'_>) -> heed::Result<Option<u64>> {
     let Some(meta) = env.open_database::<Bytes, Bytes>(txn, Some(layout::tables::META))? else { return Ok(None) };
     let row = meta.get(txn, Meta::Layout.name())?;
     Ok(row.and_then(|row| Some(u64::from_le_bytes(row.try_into().ok()?))))
+}
+
+/// Returns LMDB's lock file with all its blocks, making it where it is not there.
+///
+/// IMPORTANT: before LMDB maps and writes it. A page of it that finds no block is a SIGBUS.
+pub(super) fn make_lock_file(folder: &Path) -> io::Result<File> {
+    let file = open_or_make(&folder.join(LOCK_FILE))?;
+    allocate(&file, LOCK_LENGTH)?;
+    Ok(file)
 }
 
 /// Opens the environment. Asks for ever smaller maps, since a limit on address space (`ulimit -v`) refuses large ones.
