@@ -43,7 +43,7 @@ fn foreign_store() {
     fs::set_permissions(home.store(), fs::Permissions::from_mode(0o777)).unwrap();
     chown(home.store(), Some(SOMEBODY), None).unwrap();
     let outcome = home.run(["daemon"]);
-    assert_eq!(outcome.code(), 4, "{outcome:?}");
+    assert_eq!(outcome.code(), 3, "{outcome:?}");
     assert!(outcome.told().contains(home.store().to_str().unwrap()), "{outcome:?}");
     assert!(home.daemons().is_empty());
 }

@@ -120,7 +120,7 @@ fn refused() {
     let mut command = serving("fuse.sshfs", &store, datacache_tests::program::program());
     command.arg("daemon").env_clear().envs(home.environment());
     let outcome = Run::new(command).outcome();
-    assert_eq!(outcome.code(), 4, "{outcome:?}");
+    assert_eq!(outcome.code(), 3, "{outcome:?}");
     let told = outcome.told();
     assert!(told.contains(&format!("{} lies on a network filesystem (fuse.sshfs)", store.display())), "{outcome:?}");
     assert!(told.contains("name a folder on a disk of this machine with --dir"), "{outcome:?}");
@@ -128,5 +128,5 @@ fn refused() {
     let mut command = serving("fuse.bindfs", &store, datacache_tests::program::program());
     command.arg("daemon").env_clear().envs(home.environment());
     let outcome = Run::new(command).outcome();
-    assert!(outcome.code() == 4 && !outcome.told().contains("network"), "{outcome:?}");
+    assert!(outcome.code() == 3 && !outcome.told().contains("network"), "{outcome:?}");
 }
