@@ -28,6 +28,7 @@ use crate::mapped::Mapped;
 use crate::new_value::NewValue;
 use crate::options::Options;
 use crate::reader::ValueReader;
+use crate::suspicion::Verdict;
 use crate::value::{FromValue, Value};
 
 /// A user's cache, for programs without a runtime. Its calls do what those of [`crate::DataCache`] do, and wait.
@@ -161,7 +162,8 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::get_reader`].
     pub fn get_reader(&self, key: impl Into<Key>) -> Result<Option<ValueReader>, Error> {
-        Ok(self.find(key.into(), Sink::File)?.map(Found::into_reader))
+        let key = key.into();
+        self.unless_damaged(&key, || Ok(self.find(&key, Sink::File)?.map(Found::into_reader)))
     }
 
     /// Begins to write the value under a key to a file of the caller's own; see [`GetFile`].
@@ -175,11 +177,7 @@ impl DataCache {
     /// Those of [`crate::DataCache::borrow_file`].
     pub fn borrow_file(&self, key: impl Into<Key>) -> Result<Option<Mapped>, Error> {
         let (key, check) = (key.into(), self.cache.settings().reading.check);
-        let found = match self.find(key.clone(), Sink::File) {
-            Ok(Some(found)) => found.into_mapped(check).map(Some),
-            other => other.map(|_| None),
-        };
-        self.or_miss(&key, found)
+        self.unless_damaged(&key, || self.find(&key, Sink::File)?.map(|found| found.into_mapped(check)).transpose())
     }
 
     /// Tells whether a live entry has this key.
@@ -333,19 +331,32 @@ impl DataCache {
     /// Apart, as whoever finds a small value has no need of it.
     #[cold]
     fn get_slowly(&self, key: &Key, found: Result<Option<Found>, Fallback>) -> Result<Option<Value>, Error> {
-        let found = found.map_or_else(|fallback| self.find_by_call(key.clone(), Sink::Memory, fallback), Ok);
-        let value = match found {
-            Ok(Some(found)) => found.into_value(self.cache.settings().reading).map(Some),
-            other => other.map(|_| None),
-        };
-        self.or_miss(key, value)
+        let mut first = Some(found);
+        self.unless_damaged(key, || {
+            let found = match first.take() {
+                Some(found) => found,
+                None => self.cache.find_directly(key)?,
+            };
+            let found = found.or_else(|fallback| self.find_by_call(key.clone(), Sink::Memory, fallback))?;
+            found.map(|found| found.into_value(self.cache.settings().reading)).transpose()
+        })
     }
 
-    /// Makes a miss of damage that the daemon sees too.
-    fn or_miss<T: Send>(&self, key: &Key, outcome: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
-        match outcome {
-            Err(error) => self.run(self.cache.or_miss(key, Err(error))),
-            found => found,
+    /// Makes attempts to get a value until one meets with no damage, or the value is a miss because of it.
+    fn unless_damaged<T>(
+        &self,
+        key: &Key,
+        mut attempt: impl FnMut() -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        let mut doubts = 0;
+        loop {
+            let error = match attempt() {
+                Err(error) => error,
+                found => return found,
+            };
+            if self.run(self.cache.judge(key, error, &mut doubts))? == Verdict::Miss {
+                return Ok(None);
+            }
         }
     }
 
@@ -359,10 +370,10 @@ impl DataCache {
 
     /// Finds a value: directly, which needs no runtime, else by call.
     #[inline(always)]
-    fn find(&self, key: Key, sink: Sink) -> Result<Option<Found>, Error> {
-        match self.cache.find_directly(&key)? {
+    fn find(&self, key: &Key, sink: Sink) -> Result<Option<Found>, Error> {
+        match self.cache.find_directly(key)? {
             Ok(found) => Ok(found),
-            Err(fallback) => self.find_by_call(key, sink, fallback),
+            Err(fallback) => self.find_by_call(key.clone(), sink, fallback),
         }
     }
 
@@ -411,11 +422,8 @@ impl GetFile<DataCache> {
     /// # Errors
     /// Where the value can't be got, is damaged, or the file can't be written.
     pub fn run(self) -> Result<Option<FileGuard>, Error> {
-        let file = match self.cache.find(self.key.clone(), Sink::File) {
-            Ok(Some(found)) => self.target.write(&found).map(Some),
-            other => other.map(|_| None),
-        };
-        self.cache.or_miss(&self.key, file)
+        let Self { cache, key, mut target } = self;
+        cache.unless_damaged(&key, || cache.find(&key, Sink::File)?.map(|found| target.write(&found)).transpose())
     }
 }
 

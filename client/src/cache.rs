@@ -24,10 +24,11 @@ use crate::list::List;
 use crate::mapped::Mapped;
 use crate::namespace::Namespace;
 use crate::new_value::NewValue;
-use crate::options::{Options, Settings};
+use crate::options::{Options, Reading, Settings};
 use crate::reader::ValueReader;
 use crate::session::Session;
 use crate::start::Effort;
+use crate::suspicion::Verdict;
 use crate::value::{FromValue, Json, Value};
 
 /// A user's cache, for asynchronous programs; [`blocking::DataCache`](crate::blocking::DataCache) is for all others.
@@ -148,8 +149,11 @@ impl DataCache {
     /// # Errors
     /// Where the daemon can't be reached.
     pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Value>, Error> {
-        let key = key.into();
-        match self.find_directly(&key)? {
+        self.get_value(&key.into()).await
+    }
+
+    pub(crate) async fn get_value(&self, key: &Key) -> Result<Option<Value>, Error> {
+        match self.find_directly(key)? {
             Ok(Some(Found::Here(value))) => Ok(Some(value)),
             Ok(None) => Ok(None),
             // Boxed, so that whoever finds a small value does not carry it about.
@@ -157,16 +161,29 @@ impl DataCache {
         }
     }
 
-    async fn get_slowly(&self, key: Key, found: Result<Option<Found>, Fallback>) -> Result<Option<Value>, Error> {
+    async fn get_slowly(&self, key: &Key, mut found: Result<Option<Found>, Fallback>) -> Result<Option<Value>, Error> {
+        let mut doubts = 0;
+        loop {
+            let error = match self.get_found(key, found).await {
+                Err(error) => error,
+                value => return value,
+            };
+            if self.judge(key, error, &mut doubts).await? == Verdict::Miss {
+                return Ok(None);
+            }
+            found = self.find_directly(key)?;
+        }
+    }
+
+    async fn get_found(&self, key: &Key, found: Result<Option<Found>, Fallback>) -> Result<Option<Value>, Error> {
         let found = match found {
-            Ok(found) => Ok(found),
-            Err(fallback) => self.find_by_call(key.clone(), Sink::Memory, fallback).await,
+            Ok(found) => found,
+            Err(fallback) => self.find_by_call(key.clone(), Sink::Memory, fallback).await?,
         };
-        let value = match found {
-            Ok(Some(found)) => self.read(found).await.map(Some),
-            other => other.map(|_| None),
-        };
-        self.or_miss(&key, value).await
+        match found {
+            Some(found) => self.read(found).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Returns the value under a key as a type: `Vec<u8>`, `String`, [`Json`], or [`Value`] for any.
@@ -175,7 +192,7 @@ impl DataCache {
     /// [`Error::WrongType`] where it was added as another type, and those of [`DataCache::get`].
     pub async fn get_as<T: FromValue>(&self, key: impl Into<Key>) -> Result<Option<T>, Error> {
         let key = key.into();
-        let Some(value) = self.get(key.clone()).await? else { return Ok(None) };
+        let Some(value) = self.get_value(&key).await? else { return Ok(None) };
         T::from_value(value).map(Some).map_err(|error| error.about(&key))
     }
 
@@ -192,7 +209,17 @@ impl DataCache {
     /// # Errors
     /// Those of [`DataCache::get`]; damage shows while reading, and is told by [`DataCache::suspect`].
     pub async fn get_reader(&self, key: impl Into<Key>) -> Result<Option<ValueReader>, Error> {
-        Ok(self.find(key.into(), Sink::File).await?.map(Found::into_reader))
+        let (key, mut doubts) = (key.into(), 0);
+        loop {
+            // Damage shows here already where the value had to be fetched.
+            let error = match self.find(&key, Sink::File).await {
+                Err(error) => error,
+                found => return found.map(|found| found.map(Found::into_reader)),
+            };
+            if self.judge(&key, error, &mut doubts).await? == Verdict::Miss {
+                return Ok(None);
+            }
+        }
     }
 
     /// Begins to write the value under a key to a file of the caller's own; see [`GetFile`].
@@ -205,12 +232,26 @@ impl DataCache {
     /// # Errors
     /// Those of [`DataCache::get`].
     pub async fn borrow_file(&self, key: impl Into<Key>) -> Result<Option<Mapped>, Error> {
-        let (key, check) = (key.into(), self.settings().reading.check);
-        let found = match self.find(key.clone(), Sink::File).await {
-            Ok(Some(found)) => off_thread(move || found.into_mapped(check)).await.map(Some),
-            other => other.map(|_| None),
-        };
-        self.or_miss(&key, found).await
+        let (key, mut doubts) = (key.into(), 0);
+        loop {
+            let error = match self.borrow_found(&key).await {
+                Err(error) => error,
+                found => return found,
+            };
+            if self.judge(&key, error, &mut doubts).await? == Verdict::Miss {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn borrow_found(&self, key: &Key) -> Result<Option<Mapped>, Error> {
+        let reading = Reading { mapped: true, ..self.settings().reading };
+        match self.find(key, Sink::File).await? {
+            Some(found) if found.is_slow(reading) => {
+                off_thread(move || found.into_mapped(reading.check)).await.map(Some)
+            }
+            found => found.map(|found| found.into_mapped(reading.check)).transpose(),
+        }
     }
 
     /// Begins to list the namespace's entries; see [`List`].

@@ -17,6 +17,7 @@ use crate::copy::{CopyError, copy};
 use crate::download::Sink;
 use crate::error::{Error, IoContext};
 use crate::found::Found;
+use crate::suspicion::Verdict;
 use crate::tally::Progress;
 
 /// The beginning of the names of files that are not named.
@@ -112,16 +113,40 @@ impl IntoFuture for GetFile<DataCache> {
 
 impl Target {
     /// Finds the value before any file is made.
-    pub(crate) async fn fill(self, cache: DataCache, key: Key) -> Result<Option<FileGuard>, Error> {
-        let file = match cache.find(key.clone(), Sink::File).await {
-            Ok(Some(found)) => off_thread(move || self.write(&found)).await.map(Some),
-            other => other.map(|_| None),
-        };
-        cache.or_miss(&key, file).await
+    pub(crate) async fn fill(mut self, cache: DataCache, key: Key) -> Result<Option<FileGuard>, Error> {
+        let mut doubts = 0;
+        loop {
+            let (target, file) = self.try_to_fill(&cache, &key).await?;
+            let error = match file {
+                Err(error) => error,
+                file => return file,
+            };
+            if cache.judge(&key, error, &mut doubts).await? == Verdict::Miss {
+                return Ok(None);
+            }
+            self = target;
+        }
     }
 
-    pub(crate) fn write(mut self, found: &Found) -> Result<FileGuard, Error> {
-        let destination = self.filename.take().map(|filename| destination(&filename)).transpose()?;
+    /// Makes an attempt, and gives itself back for another one.
+    async fn try_to_fill(
+        mut self,
+        cache: &DataCache,
+        key: &Key,
+    ) -> Result<(Self, Result<Option<FileGuard>, Error>), Error> {
+        let found = match cache.find(key, Sink::File).await {
+            Ok(Some(found)) => found,
+            other => return Ok((self, other.map(|_| None))),
+        };
+        off_thread(move || {
+            let file = self.write(&found);
+            Ok((self, file.map(Some)))
+        })
+        .await
+    }
+
+    pub(crate) fn write(&mut self, found: &Found) -> Result<FileGuard, Error> {
+        let destination = self.filename.as_deref().map(destination).transpose()?;
         let mut file = self.create(destination.as_deref())?;
         let path = file.path().to_owned();
         match found {
@@ -311,7 +336,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("named");
         fs::write(&path, "before").unwrap();
-        let named = Target { filename: Some(path.clone()), ..target() };
+        let mut named = Target { filename: Some(path.clone()), ..target() };
         assert!(matches!(named.write(&large(b"lorge")), Err(Error::Damaged { .. })));
         assert!(matches!(in_folder(folder.path()).write(&large(b"lorge")), Err(Error::Damaged { .. })));
         assert_eq!(names(folder.path()), ["named"]);
@@ -324,7 +349,7 @@ mod tests {
         let inner = folder.path().join("inner");
         fs::create_dir(&inner).unwrap();
         for path in [inner.as_path(), Path::new("/dev/null")] {
-            let named = Target { filename: Some(path.into()), ..target() };
+            let mut named = Target { filename: Some(path.into()), ..target() };
             assert!(named.write(&small()).is_err(), "{}", path.display());
         }
         assert!(!Path::new("/dev/null").is_file());

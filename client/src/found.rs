@@ -73,11 +73,11 @@ impl Found {
 
 impl DataCache {
     /// Finds a value and opens it, directly where that can be done.
-    pub(crate) async fn find(&self, key: Key, sink: Sink) -> Result<Option<Found>, Error> {
-        match self.find_directly(&key)? {
+    pub(crate) async fn find(&self, key: &Key, sink: Sink) -> Result<Option<Found>, Error> {
+        match self.find_directly(key)? {
             Ok(found) => Ok(found),
             // Boxed, so that whoever looks directly does not carry it about.
-            Err(fallback) => Box::pin(self.find_by_call(key, sink, fallback)).await,
+            Err(fallback) => Box::pin(self.find_by_call(key.clone(), sink, fallback)).await,
         }
     }
 

@@ -67,7 +67,11 @@ impl DataCache {
                     Ok(Some(found)) => self.read(found).await.map(Some),
                     other => other.map(|_| None),
                 };
-                values.push(self.or_miss(key, value).await?);
+                values.push(match value {
+                    // Got once more by itself, it is judged.
+                    Err(Error::Damaged { .. }) => self.get_value(key).await?,
+                    value => value?,
+                });
             }
         }
         Ok(values)

@@ -8,6 +8,18 @@ use crate::error::Error;
 use crate::fault::settle;
 use crate::repeat::Call;
 
+/// How often a value may turn out to be damaged that the daemon finds nothing wrong with.
+const DOUBTS: u32 = 3;
+
+/// What follows from damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The entry is a miss.
+    Miss,
+    /// Another value has taken its place, and is there to be got.
+    Replaced,
+}
+
 impl DataCache {
     /// Has the daemon look at a value that was found to be damaged, as by a [`ValueReader`](crate::ValueReader); tells whether the
     /// entry is a miss now. All other ways to get a value do that themselves.
@@ -23,12 +35,21 @@ impl DataCache {
         .await
     }
 
-    /// Makes a miss of damage that the daemon sees too.
-    pub(crate) async fn or_miss<T>(&self, key: &Key, outcome: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
-        match outcome {
-            Err(Error::Damaged { .. }) if self.suspect(key.clone()).await.unwrap_or(false) => Ok(None),
-            Err(error) => Err(error.about(key)),
-            found => found,
+    /// Says what follows from an attempt to get a value that failed. Damage that the daemon sees too makes a miss of it; where it sees
+    /// none, the value was replaced while it was read. Of these, `doubts` counts how many there were.
+    ///
+    /// # Errors
+    /// What failed, where it was no damage, or damage that the daemon can't see for itself.
+    pub(crate) async fn judge(&self, key: &Key, error: Error, doubts: &mut u32) -> Result<Verdict, Error> {
+        if !matches!(error, Error::Damaged { .. }) {
+            return Err(error.about(key));
+        }
+        *doubts += 1;
+        match self.suspect(key.clone()).await {
+            Ok(true) => Ok(Verdict::Miss),
+            Ok(false) if *doubts < DOUBTS => Ok(Verdict::Replaced),
+            // What came of asking matters less than why that was done.
+            Ok(false) | Err(_) => Err(error.about(key)),
         }
     }
 }

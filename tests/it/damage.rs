@@ -1,10 +1,13 @@
 //! What a user meets whose files were damaged, copied, or lie somewhere else than thought.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Read as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use datacache_client::Transfer;
+use datacache_client::blocking::DataCache;
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, eventually};
 use serde_json::Value;
@@ -95,12 +98,30 @@ fn a_value_whose_file_is_gone_or_cut_short_is_a_miss() {
 fn who_streams_a_damaged_value_is_told_at_its_end_and_the_next_finds_a_miss() {
     let home = Home::new();
     let path = blob(&home, "k", &noise(1, 200_000));
-    settle(&home);
+    // So that no daemon is there to find it first.
+    home.run(["stop"]).text();
     damage(&path);
     let outcome = home.run(["get", "k"]);
     assert_eq!(outcome.code(), 4, "{outcome:?}");
     assert!(outcome.told().contains("`k`") && outcome.told().contains("damaged"), "{outcome:?}");
     assert_eq!(home.run(["get", "k"]).code(), 1);
+}
+
+/// It was fetched and found to be damaged before there was a reader; nobody told the daemon, and the next one met with the same.
+#[test]
+fn a_reader_of_a_damaged_value_that_comes_by_socket_is_none_at_all() {
+    let home = Home::new();
+    home.start();
+    let content = noise(1, 200_000);
+    let cache = DataCache::open(home.options().direct(false).transfer(Transfer::Chunks)).unwrap();
+    let path = blob(&home, "k", &content);
+    settle(&home);
+    damage(&path);
+    assert!(cache.get_reader("k").unwrap().is_none());
+    assert_eq!(blob(&home, "k", &content), path);
+    let mut bytes = Vec::new();
+    cache.get_reader("k").unwrap().unwrap().read_to_end(&mut bytes).unwrap();
+    assert!(bytes == content);
 }
 
 #[test]

@@ -173,6 +173,43 @@ async fn damage_is_told_by_who_checks() {
     assert!(matches!(unmapped.get("key").await, Err(Error::Damaged { .. })));
 }
 
+/// The one that had just taken its place was reported as damaged.
+#[tokio::test]
+async fn a_damaged_value_that_is_replaced_while_it_is_read_is_got_as_what_is_there_now() {
+    let daemon = FakeDaemon::start();
+    let waiting = datacache_client::blocking::DataCache::open(daemon.options()).unwrap();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    let replaced: Vec<u8> = large().iter().map(|byte| byte.wrapping_add(1)).collect();
+    let renewed = async || {
+        cache.add(large()).key("key").await.unwrap();
+        daemon.damage_blobs();
+        daemon.trouble("suspect", Trouble::Replaced);
+    };
+    renewed().await;
+    assert!(cache.get("key").await.unwrap().unwrap()[..] == replaced);
+    renewed().await;
+    assert!(cache.get_many(["key"]).await.unwrap()[0].as_ref().unwrap()[..] == replaced);
+    renewed().await;
+    assert!(cache.borrow_file("key").await.unwrap().unwrap()[..] == replaced);
+    renewed().await;
+    assert!(fs::read(cache.get_file("key").await.unwrap().unwrap()).unwrap() == replaced);
+    renewed().await;
+    assert!(waiting.get("key").unwrap().unwrap()[..] == replaced);
+    renewed().await;
+    assert!(fs::read(waiting.get_file("key").run().unwrap().unwrap()).unwrap() == replaced);
+}
+
+#[tokio::test]
+async fn damage_that_the_daemon_does_not_see_is_reported_a_few_times_and_then_told() {
+    let daemon = FakeDaemon::start();
+    let cache = opened(&daemon, Transfer::Auto).await;
+    cache.add(large()).key("key").await.unwrap();
+    daemon.damage_blobs();
+    let error = cache.get("key").await.unwrap_err();
+    assert!(matches!(&error, Error::Damaged { key: Some(key), .. } if key == "key"), "{error}");
+    assert_eq!(daemon.state().calls_of("suspect").len(), 3);
+}
+
 #[tokio::test]
 async fn files_and_readers_are_taken_as_what_they_are_said_to_be() {
     let daemon = FakeDaemon::start();

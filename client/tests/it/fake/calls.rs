@@ -229,8 +229,10 @@ impl Cache for Service {
         if was_open { Ok(()) } else { Err(WireError::Handle { handle }) }
     }
 
-    async fn suspect(self, _: Context, _: String, _: Key) -> Result<bool, WireError> {
-        self.begin("suspect", None).await?;
+    async fn suspect(self, _: Context, namespace: String, key: Key) -> Result<bool, WireError> {
+        if self.begin("suspect", None).await? == Some(Trouble::Replaced) {
+            self.replace(&namespace, &key);
+        }
         Ok(false)
     }
 
