@@ -9,7 +9,7 @@
 //!
 //! A file's slot follows from its digest; a later one takes the place of an earlier one, which is then hashed once more. What is
 //! written to a file through the filesystem changes its time, and what was replaced has another inode: neither counts as checked.
-//! Only what a disk does on its own goes unnoticed until the next boot.
+//! Only what a disk does on its own goes unnoticed until the next boot, or until somebody hashes the file for another reason.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -88,6 +88,13 @@ impl Checked {
     pub fn note(&self, stamp: Stamp) {
         self.0.write_all_at(&stamp.word.to_le_bytes(), stamp.offset()).ok();
     }
+
+    /// Notes that a file was found to be damaged although nothing tells of a change.
+    pub fn forget(&self, stamp: Stamp) {
+        if self.has(stamp) {
+            self.0.write_all_at(&[0; 8], stamp.offset()).ok();
+        }
+    }
 }
 
 fn head_of_this_boot() -> io::Result<[u8; SLOTS_AT as usize]> {
@@ -117,6 +124,9 @@ mod tests {
         checked.note(stamp(&value));
         let other = Checked::open(&table).unwrap().expect("it is of this boot");
         assert!(other.has(stamp(&value)));
+        other.forget(stamp(&value));
+        assert!(!checked.has(stamp(&value)), "its disk has damaged it");
+        checked.note(stamp(&value));
 
         let file = File::options().write(true).open(&value).unwrap();
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();

@@ -352,6 +352,8 @@ impl BlobStore {
         };
         let metadata = file.metadata()?;
         if metadata.len() != length || hash_of(&file)? != *digest {
+            // Else the same content that is added now would be taken for there already.
+            self.checked().iter().for_each(|checked| checked.forget(Stamp::of(digest, &metadata)));
             return Ok(Found::Damaged(file));
         }
         self.note_checked(digest, &metadata);

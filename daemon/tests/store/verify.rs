@@ -1,13 +1,13 @@
 //! A store whose files were tampered with: what is wrong is found, and what can be mended is.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::driver::{Driver, NOW, digest, inline};
-use datacache_daemon::store::Store;
+use datacache_daemon::store::{Found, Store};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::layout::{blob_path, index_key, tables};
 use datacache_proto::types::{Fault, Verification};
@@ -134,6 +134,22 @@ fn a_flipped_bit_in_a_blob_is_found_and_its_entry_goes() {
     subject.0.put("again", blob);
     subject.verify_until_clean();
     assert_eq!(subject.0.len(), 14);
+}
+
+/// It was hashed before, and nothing tells of the change: it was taken for equal, and the damage stayed.
+#[test]
+fn content_that_is_added_again_takes_the_place_of_what_its_disk_damaged() {
+    let mut subject = Subject::filled();
+    let path = path_of(&subject.0.path(), 2);
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, vec![0xff; 50_000]).unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    let found = subject.store().blobs().examine_blob(&digest(&content(2)), 50_000).unwrap();
+    assert!(matches!(found, Found::Damaged(_)), "{found:?}");
+    let blob = subject.0.stage(&content(2));
+    subject.0.put("again", blob);
+    assert!(fs::read(&path).unwrap() == content(2));
 }
 
 #[test]
