@@ -75,9 +75,13 @@ impl Read for ValueReader {
         }
         let read = file.read(&mut buffer[..wanted])?;
         hasher.update(&buffer[..read]);
-        *left -= read as u64;
-        let is_whole = *left > 0 || Digest(hasher.clone().finalize().into()) == *digest;
-        if read > 0 && is_whole { Ok(read) } else { Err(io::Error::new(io::ErrorKind::InvalidData, damaged(digest))) }
+        let rest = *left - read as u64;
+        if read == 0 || rest == 0 && Digest(hasher.clone().finalize().into()) != *digest {
+            // IMPORTANT: with `left` as it was. Who reads on is not to take this for the end.
+            return Err(io::Error::new(io::ErrorKind::InvalidData, damaged(digest)));
+        }
+        *left = rest;
+        Ok(read)
     }
 }
 
@@ -115,8 +119,11 @@ mod tests {
         let mut reader = reader(b"same bytes", sha256(b"some bytes"), 10);
         let mut bytes = [0; 10];
         reader.read_exact(&mut bytes[..9]).unwrap();
-        let error = reader.read_exact(&mut bytes[9..]).unwrap_err();
-        assert!(error.to_string().contains("is damaged"), "{error}");
+        for _ in 0..2 {
+            let error = reader.read_exact(&mut bytes[9..]).unwrap_err();
+            assert!(error.to_string().contains("is damaged"), "{error}");
+        }
+        assert!(reader.read(&mut bytes).is_err(), "it is no end either");
     }
 
     #[test]
