@@ -46,12 +46,14 @@ impl Environment {
     /// Why it can't be read from here.
     pub(super) fn open(generation: &Path, identity: Identity) -> Result<Self, Fallback> {
         let env = open_env(generation)?;
+        // Before its length is looked at: both grow while the daemon writes.
+        let last_page = env.info().last_page_number as u64;
         let file = env.try_clone_inner_file().and_then(|file| Ok(file.metadata()?)).map_err(|error| reason(&error))?;
         if (file.dev(), file.ino()) != identity {
             return Err(Fallback::Unreachable);
         }
         // What LMDB would map behind the file's end ends the process that looks at it.
-        if file.len() < (env.info().last_page_number as u64 + 1) * LEAST_PAGE {
+        if file.len() < (last_page + 1) * LEAST_PAGE {
             return Err(Fallback::Unreadable);
         }
         // Where that fails, programs that are started from here inherit a descriptor. It is not logged: forks are held off, and a
