@@ -6,7 +6,7 @@ use datacache_client::Options;
 use datacache_client::blocking::DataCache;
 use datacache_proto::key::DEFAULT_NAMESPACE;
 use datacache_proto::layout::{CURRENT, LOCK};
-use datacache_proto::paths::{DIR_VARIABLE, Overrides, Paths};
+use datacache_proto::paths::{DIR_VARIABLE, Overrides, Paths, SOCKET_VARIABLE};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -53,8 +53,11 @@ impl Context {
 
     /// Makes sure that there is a store in the folder that was named, if one was.
     pub(crate) fn check_store(&self) -> Result<(), Failure> {
-        let variable = std::env::var_os(DIR_VARIABLE).is_some_and(|dir| !dir.is_empty());
-        if self.global.dir.is_none() && !variable || self.global.socket.is_some() {
+        let is_set = |variable| std::env::var_os(variable).is_some_and(|place| !place.is_empty());
+        let is_named = self.global.dir.is_some() || is_set(DIR_VARIABLE);
+        // The daemon at a socket that was named may see a store that is out of sight here.
+        let is_reached_by_socket = self.global.socket.is_some() || is_set(SOCKET_VARIABLE);
+        if !is_named || is_reached_by_socket {
             return Ok(());
         }
         let store = self.paths()?.store;

@@ -190,6 +190,10 @@ fn what_reads_or_removes_makes_no_store_where_none_is() {
         assert!(line.contains("there is no store at") && line.contains(place[1]) && line.contains("--dir"), "{line}");
     }
     assert!(!mistyped.exists() && home.daemons().is_empty());
+    // Who names a socket is told of that: the store may be out of sight.
+    let socket = home.path().join("none");
+    let named = home.command(["len", "--no-start"].iter().chain(&place)).env("DATACACHE_SOCKET", &socket).outcome();
+    assert!(named.error(3).contains(socket.to_str().unwrap()), "{named:?}");
     home.command(["add", "-", "--key", "k"].iter().chain(&place)).input("v").outcome().text();
     assert_eq!(home.run(["get", "k"].iter().chain(&place)).text(), "v");
 }
