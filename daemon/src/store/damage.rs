@@ -9,13 +9,14 @@ use datacache_proto::key::Key;
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::command::{Command, Condition};
 use super::error::StoreError;
 use super::examiner::Verdict;
 use super::store::Store;
 use super::trial::is_damage;
+use super::verifier::BlobJob;
 
 /// Damage that was found and is not dealt with yet.
 #[derive(Debug, Default)]
@@ -83,14 +84,26 @@ impl Store {
         self.trial.suspect();
     }
 
-    /// Takes note of a blob that is damaged, or gone: `file` is what was found in its place. What names it is a miss from now on.
+    /// Takes note of a blob that is damaged, or gone: `file` is what was found in its place. What names it is a miss from now on,
+    /// unless its content was added again meanwhile.
     pub fn condemn(&mut self, digest: Digest, file: Option<File>) {
-        if self.damage.blobs.insert(digest) {
+        if !self.blobs.is_replaced(&digest, file.as_ref()) && self.damage.blobs.insert(digest) {
             error!(%digest, "a value is damaged or gone; the entries that name it are dropped");
             self.counters.damaged += 1;
+            // Now: whoever reads directly finds the entries until they are gone.
+            self.put_away(&digest);
             let target = self.request_checkpoint();
             self.damaged.push((target, digest, file));
             (self.options.wake)();
+        }
+    }
+
+    /// Moves a damaged blob out of the way of its readers.
+    fn put_away(&self, digest: &Digest) {
+        match self.blobs.set_aside(digest) {
+            Ok(Some(aside)) => self.verifier.send(BlobJob::Remove(aside)),
+            Ok(None) => {}
+            Err(error) => warn!(%digest, %error, "a damaged blob can't be set aside"),
         }
     }
 

@@ -193,11 +193,6 @@ impl Store {
                 self.damage.pardon(digest);
                 continue;
             }
-            match self.blobs.set_aside(digest) {
-                Ok(Some(aside)) => self.verifier.send(BlobJob::Remove(aside)),
-                Ok(None) => {}
-                Err(error) => warn!(%digest, %error, "a damaged blob can't be set aside"),
-            }
             self.verifier.send(BlobJob::Condemn(*digest));
         }
         !ready.is_empty()

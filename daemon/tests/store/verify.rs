@@ -152,6 +152,25 @@ fn content_that_is_added_again_takes_the_place_of_what_its_disk_damaged() {
     assert!(fs::read(&path).unwrap() == content(2));
 }
 
+/// Its entries stay until the index has all that may name it; who read directly streamed the damage until then.
+#[test]
+fn a_damaged_blob_is_out_of_sight_at_once_and_one_that_was_added_again_stays() {
+    let mut subject = Subject::filled();
+    let path = path_of(&subject.0.path(), 2);
+    let there = || File::open(&path).ok();
+    let (damaged, name) = (there(), digest(&content(2)));
+    subject.store().condemn(name, damaged);
+    assert!(!path.exists());
+    assert_eq!(subject.0.get("blob 2"), None);
+    let blob = subject.0.stage(&content(2));
+    subject.0.put("again", blob);
+    subject.store().condemn(name, None);
+    subject.0.checkpoint();
+    assert!(fs::read(&path).unwrap() == content(2));
+    assert_eq!((subject.0.get("again").is_some(), subject.store().counters().damaged), (true, 1));
+    subject.verify_until_clean();
+}
+
 #[test]
 fn a_missing_blob_is_found_and_its_entry_goes() {
     let mut subject = Subject::filled().tampered(|store| fs::remove_file(path_of(store, 1)).unwrap());
