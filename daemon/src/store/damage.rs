@@ -119,3 +119,113 @@ impl Store {
         any
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::blob::Found;
+    use super::super::command::{Batch, NewValue};
+    use super::super::testing::{NOW, put, stage, store, wait};
+    use super::*;
+    use datacache_proto::layout::blob_path;
+    use sha2::Digest as _;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
+
+    /// A store with one value, which was hashed in this boot; and then its disk changed it, which nothing tells of.
+    struct Subject {
+        store: Store,
+        digest: Digest,
+        path: PathBuf,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Subject {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let mut store = store(&folder);
+            let digest = Digest(sha2::Sha256::digest(b"value").into());
+            let value = stage(&store.blobs(), digest);
+            put(&mut store, value);
+            // The thread that removes its staged name and hashes it has a note written of that.
+            let written = store.counters().operations;
+            wait(&mut store, |store| store.counters().operations > written);
+            let path = blob_path(store.path(), &digest);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let time = fs::metadata(&path).unwrap().modified().unwrap();
+            fs::write(&path, "VALUE").unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+            Self { store, digest, path, _folder: folder }
+        }
+
+        /// Hashes it, and returns what is there.
+        fn found(&self) -> File {
+            match self.store.blobs().examine_blob(&self.digest, 5).unwrap() {
+                Found::Damaged(file) => file,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn is_hit(&self) -> bool {
+            let namespace = self.store.namespace("n").unwrap();
+            self.store.lookup(namespace, &Key::from("k"), NOW, |_| ()).unwrap().is_some()
+        }
+
+        /// Has all of it dealt with, and returns what is stored then, if anything is.
+        fn settled(mut self) -> Option<Vec<u8>> {
+            let target = self.store.request_checkpoint();
+            wait(&mut self.store, |store| store.damaged.is_empty() && store.damage.blobs.is_empty());
+            wait(&mut self.store, |store| store.applied() >= target);
+            self.is_hit().then(|| fs::read(&self.path).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_value_that_was_replaced_since_it_was_looked_at_is_no_miss() {
+        let mut subject = Subject::new();
+        let damaged = subject.found();
+        let value = stage(&subject.store.blobs(), subject.digest);
+        put(&mut subject.store, value);
+        subject.store.condemn(subject.digest, Some(damaged));
+        assert!(subject.is_hit());
+        assert_eq!(subject.store.counters().damaged, 0);
+        assert_eq!(subject.settled().unwrap(), b"value");
+    }
+
+    /// It was taken for stored already, and its entry was left without a value when the damaged file went.
+    #[test]
+    fn content_that_comes_while_damage_is_found_is_stored() {
+        let mut subject = Subject::new();
+        let value = stage(&subject.store.blobs(), subject.digest);
+        let NewValue::Blob(incoming) = &value else { panic!("it is a file") };
+        assert!(incoming.equal().is_some(), "nobody knows of the damage yet");
+        let damaged = subject.found();
+        subject.store.condemn(subject.digest, Some(damaged));
+        put(&mut subject.store, value);
+        assert_eq!(subject.settled().unwrap(), b"value");
+    }
+
+    #[test]
+    fn content_whose_damage_was_found_is_not_taken_for_checked_any_more() {
+        let subject = Subject::new();
+        drop(subject.found());
+        let value = stage(&subject.store.blobs(), subject.digest);
+        let NewValue::Blob(incoming) = &value else { panic!("it is a file") };
+        assert_eq!(incoming.equal(), None);
+    }
+
+    /// Each operation that named it made it good again.
+    #[test]
+    fn a_damaged_value_that_is_touched_stays_a_miss() {
+        let mut subject = Subject::new();
+        let damaged = subject.found();
+        subject.store.condemn(subject.digest, Some(damaged));
+        let namespace = subject.store.namespace("n").unwrap();
+        let touch = Command::Touch { namespace, key: Key::from("k"), expires: None };
+        let mut results = Vec::new();
+        subject.store.write(&mut [Batch::of(touch, None)].into(), NOW, &mut results);
+        results.pop().expect("there is room").unwrap();
+        assert!(!subject.is_hit());
+        assert_eq!(subject.settled(), None);
+    }
+}

@@ -151,8 +151,10 @@ impl Store {
         approach(&self.lookup.index.words(), self.draft.decided().iter().map(|decided| decided.decision.hash));
         for decided in self.draft.decided() {
             self.named.active.extend(decided.decision.digest);
-            // The file that was just adopted is good, also for those that named the one before.
-            decided.decision.digest.iter().for_each(|digest| self.damage.pardon(digest));
+            if decided.decision.kind == Kind::Put {
+                // The file that was just adopted is good, also for those that named the one before.
+                decided.decision.digest.iter().for_each(|digest| self.damage.pardon(digest));
+            }
             if decided.superseded {
                 continue;
             }
