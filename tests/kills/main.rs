@@ -1,14 +1,19 @@
 //! The daemon dies, at any moment and at each instant that has a name (`store::failpoint`), while four clients write and two upload:
 //! every acknowledged write is there after the restart, nothing half-done is, and nothing is left behind.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too, which clippy can't know")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use datacache_tests::Home;
-use datacache_tests::kills::instant::{ENDING, MAKING, ORPHANED, SHARING, STARTING, VARIABLE, WORKING};
+use datacache_client::blocking::DataCache;
+use datacache_tests::kills::daemon::{Daemon, Ended};
+use datacache_tests::kills::instant::{DAMAGED, ENDING, LOST, MAKING, ORPHANED, SHARING, STARTING, VARIABLE, WORKING};
 use datacache_tests::kills::{Campaign, Death, Instant};
 use datacache_tests::program::{mortal_program, program};
+use datacache_tests::wait::PATIENCE;
+use datacache_tests::{Home, eventually};
 use fastrand::Rng;
 
 fn at(name: &'static str) -> Death {
@@ -83,10 +88,78 @@ fn recovery_that_dies_again_and_again_is_done_by_whoever_lives() {
     campaign.live(Death::Never);
 }
 
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Makes a store with a small value and a large one, and a reader that has it open; returns it when the daemon is gone.
+fn filled(home: &Home) -> DataCache {
+    home.configure("inline_max = \"32 KiB\"");
+    let daemon = Daemon::start(home, None).expect("nobody kills it");
+    let reader = DataCache::open(home.options()).unwrap();
+    for (key, value) in [("small", vec![1]), ("large", vec![2; 100_000])] {
+        reader.set(key, value.clone()).unwrap();
+        assert_eq!(&reader.get(key).unwrap().expect("it was just set")[..], value);
+    }
+    daemon.ask_to_end();
+    assert_eq!(daemon.ended(home), Ended::Well);
+    reader
+}
+
+/// The store is empty and like any other, and nothing is left but what was to be.
+fn check_anew(home: &Home, reader: &DataCache, aside: &[&str]) {
+    let (store, daemon) = (home.store(), Daemon::start(home, None).expect("nobody kills it"));
+    eventually("a reader of the store before finds nothing", PATIENCE, || reader.get("small").unwrap().is_none());
+    let blobs = store.join("blobs");
+    let are_gone = || names(&blobs).iter().all(|folder| names(&blobs.join(folder)).is_empty());
+    eventually("large values go with their entries", PATIENCE, are_gone);
+    assert_eq!(reader.verify(false).unwrap().findings, []);
+    reader.set("small", vec![3]).unwrap();
+    assert_eq!(&reader.get("small").unwrap().expect("it was just set")[..], [3]);
+    daemon.ask_to_end();
+    assert_eq!(daemon.ended(home), Ended::Well);
+    let mut expected = [&["CACHEDIR.TAG", "blobs", "current", "gen-1", "lock", "staging", "unclean"], aside].concat();
+    expected.sort_unstable();
+    assert_eq!(names(&store), expected);
+    assert_eq!(fs::read(store.join("unclean")).unwrap(), b"0");
+    let daemon = Daemon::start(home, None).expect("nobody kills it");
+    assert_eq!(&reader.get("small").unwrap().expect("it is in the new store")[..], [3]);
+    drop(daemon);
+}
+
+#[test]
+fn an_index_whose_moving_aside_a_daemon_died_of_is_aside_when_the_next_serves() {
+    for name in DAMAGED {
+        let home = Home::new();
+        let reader = filled(&home);
+        let (index, aside) = (home.store().join("current/data.mdb"), home.store().join("damaged"));
+        let noise = vec![7; usize::try_from(fs::metadata(&index).unwrap().len()).unwrap()];
+        fs::write(&index, &noise).unwrap();
+        fs::create_dir(&aside).unwrap();
+        fs::write(aside.join("of before"), "").unwrap();
+        assert!(Daemon::start(&home, Some(Instant::first(name))).is_none(), "it dies at {name}");
+        check_anew(&home, &reader, &["damaged"]);
+        assert!(fs::read(aside.join("data.mdb")).unwrap() == noise, "{name}");
+        assert!(!aside.join("of before").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_lost_index_whose_forgetting_a_daemon_died_of_is_forgotten_by_the_next() {
+    for name in LOST {
+        let home = Home::new();
+        let reader = filled(&home);
+        fs::remove_dir_all(home.store().join("gen-1")).unwrap();
+        assert!(Daemon::start(&home, Some(Instant::first(name))).is_none(), "it dies at {name}");
+        check_anew(&home, &reader, &[]);
+    }
+}
+
 #[test]
 fn no_instant_is_left_out() {
     let known: BTreeSet<String> = Instant::names(&Home::new()).into_iter().collect();
-    let named = [MAKING, SHARING, STARTING, ORPHANED, WORKING, ENDING].concat();
+    let named = [MAKING, SHARING, DAMAGED, LOST, STARTING, ORPHANED, WORKING, ENDING].concat();
     assert_eq!(named.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), known);
 }
 

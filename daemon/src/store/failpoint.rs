@@ -69,6 +69,20 @@ mod armed {
         /// It has its name.
         CurrentInPlace,
 
+        // An index that can't be read, or is lost.
+        /// What was moved aside before is gone.
+        DamagedCleared,
+        /// Readers of the index are told that it is over.
+        DamagedEnded,
+        /// It has its place aside, and the link leads nowhere.
+        DamagedMoved,
+        /// The link is gone too, perhaps not for good.
+        DamagedUnlinked,
+        /// A link was found that leads nowhere.
+        LostFound,
+        /// It is gone.
+        LostUnlinked,
+
         // Recovery.
         /// The index has all of the log.
         LogCaughtUp,

@@ -19,6 +19,7 @@ use tracing::{debug, error, info, warn};
 
 use super::error::OpenError;
 use super::examiner::{Examiner, Verdict};
+use super::failpoint::failpoint;
 use super::folder::{self, DAMAGED, UNCLEAN};
 use super::index::Index;
 use super::recovery::{Recovered, recover};
@@ -159,12 +160,16 @@ fn move_aside(path: &Path, generation: &Path) -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    failpoint!(DamagedCleared);
     if let Err(error) = Index::end_any(generation) {
         debug!(%error, "readers are not told that the generation is over; they notice within a second");
     }
+    failpoint!(DamagedEnded);
     fs::rename(generation, &aside)?;
+    failpoint!(DamagedMoved);
     // IMPORTANT: in this order. Who dies in between leaves a link to nothing, which the next one removes.
     fs::remove_file(path.join(CURRENT))?;
+    failpoint!(DamagedUnlinked);
     File::open(path)?.sync_all()?;
     Ok(aside)
 }
@@ -172,10 +177,16 @@ fn move_aside(path: &Path, generation: &Path) -> io::Result<PathBuf> {
 /// Removes a link that leads to no generation any more.
 fn forget_lost(path: &Path) -> Result<(), OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let live = folder::current(path).map_err(io("find the live generation of"))?;
-    let Some(generation) = live.filter(|generation| !generation.exists()) else { return Ok(()) };
+    let Some(generation) = folder::current(path).map_err(io("find the live generation of"))? else { return Ok(()) };
+    // IMPORTANT: what can't be looked at is not lost.
+    if generation.try_exists().map_err(io("look at the live generation of"))? {
+        return Ok(());
+    }
+    failpoint!(LostFound);
     error!(generation = %generation.display(), "the index is not there any more: the store begins empty");
-    fs::remove_file(path.join(CURRENT)).map_err(io("forget the lost index of"))
+    fs::remove_file(path.join(CURRENT)).map_err(io("forget the lost index of"))?;
+    failpoint!(LostUnlinked);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -271,6 +282,17 @@ mod tests {
             assert_eq!(store.namespaces(), []);
             assert!(options.path.join(DAMAGED).exists());
         }
+    }
+
+    /// It was taken for lost, and removed by what came next.
+    #[test]
+    fn an_index_that_can_not_be_looked_at_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join(CURRENT);
+        // As a disk that fails, this gives an error that does not say whether anything is there.
+        std::os::unix::fs::symlink(format!("gen-{}", "1".repeat(300)), &link).unwrap();
+        assert!(matches!(forget_lost(folder.path()), Err(OpenError::Io { .. })));
+        assert!(link.is_symlink());
     }
 
     #[test]

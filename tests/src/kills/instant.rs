@@ -12,6 +12,10 @@ pub const VARIABLE: &str = "DATACACHE_FAILPOINT";
 pub const MAKING: &[&str] = &["GenerationMade", "IdentityDrawn", "CurrentPrepared", "CurrentInPlace"];
 /// A store is made, or found after another boot.
 pub const SHARING: &[&str] = &["SharedPrepared", "SharedInPlace"];
+/// A daemon moves an index aside that can't be read.
+pub const DAMAGED: &[&str] = &["DamagedCleared", "DamagedEnded", "DamagedMoved", "DamagedUnlinked"];
+/// It forgets an index that is not there any more.
+pub const LOST: &[&str] = &["LostFound", "LostUnlinked"];
 /// A daemon starts that comes after one which died.
 pub const STARTING: &[&str] = &[
     "StoreMade",
