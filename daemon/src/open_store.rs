@@ -1,5 +1,6 @@
 //! A store that was opened and is nobody's yet.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datacache_proto::time::Timestamp;
@@ -46,11 +47,14 @@ impl OpenStore {
     }
 }
 
+/// The program that runs: also where an upgrade has put another in its place meanwhile, or removed it.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// Runs this very program once more, as [`EXAMINE`].
 fn examiner() -> Examiner {
-    match std::env::current_exe() {
-        Ok(program) => Examiner::child(program, vec![EXAMINE.into()]),
+    match Path::new(OWN_PROGRAM).exists() {
+        true => Examiner::child(OWN_PROGRAM.into(), vec![EXAMINE.into()]),
         // Without /proc there is no other way.
-        Err(_) => Examiner::here(),
+        false => Examiner::here(),
     }
 }

@@ -8,8 +8,9 @@ use std::process::Command;
 
 use datacache_client::Transfer;
 use datacache_client::blocking::DataCache;
+use datacache_tests::program::program;
 use datacache_tests::wait::PATIENCE;
-use datacache_tests::{Home, eventually};
+use datacache_tests::{Home, Run, eventually};
 use serde_json::Value;
 
 use crate::support::{client, noise};
@@ -142,6 +143,21 @@ fn an_index_beyond_reading_is_moved_aside_with_a_clear_message() {
     assert_eq!(fs::metadata(home.store().join("damaged/data.mdb")).unwrap().len(), length);
     home.command(["add", "-", "--key", "k"]).input("w").outcome().text();
     assert_eq!(home.run(["get", "k"]).text(), "w");
+}
+
+/// There was no such program any more, and the daemon looked at the index unprotected.
+#[test]
+fn a_daemon_whose_program_was_removed_by_an_upgrade_still_has_its_index_looked_through() {
+    let home = Home::new();
+    let old = home.path().join("datacache");
+    fs::copy(program(), &old).unwrap();
+    let mut adding = home.program(&old);
+    adding.args(["add", "-", "--key", "k"]);
+    Run::new(adding).input("v").outcome().text();
+    fs::remove_file(&old).unwrap();
+    assert_eq!(findings(&home), Vec::<Value>::new());
+    let log = fs::read_to_string(home.store().join("daemon.log")).unwrap();
+    assert!(log.contains("the store was checked") && !log.contains("could not be looked through"), "{log}");
 }
 
 /// The daemon looks at the index only after another process has.

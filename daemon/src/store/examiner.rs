@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 use super::examination::look_through;
 use super::tables::make_lock_file;
@@ -71,6 +71,8 @@ impl Examiner {
 pub fn examine(generation: &Path) -> io::Result<ExitCode> {
     // That it may be ended by a damaged page is what it is for: nobody wants to look at what it leaves behind.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
+    // Who asked may end before this is done: then nobody wants to know, and the next daemon asks again.
+    set_parent_process_death_signal(Some(Signal::KILL)).ok();
     // LMDB maps this file too, and a page of it without a block would be taken for damage. Only here, in a process of its own: one that
     // has the index open loses its hold on it when it closes the file.
     let _lock_file = make_lock_file(generation)?;
