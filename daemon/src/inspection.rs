@@ -89,10 +89,8 @@ async fn mend(daemon: &Daemon, repairs: Repairs) -> Result<(), WriteError> {
     bulk::delete(daemon, repairs.commands, |_, _| ()).await?;
     if !repairs.lost_blobs.is_empty() {
         daemon.writer.checkpoint().await?;
-    }
-    for digest in repairs.lost_blobs {
         let reader = daemon.reader.clone();
-        let commands = blocking(move || reader.naming(digest)).await??;
+        let commands = blocking(move || reader.naming(&repairs.lost_blobs)).await??;
         bulk::delete(daemon, commands, |_, _| ()).await?;
     }
     if repairs.rebuild {

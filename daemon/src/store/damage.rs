@@ -124,7 +124,8 @@ impl Store {
 mod tests {
     use super::super::blob::Found;
     use super::super::command::{Batch, NewValue};
-    use super::super::testing::{NOW, put, stage, store, wait};
+    use super::super::testing::{DEADLINE, NOW, put, stage, store, wait};
+    use super::super::threads::Event;
     use super::*;
     use datacache_proto::layout::blob_path;
     use sha2::Digest as _;
@@ -212,6 +213,22 @@ mod tests {
         let value = stage(&subject.store.blobs(), subject.digest);
         let NewValue::Blob(incoming) = &value else { panic!("it is a file") };
         assert_eq!(incoming.equal(), None);
+    }
+
+    /// Each cost a look at every record.
+    #[test]
+    fn the_entries_of_all_damaged_values_are_looked_for_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, lost) = (store(&folder), HashSet::from([1, 2, 3].map(|byte| Digest([byte; 32]))));
+        lost.iter().for_each(|digest| store.condemn(*digest, None));
+        store.progress(NOW);
+        let sought = loop {
+            match store.events.recv_timeout(DEADLINE).expect("they are looked for in time") {
+                Event::Condemned { digests, .. } => break digests,
+                other => store.take(other, NOW),
+            }
+        };
+        assert_eq!(sought, lost);
     }
 
     /// Each operation that named it made it good again.

@@ -1,6 +1,8 @@
 //! Taking in what the store's threads did. On the writer's thread, so that the view, the counters and the fate of blobs are
 //! decided in one place.
 
+use std::collections::HashSet;
+
 use datacache_proto::layout::LOG;
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::recent::{View, Word, Words, retire};
@@ -63,9 +65,9 @@ impl Store {
             Event::SyncFailed { segment } => self.note_unsynced(segment),
             Event::Verified(digest) => self.write_own(Command::Verified { digest }, now),
             Event::Damaged { digest, file } => self.condemn(digest, Some(file)),
-            Event::Condemned { digest, commands } => {
+            Event::Condemned { digests, commands } => {
                 commands.into_iter().for_each(|command| self.write_own(command, now));
-                self.damage.pardon(&digest);
+                digests.iter().for_each(|digest| self.damage.pardon(digest));
             }
             Event::Orphans(digests) => self.dropped.extend(digests),
         }
@@ -187,13 +189,18 @@ impl Store {
     fn condemn_damaged(&mut self) -> bool {
         let applied = self.applied;
         let ready: Vec<_> = self.damaged.extract_if(.., |(target, ..)| *target <= applied).collect();
+        let mut lost = HashSet::new();
         for (_, digest, file) in &ready {
             if self.blobs.is_replaced(digest, file.as_ref()) {
                 // Somebody has added the right content meanwhile, and it is good for every entry that names it.
                 self.damage.pardon(digest);
-                continue;
+            } else {
+                lost.insert(*digest);
             }
-            self.verifier.send(BlobJob::Condemn(*digest));
+        }
+        if !lost.is_empty() {
+            // All at once: each look is at every record.
+            self.verifier.send(BlobJob::Condemn(lost));
         }
         !ready.is_empty()
     }

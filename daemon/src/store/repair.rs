@@ -1,7 +1,7 @@
 //! What follows from a look at the whole store: which suspicions stand, and how what can be mended is mended. Records go by way of
 //! the log, like everything; rows that are derived from records are derived anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use datacache_proto::types::{Digest, Fault, Finding, Verification};
 use tracing::warn;
@@ -21,7 +21,7 @@ use super::verify::{Place, Report, Suspicion};
 #[derive(Debug, Default)]
 pub struct Repairs {
     /// Blobs whose entries go; [`Reader::naming`] finds them.
-    pub lost_blobs: Vec<Digest>,
+    pub lost_blobs: HashSet<Digest>,
     /// Deletes of damaged records.
     pub commands: Vec<Command>,
     /// Whether derived rows have to be made anew: [`Reader::rebuild`], then [`Store::correct`].
@@ -80,7 +80,7 @@ impl Store {
                     warn!(%digest, %error, "a damaged blob can't be set aside");
                     return false;
                 }
-                repairs.lost_blobs.push(digest);
+                repairs.lost_blobs.insert(digest);
                 true
             }
             (Fault::OrphanBlob, _, Some(digest)) => {
@@ -104,18 +104,19 @@ impl Store {
 }
 
 impl Reader {
-    /// Finds the entries that name a blob, as conditional deletes. Blocks: it looks at every record.
+    /// Finds the entries that name one of these blobs, as conditional deletes. Blocks: it looks at every record, however many blobs
+    /// there are.
     ///
     /// # Errors
     /// Where the index can't be read.
-    pub fn naming(&self, digest: Digest) -> Result<Vec<Command>, StoreError> {
+    pub fn naming(&self, digests: &HashSet<Digest>) -> Result<Vec<Command>, StoreError> {
         let find = || {
             let mut commands = Vec::new();
             let txn = self.tables.env.read_txn()?;
             for row in self.tables.all_entries(&txn)? {
                 let (index_key, row) = row?;
                 let Some((namespace, key, record)) = entry_of(index_key, row) else { continue };
-                if record.value.digest() == Some(digest) {
+                if record.value.digest().is_some_and(|digest| digests.contains(&digest)) {
                     commands.push(Command::Delete { namespace, key, when: Condition::Version(record.version) });
                 }
             }

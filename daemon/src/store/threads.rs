@@ -1,6 +1,7 @@
 //! The store's helpers: what the threads have in common that apply segments, sync them (`syncer`) and hash blobs (`verifier`), and
 //! the first of them. They are sent jobs, and what they did is heard of as events; nothing else is shared.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,8 +51,8 @@ pub(super) enum Event {
     Verified(Digest),
     /// A blob has not: this file.
     Damaged { digest: Digest, file: File },
-    /// Entries that name a damaged blob.
-    Condemned { digest: Digest, commands: Vec<Command> },
+    /// Entries that name damaged blobs.
+    Condemned { digests: HashSet<Digest>, commands: Vec<Command> },
     /// Files among the blobs that the index does not know.
     Orphans(Vec<Digest>),
 }

@@ -1,5 +1,6 @@
 //! The thread for slow work on blobs: hashes new ones, removes those that are set aside, finds what a crash left behind.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -23,8 +24,8 @@ pub(super) enum BlobJob {
     Verify { digest: Digest, equal: Option<u64> },
     /// Remove a file.
     Remove(PathBuf),
-    /// Find the entries that name a damaged blob. The index has everything that was acknowledged before.
-    Condemn(Digest),
+    /// Find the entries that name damaged blobs. The index has everything that was acknowledged before.
+    Condemn(HashSet<Digest>),
     /// Find blobs that no record names, and blobs that were never hashed. Once, when the store is opened.
     Survey,
 }
@@ -49,7 +50,7 @@ impl Verifier {
             match job {
                 BlobJob::Verify { digest, equal } => self.verify(digest, equal),
                 BlobJob::Remove(path) => remove(&path),
-                BlobJob::Condemn(digest) => self.condemn(digest),
+                BlobJob::Condemn(digests) => self.condemn(digests),
                 BlobJob::Survey => self.survey(),
             }
         }
@@ -86,16 +87,14 @@ impl Verifier {
         }
     }
 
-    fn condemn(&self, digest: Digest) {
+    fn condemn(&self, digests: HashSet<Digest>) {
         let reader = Reader { tables: Arc::clone(&self.tables) };
-        match reader.naming(digest) {
-            Ok(commands) => self.outbox.send(Event::Condemned { digest, commands }),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                self.outbox.send(Event::Condemned { digest, commands: Vec::new() });
-                error!(%digest, error, "the entries of a damaged blob can't be found");
-            }
-        }
+        let commands = reader.naming(&digests).unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            error!(error, "the entries of damaged blobs can't be found");
+            Vec::new()
+        });
+        self.outbox.send(Event::Condemned { digests, commands });
     }
 
     fn survey(&self) {

@@ -46,9 +46,7 @@ impl Subject {
         let (reader, blobs) = (self.store().reader(), self.store().blobs());
         let report = reader.verify(&blobs).unwrap();
         let (verification, repairs) = self.store().conclude(report, repair);
-        for digest in repairs.lost_blobs {
-            self.0.write(reader.naming(digest).unwrap()).unwrap();
-        }
+        self.0.write(reader.naming(&repairs.lost_blobs).unwrap()).unwrap();
         self.0.write(repairs.commands).unwrap();
         if repairs.rebuild {
             self.0.checkpoint();
