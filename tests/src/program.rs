@@ -13,6 +13,13 @@ pub const PROGRAM_VARIABLE: &str = "DATACACHE_TEST_BIN";
 /// The same for the one with failpoints.
 pub const MORTAL_VARIABLE: &str = "DATACACHE_TEST_MORTAL_BIN";
 
+/// How cargo names the command.
+const COMMAND: &str = "datacache";
+
+/// Has cargo build the command as `cargo test --workspace` does, which then has nothing to build: beside a test of its own, in which
+/// case libraries have the features that any test wants. Alone it would have other ones, and be built from the ground up once more.
+const BESIDE_ALL: [&str; 4] = ["test", "--no-run", "--workspace", "--test=command"];
+
 /// Returns the path of the command; builds it where this process has not done so yet, in the profile of the tests.
 ///
 /// # Panics
@@ -20,7 +27,7 @@ pub const MORTAL_VARIABLE: &str = "DATACACHE_TEST_MORTAL_BIN";
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     // A failure is kept too: it is the same for every test.
-    let build = || build(&["build", "--package=datacache", "--bin=datacache"]);
+    let build = || build(COMMAND, &BESIDE_ALL);
     let program = PROGRAM.get_or_init(|| named(PROGRAM_VARIABLE).unwrap_or_else(build));
     program.as_ref().unwrap_or_else(|told| panic!("the command can't be built: {told}"))
 }
@@ -37,8 +44,8 @@ pub fn mortal_program() -> &'static Path {
         // What is compiled lies where it always does, so that only what the feature changes is compiled once more.
         let shared = format!("build.build-dir={:?}", folder.display().to_string());
         let own = folder.join("failpoints").display().to_string();
-        let what = ["build", "--package=datacache", "--bin=datacache", "--features=failpoints"];
-        build(&[&what[..], &["--config", &shared, "--target-dir", &own]].concat())
+        let differing = ["--features=datacache/failpoints", "--config", &shared, "--target-dir", &own];
+        build(COMMAND, &[&BESIDE_ALL[..], &differing].concat())
     };
     let program = PROGRAM.get_or_init(|| named(MORTAL_VARIABLE).unwrap_or_else(build));
     program.as_ref().unwrap_or_else(|told| panic!("the command can't be built with failpoints: {told}"))
@@ -53,7 +60,7 @@ fn named(variable: &str) -> Option<Result<PathBuf, String>> {
 /// # Errors
 /// What cargo says.
 pub fn test_program(package: &str, test: &str) -> Result<PathBuf, String> {
-    build(&["test", "--no-run", "--package", package, "--test", test])
+    build(test, &["test", "--no-run", "--package", package, "--test", test])
 }
 
 /// Builds the program that clients are processes of, for those who are not handed its path: see [`Client`](crate::Client). Returns
@@ -62,11 +69,11 @@ pub fn test_program(package: &str, test: &str) -> Result<PathBuf, String> {
 /// # Errors
 /// What cargo says.
 pub fn client_program() -> Result<PathBuf, String> {
-    build(&["build", "--package=datacache-tests", "--bin=client-process"])
+    build("client-process", &["build", "--package=datacache-tests", "--bin=client-process"])
 }
 
-/// Cargo hands a package's tests the path of its own binaries only, and what is wanted belongs to another one.
-fn build(what: &[&str]) -> Result<PathBuf, String> {
+/// Cargo hands a package's tests the path of its own binaries only, and `target`, which is wanted, belongs to another one.
+fn build(target: &str, what: &[&str]) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("Cargo.toml");
     let mut command = Command::new(cargo);
@@ -77,13 +84,14 @@ fn build(what: &[&str]) -> Result<PathBuf, String> {
         return Err(String::from_utf8_lossy(&built.stderr).into_owned());
     }
     let messages = String::from_utf8_lossy(&built.stdout);
-    let executable = messages.lines().filter_map(executable).next_back();
+    let executable = messages.lines().filter_map(|message| executable(message, target)).next_back();
     executable.ok_or_else(|| "cargo does not tell where it put it".into())
 }
 
-fn executable(message: &str) -> Option<PathBuf> {
+fn executable(message: &str, target: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
-    message.get("executable")?.as_str().map(PathBuf::from)
+    let path = message.get("executable")?.as_str()?;
+    (message["target"]["name"] == target).then(|| path.into())
 }
 
 /// Returns the profile that the running program was built in: the folder that it lies in has its name, that of a test above `deps`;
