@@ -4,6 +4,7 @@
 //! First that nobody ever sees the past; then that each rule is needed, by breaking it.
 //! `--nocapture` prints the number of executions.
 
+mod alone;
 mod daemon;
 mod reader;
 mod story;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use datacache_proto::recent::Fence;
 
+use alone::alone;
 use daemon::{Alive, Daemon};
 use reader::{get_rechecking_late, get_with_an_old_transaction, get_without_rechecking};
 use story::Story;
@@ -45,40 +47,46 @@ fn reuse_of_a_table(daemon: &mut Daemon) -> Alive {
 
 #[test]
 fn a_rotation_goes_unnoticed() {
-    let story = Story::new(one_put, |daemon| {
-        daemon.rotate()?;
-        daemon.put(2)?;
-        daemon.apply()?;
-        daemon.retire()?;
-        daemon.remove()
+    alone(|| {
+        let story = Story::new(one_put, |daemon| {
+            daemon.rotate()?;
+            daemon.put(2)?;
+            daemon.apply()?;
+            daemon.retire()?;
+            daemon.remove()
+        });
+        Story { readers: [&[0, 0], &[0]], ..story.clone() }.holds("rotation, two readers");
+        Story { preemptions: 4, ..story }.holds("rotation, one reader");
     });
-    Story { readers: [&[0, 0], &[0]], ..story.clone() }.holds("rotation, two readers");
-    Story { preemptions: 4, ..story }.holds("rotation, one reader");
 }
 
 #[test]
 fn the_reuse_of_a_table_goes_unnoticed() {
-    let story = Story::new(one_put, reuse_of_a_table);
-    Story { readers: [&[0], &[0]], ..story.clone() }.holds("reuse of a table, two readers");
-    Story { preemptions: 3, ..story }.holds("reuse of a table, one reader");
-    reuse_before_removal().holds("reuse of a table before its segment is removed, one reader");
+    alone(|| {
+        let story = Story::new(one_put, reuse_of_a_table);
+        Story { readers: [&[0], &[0]], ..story.clone() }.holds("reuse of a table, two readers");
+        Story { preemptions: 3, ..story }.holds("reuse of a table, one reader");
+        reuse_before_removal().holds("reuse of a table before its segment is removed, one reader");
+    });
 }
 
 #[test]
 fn the_reuse_of_both_tables_goes_unnoticed() {
-    let story = Story::new(two_segments, |daemon| {
-        daemon.apply()?;
-        daemon.retire()?;
-        daemon.prepare()?;
-        daemon.rotate()?;
-        daemon.put(3)?;
-        daemon.apply()?;
-        daemon.retire()?;
-        daemon.prepare()?;
-        daemon.rotate()?;
-        daemon.put(4)
+    alone(|| {
+        let story = Story::new(two_segments, |daemon| {
+            daemon.apply()?;
+            daemon.retire()?;
+            daemon.prepare()?;
+            daemon.rotate()?;
+            daemon.put(3)?;
+            daemon.apply()?;
+            daemon.retire()?;
+            daemon.prepare()?;
+            daemon.rotate()?;
+            daemon.put(4)
+        });
+        story.holds("reuse of both tables, one reader");
     });
-    story.holds("reuse of both tables, one reader");
 }
 
 #[test]
@@ -92,14 +100,16 @@ fn a_value_replaced_in_its_slot_is_never_seen_again() {
 
 #[test]
 fn the_first_operations_of_a_segment_are_not_missed() {
-    let story = Story::new(Daemon::prepare, |daemon| {
-        daemon.put(1)?;
-        daemon.put(2)?;
-        daemon.rotate()?;
-        daemon.put(3)
+    alone(|| {
+        let story = Story::new(Daemon::prepare, |daemon| {
+            daemon.put(1)?;
+            daemon.put(2)?;
+            daemon.rotate()?;
+            daemon.put(3)
+        });
+        Story { readers: [&[0, 0], &[0]], ..story.clone() }.holds("first operations, two readers");
+        Story { preemptions: 3, ..story }.holds("first operations, one reader");
     });
-    Story { readers: [&[0, 0], &[0]], ..story.clone() }.holds("first operations, two readers");
-    Story { preemptions: 3, ..story }.holds("first operations, one reader");
 }
 
 #[test]
@@ -145,46 +155,52 @@ fn dying_everywhere(what: &str, before: fn(&mut Daemon) -> Alive, life: fn(&mut 
 
 #[test]
 fn a_daemon_that_dies_anywhere_is_succeeded_unnoticed() {
-    let stories = dying_everywhere("daemon", one_put, |daemon, effects| {
-        daemon.dies_after(effects);
-        daemon.rotate()?;
-        daemon.put(2)?;
-        daemon.apply()?;
-        daemon.retire()?;
-        daemon.remove()?;
-        daemon.prepare()
-    });
-    // The view; frame, the view, slot and reply; LMDB; the view and the file; the table and the next file. And one survives.
-    assert_eq!(stories, 1 + 4 + 1 + 2 + 2 + 1);
-}
-
-#[test]
-fn a_successor_that_dies_anywhere_is_succeeded_unnoticed() {
-    let stories = dying_everywhere("successor", two_segments, |daemon, effects| {
-        daemon.succeeded_by_one_with(effects);
-        daemon.alive()
-    });
-    // LMDB twice, the view, the leftover file, the table, the file, the view twice, two old files. And one survives.
-    assert_eq!(stories, 2 + 1 + 1 + 1 + 1 + 2 + 2 + 1);
-}
-
-#[test]
-fn a_successor_finds_a_leftover_file_and_half_a_table() {
-    let stories = dying_everywhere(
-        "successor of one that was preparing",
-        |daemon| {
-            two_segments(daemon)?;
+    alone(|| {
+        let stories = dying_everywhere("daemon", one_put, |daemon, effects| {
+            daemon.dies_after(effects);
+            daemon.rotate()?;
+            daemon.put(2)?;
             daemon.apply()?;
             daemon.retire()?;
             daemon.remove()?;
             daemon.prepare()
-        },
-        |daemon, effects| {
+        });
+        // The view; frame, the view, slot and reply; LMDB; the view and the file; the table and the next file. And one survives.
+        assert_eq!(stories, 1 + 4 + 1 + 2 + 2 + 1);
+    });
+}
+
+#[test]
+fn a_successor_that_dies_anywhere_is_succeeded_unnoticed() {
+    alone(|| {
+        let stories = dying_everywhere("successor", two_segments, |daemon, effects| {
             daemon.succeeded_by_one_with(effects);
             daemon.alive()
-        },
-    );
-    assert_eq!(stories, 1 + 1 + 1 + 1 + 1 + 2 + 1 + 1);
+        });
+        // LMDB twice, the view, the leftover file, the table, the file, the view twice, two old files. And one survives.
+        assert_eq!(stories, 2 + 1 + 1 + 1 + 1 + 2 + 2 + 1);
+    });
+}
+
+#[test]
+fn a_successor_finds_a_leftover_file_and_half_a_table() {
+    alone(|| {
+        let stories = dying_everywhere(
+            "successor of one that was preparing",
+            |daemon| {
+                two_segments(daemon)?;
+                daemon.apply()?;
+                daemon.retire()?;
+                daemon.remove()?;
+                daemon.prepare()
+            },
+            |daemon, effects| {
+                daemon.succeeded_by_one_with(effects);
+                daemon.alive()
+            },
+        );
+        assert_eq!(stories, 1 + 1 + 1 + 1 + 1 + 2 + 1 + 1);
+    });
 }
 
 /// The same story, but only wrong answers count.
