@@ -130,8 +130,9 @@ where
     let mut seen = activity.count();
     loop {
         activity.beyond(seen).await;
-        sleep(period).await;
+        // Before the pause: what a client leaves that goes meanwhile may be too young for this turn, and has another one.
         seen = activity.count();
+        sleep(period).await;
         once(what, work.clone()).await;
     }
 }
@@ -187,4 +188,38 @@ async fn is_dispensable(daemon: &Daemon) -> bool {
         holds_nothing && !daemon.long_calls.is_running() && daemon.connections.count() == 0
     };
     is_free(daemon) && daemon.writer.checkpoint().await.is_ok() && is_free(daemon)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::poll;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// The files of a client that was killed a moment before the sweep were too young for it, and there was no other.
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn what_happens_during_the_pause_has_a_turn_of_its_own() {
+        const PERIOD: Duration = Duration::from_secs(6);
+        let (activity, turns) = (Activity::default(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&turns);
+        let work = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(0)
+        };
+        let mut working = pin!(after_activity(&activity, PERIOD, "done", work));
+        assert!(poll!(&mut working).is_pending());
+        activity.note();
+        for (pause, done) in [(PERIOD / 2, 0), (PERIOD, 1), (PERIOD, 2), (10 * PERIOD, 2)] {
+            assert!(timeout(pause, &mut working).await.is_err(), "it goes on for ever");
+            assert_eq!(turns.load(Ordering::Relaxed), done);
+            if done == 0 {
+                activity.note();
+            }
+        }
+    }
 }
