@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use datacache_client::blocking::DataCache;
 use datacache_client::{Expire, Item, Value};
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, eventually};
@@ -11,6 +12,23 @@ use crate::support::{client, noise};
 
 fn bytes(value: Option<Value>) -> Option<Vec<u8>> {
     value.map(|value| value.to_vec())
+}
+
+/// Asserts that of the batches that a client process adds with `add-batches` each is there whole or not at all.
+#[track_caller]
+pub(crate) fn assert_whole(cache: &DataCache, prefix: &str, size: u32) {
+    let mut there = true;
+    for batch in 0.. {
+        let keys = (0..size).map(|number| number.to_string()).chain(["large".to_owned()]);
+        let found = cache.get_many(keys.map(|number| format!("{prefix}{batch}/{number}"))).unwrap();
+        let count = found.iter().filter(|value| value.is_some()).count();
+        assert!(count == 0 || count == found.len(), "{count} of batch {batch} of {prefix}");
+        if count == 0 && !std::mem::replace(&mut there, false) {
+            return;
+        }
+        let large = found.last().unwrap().as_ref().map(|value| value.to_vec());
+        assert!(count == 0 || large == Some(format!("{prefix}{batch} ").repeat(5_000).into_bytes()));
+    }
 }
 
 #[test]
@@ -136,21 +154,7 @@ fn a_batch_is_there_whole_or_not_at_all_after_writers_and_daemon_are_killed() {
         writers.into_iter().for_each(datacache_tests::Client::kill);
 
         let cache = home.open();
-        for writer in 0..3 {
-            let mut there = true;
-            for batch in 0.. {
-                let keys = (0..SIZE).map(|number| number.to_string()).chain(["large".to_owned()]);
-                let keys: Vec<_> = keys.map(|number| format!("{round}/{writer}/{batch}/{number}")).collect();
-                let found = cache.get_many(keys).unwrap();
-                let count = found.iter().filter(|value| value.is_some()).count();
-                assert!(count == 0 || count == found.len(), "{count} of batch {batch} of writer {writer}");
-                if count == 0 && !std::mem::replace(&mut there, false) {
-                    break;
-                }
-                let large = found.last().unwrap().as_ref().map(|value| value.to_vec());
-                assert!(count == 0 || large == Some(format!("{round}/{writer}/{batch} ").repeat(5_000).into_bytes()));
-            }
-        }
+        (0..3).for_each(|writer| assert_whole(&cache, &format!("{round}/{writer}/"), SIZE));
     }
     assert_eq!(home.run(["verify", "--json"]).json()["findings"], serde_json::Value::Array(Vec::new()));
 }

@@ -11,6 +11,7 @@ mod chunks;
 mod cli;
 mod concurrency;
 mod damage;
+mod deaths;
 mod direct;
 mod expiry;
 mod files;

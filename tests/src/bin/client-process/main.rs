@@ -21,7 +21,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use datacache_client::blocking::{DataCache, Scope};
-use datacache_client::{Expire, HashType, Hasher, Options};
+use datacache_client::{Expire, HashType, Hasher, Options, Transfer};
 use serde_json::{Value, json};
 
 use crate::asynchronous::Asynchronous;
@@ -60,8 +60,10 @@ impl Client {
     fn perform(&mut self, request: &[&str]) -> Answer {
         Ok(match request {
             ["open"] => json!(self.cache()?.daemon()?.process.pid),
+            ["open-to-send", transfer] => self.open_to_send(transfer)?,
             ["add", key, text] => json!(self.cache()?.add(*text).key(*key).run()?.to_string()),
             ["add-many", prefix, from, to] => self.add_many(prefix, from.parse()?..to.parse()?)?,
+            ["add-batch", prefix, size, length] => self.add_batch(prefix, size.parse()?, length.parse()?)?,
             ["add-batches", prefix, batches, size] => self.add_batches(prefix, batches.parse()?, size.parse()?)?,
             ["add-file", path, tag] => json!(self.cache()?.add_file(*path).tag(*tag).run()?.to_string()),
             ["add-zeros", length] => json!(self.add_zeros(length.parse()?)?),
@@ -107,6 +109,13 @@ impl Client {
         Ok(cache)
     }
 
+    /// Opens a cache that sends large values one way only, `staging` or `chunks`.
+    fn open_to_send(&mut self, transfer: &str) -> Answer {
+        let transfer = if transfer == "chunks" { Transfer::Chunks } else { Transfer::Staging };
+        let cache = DataCache::open(Options::new().transfer(transfer))?;
+        Ok(json!(self.cache.insert(cache).daemon()?.process.pid))
+    }
+
     /// Tells whether a value was got, as bytes in memory or as a map.
     fn take(&mut self, way: &str, key: &str) -> Answer {
         let cache = DataCache::open(Options::new().mapped(way == "map"))?;
@@ -141,6 +150,14 @@ impl Client {
             acknowledged += 1;
         }
         Ok(json!(acknowledged))
+    }
+
+    /// Adds a batch of values of one length, each with bytes of its own; bound, where there is a scope.
+    fn add_batch(&mut self, prefix: &str, size: u8, length: usize) -> Answer {
+        let items = (0..size).map(|number| (format!("{prefix}{number}"), vec![number; length]));
+        let batch = self.cache()?.add_many(items);
+        let batch = if let Some(scope) = &self.scope { batch.bind(scope) } else { batch };
+        Ok(json!(batch.run()?.len()))
     }
 
     /// Adds batches of entries, each with a large one, until there are enough; returns how many were acknowledged.
