@@ -30,7 +30,7 @@ use super::upload::Upload;
 /// A staged file that nobody holds locked is left alone until it is this old: its client may be about to lock it.
 const STAGED_GRACE: Duration = Duration::from_secs(5);
 /// How much of a file is read at a time.
-const CHUNK: usize = 256 * 1024;
+pub(super) const CHUNK: usize = 256 * 1024;
 
 /// The folders of blobs and of uploads.
 #[derive(Clone, Debug)]
@@ -175,7 +175,7 @@ impl BlobStore {
         durable: bool,
     ) -> Result<Incoming, StoreError> {
         if durable {
-            file.sync_all().map_err(|source| StoreError::blob("write through", source, &self.store))?;
+            self.write_staged_through(&path, &file)?;
         }
         let mut incoming = Incoming { file: Arc::new(file), path, length, digest, equal: None, pin: None };
         let Some(there) = self.open(&digest)? else { return Ok(incoming) };
@@ -321,12 +321,15 @@ impl BlobStore {
     }
 
     /// Writes blobs and their folders through to the disk; one that is gone is passed over.
+    ///
+    /// # Errors
+    /// Where one can't be: see `renewal`.
     pub(super) fn sync<'d>(&self, digests: impl Iterator<Item = &'d Digest>) -> io::Result<()> {
         let mut folders = std::collections::BTreeSet::new();
         for digest in digests {
             let path = blob_path(&self.store, digest);
             match File::open(&path) {
-                Ok(file) => file.sync_data()?,
+                Ok(file) => self.write_through(digest, &file)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             }

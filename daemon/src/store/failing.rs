@@ -1,4 +1,4 @@
-//! What tests let fail: syncs of the log, which no test can have fail on a real disk.
+//! What tests let fail: syncs of the log and of blobs, which no test can have fail on a real disk.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 pub(crate) struct FailingSyncs(PathBuf);
 
 impl FailingSyncs {
-    /// Lets no segment below `folder` be synced from now on.
+    /// Lets no segment, and no blob of a store, below `folder` be synced from now on.
     pub(crate) fn below(folder: &Path) -> Self {
         lock().push(folder.to_owned());
         Self(folder.to_owned())
@@ -26,8 +26,8 @@ impl Drop for FailingSyncs {
 }
 
 /// Fails as a disk does, where a test wants it to.
-pub(super) fn sync(segment: &Path) -> io::Result<()> {
-    match lock().iter().any(|folder| segment.starts_with(folder)) {
+pub(super) fn sync(path: &Path) -> io::Result<()> {
+    match lock().iter().any(|folder| path.starts_with(folder)) {
         true => Err(rustix::io::Errno::IO.into()),
         false => Ok(()),
     }

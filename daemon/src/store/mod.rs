@@ -89,6 +89,7 @@ mod readers;
 mod reads;
 mod recovery;
 mod references;
+mod renewal;
 mod repair;
 mod replay;
 mod replies;

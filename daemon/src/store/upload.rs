@@ -6,8 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use datacache_proto::layout::blob_path;
 use datacache_proto::types::Digest;
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FlockOperation, Mode, RenameFlags};
 use sha2::Digest as _;
 
 use super::blob::{BlobStore, Incoming};
@@ -69,6 +70,23 @@ impl Upload {
         let path = std::mem::take(&mut self.path);
         failpoint!(UploadFinished);
         self.blobs.examine(file, path, self.length, digest, durable)
+    }
+
+    /// Makes this the file of a blob that is there and has the same content; the file that it had before goes.
+    ///
+    /// # Errors
+    /// Where the content is another, or the blob is gone: then all is as it was.
+    pub(super) fn take_the_place_of(mut self, digest: &Digest) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Blob { action: "replace", source };
+        let Some(file) = &self.file else { return Err(finished_before("replace")) };
+        if Digest(std::mem::take(&mut self.hasher).finalize().into()) != *digest {
+            return Err(failed(std::io::Error::other("its content is another than its name says")));
+        }
+        rustix::fs::fchmod(file, Mode::RUSR).map_err(|errno| failed(errno.into()))?;
+        let blob = blob_path(self.blobs.folder(), digest);
+        // What is dropped, and so removed, is then the file before.
+        rustix::fs::renameat_with(CWD, &self.path, CWD, blob, RenameFlags::EXCHANGE)
+            .map_err(|errno| failed(errno.into()))
     }
 }
 
