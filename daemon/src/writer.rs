@@ -42,7 +42,8 @@ pub(crate) struct Writer(Rc<Inner>);
 struct Inner {
     /// `None` once it is closed.
     store: RefCell<Option<Store>>,
-    /// Whether a turn has begun. Before the next one that means that it has died of a panic, and nobody knows what it left behind.
+    /// Whether a turn has begun, or something else that changes the store. Before the next one that means that it has died of a
+    /// panic, and nobody knows what it left behind.
     is_in_turn: Cell<bool>,
     /// Whether there is something to do: a batch arrived, or a thread of the store got on.
     wake: Arc<Notify>,
@@ -78,9 +79,12 @@ impl Writer {
     /// Does something with the store that needs it whole and takes no time.
     ///
     /// # Errors
-    /// [`WriteError::Closed`] after [`Writer::close`].
+    /// [`WriteError::Closed`] after [`Writer::close`], and where a panic has left the store in the middle of something.
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Store) -> R) -> Result<R, WriteError> {
-        self.0.store.borrow_mut().as_mut().map(act).ok_or(WriteError::Closed)
+        let turn = Turn::begin(&self.0).ok_or(WriteError::Closed)?;
+        let done = self.0.store.borrow_mut().as_mut().map(act);
+        drop(turn);
+        done.ok_or(WriteError::Closed)
     }
 
     /// Has the batch done and returns what came of each command; with `durable`, not before that survives a loss of power.
@@ -198,15 +202,32 @@ impl Writer {
     }
 }
 
+/// Something that changes the store, until it is done.
+struct Turn<'w>(&'w Inner);
+
+impl<'w> Turn<'w> {
+    /// Begins one; `None` where one has died.
+    fn begin(writer: &'w Inner) -> Option<Self> {
+        let is_free = !writer.is_in_turn.replace(true);
+        is_free.then(|| Self(writer))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whoever was in it may not be the writer's own task, which has to hear of it.
+            self.0.wake.notify_one();
+        } else {
+            self.0.is_in_turn.set(false);
+        }
+    }
+}
+
 impl Inner {
     /// One turn; tells whether there is more to do at once.
     fn turn(&self) -> bool {
-        if self.is_in_turn.replace(true) {
-            return false;
-        }
-        let has_more = self.do_turn();
-        self.is_in_turn.set(false);
-        has_more
+        Turn::begin(self).is_some_and(|_turn| self.do_turn())
     }
 
     fn do_turn(&self) -> bool {
@@ -353,6 +374,19 @@ mod tests {
         assert!(poll!(&mut write).is_pending(), "nothing is done with that store any more");
         assert!(matches!(writer.close(), Err(StoreError::ApplyFailed { .. })), "the next daemon sees to the log");
         assert!(matches!(write.await, Err(WriteError::Closed)));
+    }
+
+    /// A call or a task that died there left the store as it was, and whoever came later wrote into that.
+    #[tokio::test(flavor = "local")]
+    async fn a_panic_of_somebody_else_in_the_middle_of_the_store_ends_the_writer_too() {
+        let (_folder, writer) = writer();
+        let working = at_work(&writer);
+        writer.write(put(1), false).await.unwrap();
+        let act = std::panic::AssertUnwindSafe(|| writer.with(|_| panic!("a fault")));
+        std::panic::catch_unwind(act).expect_err("it panics");
+        tokio::time::timeout(std::time::Duration::from_secs(60), working).await.expect("it ends").unwrap();
+        assert!(matches!(writer.with(|_| ()), Err(WriteError::Closed)));
+        assert!(matches!(writer.close(), Err(StoreError::ApplyFailed { .. })), "the next daemon sees to the log");
     }
 
     #[tokio::test(flavor = "local")]
