@@ -109,7 +109,7 @@ pub(crate) fn adopt(daemon: &Rc<Daemon>, holders: Vec<Holder>, grace: Duration) 
     give_back(daemon, dead);
     if any_unseen {
         let unseen = Rc::clone(daemon);
-        daemon.tasks.spawn(async move {
+        daemon.tasks.keep("giving leases back", async move {
             tokio::time::sleep(grace).await;
             let unclaimed = unseen.leases.0.borrow_mut().end_unclaimed();
             give_back(&unseen, unclaimed);
@@ -133,7 +133,7 @@ fn watch(daemon: &Rc<Daemon>, process: Process) -> bool {
         }
     };
     let watcher = Rc::clone(daemon);
-    daemon.tasks.spawn(async move {
+    daemon.tasks.keep("giving leases back", async move {
         watch.ended().await;
         let ended = watcher.leases.0.borrow_mut().end_process(process);
         tracing::debug!(pid = process.pid, scopes = ended.len(), "a process that held leases has ended");
@@ -150,7 +150,7 @@ fn give_back(daemon: &Rc<Daemon>, holders: Vec<Holder>) {
         return;
     }
     let giver = Rc::clone(daemon);
-    daemon.tasks.spawn(async move {
+    daemon.tasks.keep("giving leases back", async move {
         for holder in holders {
             give_back_fully(&giver, holder).await;
         }

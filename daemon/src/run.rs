@@ -47,6 +47,12 @@ pub enum RunError {
     /// had acknowledged is there for the next daemon, which puts it right.
     #[error("the store can't be written any more; the daemon has to be started again")]
     WriterEnded,
+    /// One of the daemon's own tasks died of a panic; the log has said of which.
+    #[error("the daemon can't go on without what died of a fault of its own: {what}; it has to be started again")]
+    TaskDied {
+        /// What it did.
+        what: &'static str,
+    },
     /// The log can't be applied; nothing is lost, the next daemon tries it again.
     #[error("failed to close the store")]
     Close {
@@ -92,13 +98,13 @@ pub async fn run(
 /// Starts everything that goes on beside the calls.
 fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
     let tasks = &daemon.tasks;
-    tasks.spawn(feed_watchdog(daemon.writer.clone()));
-    tasks.spawn(maintenance::expire(Rc::clone(daemon), deadlines));
-    tasks.spawn(maintenance::apply_log(Rc::clone(daemon)));
-    tasks.spawn(maintenance::clear_dead_readers(Rc::clone(daemon)));
-    tasks.spawn(laggards::watch(Rc::clone(daemon)));
-    tasks.spawn(maintenance::sweep_staging(Rc::clone(daemon)));
-    tasks.spawn(maintenance::leave_when_idle(Rc::clone(daemon)));
+    tasks.keep("feeding the watchdog", feed_watchdog(daemon.writer.clone()));
+    tasks.keep("removing what has expired", maintenance::expire(Rc::clone(daemon), deadlines));
+    tasks.keep("applying the log", maintenance::apply_log(Rc::clone(daemon)));
+    tasks.keep("clearing dead readers", maintenance::clear_dead_readers(Rc::clone(daemon)));
+    tasks.keep("watching readers", laggards::watch(Rc::clone(daemon)));
+    tasks.keep("sweeping uploads", maintenance::sweep_staging(Rc::clone(daemon)));
+    tasks.keep("leaving when idle", maintenance::leave_when_idle(Rc::clone(daemon)));
     let holders = daemon.writer.read(|store| store.holders()).unwrap_or_default();
     let grace = daemon.config.borrow().lease_grace;
     leases::adopt(daemon, holders, grace);
@@ -117,6 +123,7 @@ async fn serve(
         }
         () = store_gone(&daemon.store_path) => Err(RunError::StoreGone { path: daemon.store_path.clone() }),
         _ = writing => Err(RunError::WriterEnded),
+        what = daemon.tasks.died() => Err(RunError::TaskDied { what }),
         () = shutdown => Ok(()),
     }
 }
@@ -156,5 +163,37 @@ async fn feed_watchdog(writer: Writer) {
     while writer.turn().await.is_ok() {
         notify::alive();
         tokio::time::sleep(interval).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::paths::Paths;
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// It went on without: nothing expired any more, or no lease was given back.
+    #[tokio::test(flavor = "local")]
+    async fn the_death_of_a_task_of_its_own_ends_the_daemon_in_good_order_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let [store, socket, store_link, config] = ["c", "sock", "store", "f"].map(|name| folder.path().join(name));
+        let config = Config::defaults(Paths { store, socket, store_link, config, is_default: false });
+        let writer = Writer::new(OpenStore::open(&config).unwrap(), Deadlines::default());
+        let (listener, (_sender, receiver)) =
+            (Listener::bind(&config.paths.socket).unwrap(), watch::channel(config.clone()));
+        let daemon = Rc::new(Daemon::new(receiver, writer.clone()).unwrap());
+        let mut writing = tokio::task::spawn_local(async move { writer.work().await });
+        daemon.tasks.keep("a task", async { panic!("a fault") });
+
+        let serving = tokio::time::timeout(PATIENCE, serve(&daemon, &listener, pending(), &mut writing));
+        let ended = serving.await.expect("it ends");
+        daemon.lifecycle.advance(Stage::Draining);
+        let ended = finish(&daemon, ended, writing).await;
+        assert!(matches!(ended, Err(RunError::TaskDied { what: "a task" })), "{ended:?}");
+        assert!(daemon.writer.read(|_| ()).is_err(), "the store is closed");
+        drop(daemon);
+        OpenStore::open(&config).unwrap();
     }
 }
