@@ -70,6 +70,7 @@ async fn a_staged_file_with_another_content_than_was_said_is_never_handed_out_as
         }
         false
     });
+    eventually("its entry goes", PATIENCE, || cache.len().unwrap() == 1);
     unharmed.check();
 }
 
