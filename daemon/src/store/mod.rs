@@ -23,7 +23,7 @@
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
 //! | look the keys of a batch up ahead of it | any | `foresight` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
-//! | open, recover | the owner's, before all else | `folder`, `recovery`, `restart_steps`, `takeover` |
+//! | open, recover | the owner's, before all else | `folder`, `generation`, `recovery`, `restart_steps`, `takeover` |
 //! | die, where a test wants it | any | `failpoint` |
 //! | tell whether an index can be trusted | the owner's, before all else | `trial`, `examiner`; in a child `examination` |
 //!
@@ -72,6 +72,7 @@ pub(crate) mod failing;
 pub(crate) mod failpoint;
 mod folder;
 mod foresight;
+mod generation;
 mod identity;
 mod index;
 mod index_copy;

@@ -16,7 +16,7 @@ use super::access::AccessFile;
 use super::blob::BlobStore;
 use super::error::OpenError;
 use super::failpoint::failpoint;
-use super::folder;
+use super::generation;
 use super::identity::identity;
 use super::index::Index;
 use super::restart_steps::{Steps, catch_up};
@@ -39,14 +39,14 @@ pub(super) struct Recovered {
 /// Opens the store in `path`, whose lock the caller holds.
 pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let live = folder::current(path).map_err(io("find the live generation of"))?;
+    let live = generation::current(path).map_err(io("find the live generation of"))?;
     let is_new = live.is_none();
     let generation = match live {
         Some(generation) => {
-            folder::check_generation(path, &generation)?;
+            generation::check_generation(path, &generation)?;
             generation
         }
-        None => folder::create_generation(path).map_err(io("make the folders of"))?,
+        None => generation::create_generation(path).map_err(io("make the folders of"))?,
     };
     let (generation, tables) = open_generation(path, generation)?;
     let mut tables = Arc::new(tables);
@@ -79,7 +79,7 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     let segment = steps.made.take().expect("both ways make the active segment");
     tables.leave_room();
     if is_new {
-        folder::make_current(path, &generation).map_err(io("make the first generation of"))?;
+        generation::make_current(path, &generation).map_err(io("make the first generation of"))?;
     }
     Ok(Recovered { generation, store_id, tables, blobs, index: Arc::new(index), access, segment })
 }
@@ -98,7 +98,7 @@ fn open_access(generation: &Path, store_id: u128) -> io::Result<AccessFile> {
 fn open_generation(path: &Path, live: PathBuf) -> Result<(PathBuf, Tables), OpenError> {
     let tables = Tables::open_in(path, &live)?;
     let (live, tables) = if tables.is_older() { take_over(path, live, tables)? } else { (live, tables) };
-    if let Err(error) = folder::remove_others(path, &live) {
+    if let Err(error) = generation::remove_others(path, &live) {
         warn!(%error, "generations that are not live can't be removed");
     }
     Ok((live, tables))

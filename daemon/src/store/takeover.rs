@@ -25,7 +25,7 @@ use tracing::{info, warn};
 
 use super::blob::BlobStore;
 use super::error::OpenError;
-use super::folder;
+use super::generation;
 use super::identity::identity;
 use super::index::Index;
 use super::restart_steps::{Steps, catch_up};
@@ -48,7 +48,7 @@ pub(super) fn take_over(path: &Path, old: PathBuf, tables: Tables) -> Result<(Pa
     let live = match taken_over {
         Ok(new) => new,
         // IMPORTANT: only while the link names it: what is written there from now on is looked for there by the next.
-        Err(error) if folder::current(path).is_ok_and(|live| live.as_ref() == Some(&old)) => {
+        Err(error) if generation::current(path).is_ok_and(|live| live.as_ref() == Some(&old)) => {
             let error = &error as &dyn std::error::Error;
             warn!(error, "the store keeps its older layout until the next start; its clients ask for all they read");
             old
@@ -68,7 +68,7 @@ fn copy(path: &Path, old: &Path, tables: &Tables, store_id: u128) -> Result<Path
     if !tables.room.has_room_for_another(used).map_err(io("look for room in"))? {
         return Err(OpenError::NoSpace { path: path.to_owned() });
     }
-    let new = folder::create_generation_after(path, old).map_err(io("make the folders of"))?;
+    let new = generation::create_generation_after(path, old).map_err(io("make the folders of"))?;
     tables.copy_to(&new).map_err(index)?;
     publish(path, old, &new, store_id).map_err(io("make another generation of"))?;
     Ok(new)
@@ -80,5 +80,5 @@ fn publish(path: &Path, old: &Path, new: &Path, store_id: u128) -> io::Result<()
     File::open(path)?.sync_all()?;
     // IMPORTANT: before the new one is live. A daemon that died in between would leave readers attached to the old one for ever.
     Index::end(old, store_id)?;
-    folder::make_current(path, new)
+    generation::make_current(path, new)
 }

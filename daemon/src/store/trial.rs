@@ -21,6 +21,7 @@ use super::error::OpenError;
 use super::examiner::{Examiner, Verdict};
 use super::failpoint::failpoint;
 use super::folder::{self, DAMAGED, UNCLEAN};
+use super::generation;
 use super::index::Index;
 use super::recovery::{Recovered, recover};
 
@@ -128,7 +129,9 @@ fn is_suspicious(failure: &OpenError) -> bool {
 /// Has the index looked through, and moves it aside if it is damaged; tells whether it was.
 fn look(path: &Path, examiner: &Examiner) -> Result<bool, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let Some(generation) = folder::current(path).map_err(io("find the live generation of"))? else { return Ok(false) };
+    let Some(generation) = generation::current(path).map_err(io("find the live generation of"))? else {
+        return Ok(false);
+    };
     // No link leads whoever looks elsewhere.
     folder::check_below(path, &generation)?;
     match examiner.examine(&generation) {
@@ -177,7 +180,7 @@ fn move_aside(path: &Path, generation: &Path) -> io::Result<PathBuf> {
 /// Removes a link that leads to no generation any more.
 fn forget_lost(path: &Path) -> Result<(), OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let Some(generation) = folder::current(path).map_err(io("find the live generation of"))? else { return Ok(()) };
+    let Some(generation) = generation::current(path).map_err(io("find the live generation of"))? else { return Ok(()) };
     // IMPORTANT: what can't be looked at is not lost.
     if generation.try_exists().map_err(io("look at the live generation of"))? {
         return Ok(());
