@@ -40,15 +40,26 @@ impl Context {
         }
     }
 
-    /// Opens the cache; starts a daemon if none runs and nobody forbade it.
-    pub(crate) fn open(&self) -> Result<DataCache, Failure> {
-        Ok(DataCache::open(self.options())?)
+    /// The same for what calls the daemon anyway: a damaged index may end the process that opens it, also one that does not look.
+    pub(crate) fn calling(&self) -> Options {
+        self.options().direct(false)
     }
 
-    /// The same for what only reads or removes, and so makes no store where none is: the folder's name may be mistyped.
+    /// Opens the cache for changes; starts a daemon if none runs and nobody forbade it.
+    pub(crate) fn open(&self) -> Result<DataCache, Failure> {
+        Ok(DataCache::open(self.calling())?)
+    }
+
+    /// The same for what only lists or removes, and so makes no store where none is: the folder's name may be mistyped.
     pub(crate) fn open_existing(&self) -> Result<DataCache, Failure> {
         self.check_store()?;
         self.open()
+    }
+
+    /// The same for reads, which look into the store themselves.
+    pub(crate) fn open_to_read(&self) -> Result<DataCache, Failure> {
+        self.check_store()?;
+        Ok(DataCache::open(self.options())?)
     }
 
     /// Makes sure that there is a store in the folder that was named, if one was.

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -160,6 +161,36 @@ fn a_daemon_whose_program_was_removed_by_an_upgrade_still_has_its_index_looked_t
     assert!(log.contains("the store was checked") && !log.contains("could not be looked through"), "{log}");
 }
 
+/// Overwrites all pages of the index with this one, but for the two that say where the others are.
+fn damage_pages(index: &Path, page: [u8; 4_096]) {
+    let index = OpenOptions::new().write(true).open(index).unwrap();
+    for number in 2..index.metadata().unwrap().len() / 4_096 {
+        index.write_all_at(&page, number * 4_096).unwrap();
+    }
+}
+
+/// They opened the index, to see how many others call, and died of that.
+#[test]
+fn what_only_calls_the_daemon_does_not_open_a_damaged_index() {
+    let home = Home::new();
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    settle(&home);
+    // The daemon has the other file open.
+    let index = home.store().join("current/data.mdb");
+    let copied = home.path().join("data.mdb");
+    fs::copy(&index, &copied).unwrap();
+    // A branch without branches, which nobody survives who looks.
+    let mut page = [0; 4_096];
+    page[8..16].copy_from_slice(&[0, 0, 1, 0, 16, 0, 0, 16]);
+    damage_pages(&copied, page);
+    fs::rename(copied, index).unwrap();
+    assert!(home.run(["contains", "k"]).status().signal().is_some());
+    assert_eq!(home.run(["status", "--json"]).json()["running"], true);
+    home.command(["add", "-", "--key", "k"]).input("w").outcome().text();
+    assert_eq!(home.run(["ls"]).text(), "k");
+    home.run(["stop"]).text();
+}
+
 /// The daemon looks at the index only after another process has.
 #[test]
 fn verify_finds_damaged_pages_and_neither_it_nor_the_daemon_dies_of_them() {
@@ -168,11 +199,7 @@ fn verify_finds_damaged_pages_and_neither_it_nor_the_daemon_dies_of_them() {
     writer.ask(&["add-many", "k", "0", "2000"]);
     settle(&home);
     let daemon = home.daemon();
-    let index = OpenOptions::new().write(true).open(home.store().join("current/data.mdb")).unwrap();
-    // All pages behind the two that say where the others are.
-    for page in 2..index.metadata().unwrap().len() / 4_096 {
-        index.write_all_at(&[0xff; 4_096], page * 4_096).unwrap();
-    }
+    damage_pages(&home.store().join("current/data.mdb"), [0xff; 4_096]);
     let found = findings(&home);
     assert!(found.iter().any(|finding| finding["fault"] == "damaged-index"), "{found:?}");
     assert_eq!(home.daemon().pid(), daemon.pid(), "it goes on");

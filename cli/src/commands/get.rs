@@ -50,7 +50,7 @@ pub(crate) struct GetFileArgs {
 
 pub(crate) fn get(args: &GetArgs, context: &Context) -> Result<Answer, Failure> {
     let key = args.keys.read(&args.key)?;
-    let cache = context.open_existing()?;
+    let cache = context.open_to_read()?;
     let Some(mut value) = cache.get_reader(key.clone())? else {
         return Ok(missing(&args.key, context));
     };
@@ -89,7 +89,7 @@ fn copy(value: &mut impl Read, into: &mut Destination, key: &str, progress: &Pro
 
 pub(crate) fn get_file(args: GetFileArgs, context: &Context) -> Result<Answer, Failure> {
     let key = args.keys.read(&args.key)?;
-    let cache = context.open_existing()?;
+    let cache = context.open_to_read()?;
     let progress = context.progress("reading", Extent::Bytes);
     let mut get = cache.get_file(key).delete(false).progress(progress.counter());
     if let Some(filename) = args.filename {

@@ -48,7 +48,7 @@ pub(crate) struct ContainsArgs {
 
 pub(crate) fn stat(args: &StatArgs, context: &Context) -> Result<Answer, Failure> {
     let key = args.keys.read(&args.key)?;
-    let Some(entry) = context.open_existing()?.stat(key)? else {
+    let Some(entry) = context.open_to_read()?.stat(key)? else {
         return Ok(missing(&args.key, context));
     };
     if args.json {
@@ -69,7 +69,7 @@ pub(crate) fn touch(args: &TouchArgs, context: &Context) -> Result<Answer, Failu
 
 pub(crate) fn contains(args: &ContainsArgs, context: &Context) -> Result<Answer, Failure> {
     let keys = args.keys.read_all(&args.names)?;
-    let cache = context.open_existing()?;
+    let cache = context.open_to_read()?;
     for key in keys {
         if !cache.contains(key)? {
             return Ok(Answer::No);

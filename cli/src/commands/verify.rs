@@ -1,7 +1,5 @@
 //! `verify`: a look at the whole store.
 
-use datacache_client::blocking::DataCache;
-
 use crate::context::Context;
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, print_line};
@@ -21,9 +19,8 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> Result<Answer, Failure> {
-    context.check_store()?;
     // It is the daemon that looks, and that survives what it sees.
-    let cache = DataCache::open(context.options().direct(false))?;
+    let cache = context.open_existing()?;
     let progress = context.progress("verifying", Extent::Time);
     let outcome = cache.verify(args.repair)?;
     drop(progress);
