@@ -68,6 +68,10 @@ async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Re
 async fn examine(daemon: &Daemon, repair: bool) -> Result<Option<Verification>, WriteError> {
     let how = match aside(daemon.writer.read(|store| store.examination())?).await? {
         Ok(Verdict::Sound) => return Ok(None),
+        Ok(Verdict::Leaky) => {
+            tracing::warn!("some pages of the index are neither in use nor free");
+            return Ok(None);
+        }
         Ok(Verdict::Damaged(how)) => how,
         Err(error) => {
             tracing::warn!(%error, "the index could not be looked through by another process");

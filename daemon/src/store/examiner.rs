@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
@@ -15,12 +15,19 @@ use super::tables::make_lock_file;
 
 /// How a process ends that found damage; what it is stands on its standard output.
 const DAMAGED: u8 = 10;
+/// The same for [`Verdict::Leaky`].
+const LEAKY: u8 = 11;
+/// What the runtime says before it aborts a process that gets no memory.
+const NO_MEMORY: &str = "memory allocation of";
 
 /// What is known of an index after it was looked through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// All of it can be read.
     Sound,
+    /// All of its rows can be read, but there are pages that are neither in use nor free, which harms nobody; or its list of free pages
+    /// is damaged, which can end who writes.
+    Leaky,
     /// It can't, for this reason.
     Damaged(String),
 }
@@ -44,8 +51,11 @@ impl Examiner {
     pub fn child(program: PathBuf, arguments: Vec<OsString>) -> Self {
         Self(Arc::new(move |generation| {
             let mut command = Command::new(&program);
-            command.args(&arguments).arg(generation).stdin(Stdio::null()).stderr(Stdio::inherit());
-            verdict(command.output()?)
+            command.args(&arguments).arg(generation).stdin(Stdio::null());
+            let ended = command.output()?;
+            // To the log, as all that a daemon and its libraries say there.
+            io::stderr().write_all(&ended.stderr).ok();
+            verdict(&ended)
         }))
     }
 
@@ -78,6 +88,7 @@ pub fn examine(generation: &Path) -> io::Result<ExitCode> {
     let _lock_file = make_lock_file(generation)?;
     match look_through(generation)? {
         Verdict::Sound => Ok(ExitCode::SUCCESS),
+        Verdict::Leaky => Ok(ExitCode::from(LEAKY)),
         Verdict::Damaged(how) => {
             println!("{how}");
             Ok(ExitCode::from(DAMAGED))
@@ -85,17 +96,18 @@ pub fn examine(generation: &Path) -> io::Result<ExitCode> {
     }
 }
 
-fn verdict(ended: Output) -> io::Result<Verdict> {
-    let Output { status, stdout, .. } = ended;
+fn verdict(ended: &Output) -> io::Result<Verdict> {
+    let Output { status, stdout, stderr } = ended;
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(Verdict::Sound),
+        (Some(code), _) if code == i32::from(LEAKY) => Ok(Verdict::Leaky),
         (Some(code), _) if code == i32::from(DAMAGED) => {
-            Ok(Verdict::Damaged(String::from_utf8_lossy(&stdout).trim().to_owned()))
+            Ok(Verdict::Damaged(String::from_utf8_lossy(stdout).trim().to_owned()))
         }
-        (_, Some(signal)) if is_of_damage(signal) => {
+        (_, Some(signal)) if is_of_damage(signal) && !String::from_utf8_lossy(stderr).contains(NO_MEMORY) => {
             Ok(Verdict::Damaged(format!("who reads all of it is ended by signal {signal}")))
         }
-        _ => Err(unexpected(status)),
+        _ => Err(unexpected(*status)),
     }
 }
 
@@ -126,11 +138,13 @@ mod tests {
     #[test]
     fn a_child_that_a_page_ended_has_found_damage_and_one_that_was_killed_has_not() {
         assert_eq!(shell("exit 0").unwrap(), Verdict::Sound);
+        assert_eq!(shell("exit 11").unwrap(), Verdict::Leaky);
         assert_eq!(shell("echo torn; exit 10").unwrap(), Verdict::Damaged("torn".into()));
         for signal in ["SEGV", "BUS", "ABRT"] {
             assert!(matches!(shell(&format!("kill -{signal} $$")).unwrap(), Verdict::Damaged(_)), "{signal}");
         }
-        for other in ["kill -KILL $$", "kill -TERM $$", "exit 1", "exit 127"] {
+        let no_memory = "echo 'memory allocation of 4096 bytes failed' >&2; kill -ABRT $$";
+        for other in ["kill -KILL $$", "kill -TERM $$", "exit 1", "exit 127", no_memory] {
             assert!(shell(other).is_err(), "{other}");
         }
     }

@@ -31,6 +31,8 @@ const AT_OPENING: u8 = 2;
 const IN_USE: u8 = 1;
 /// From here on the index is looked through.
 const SUSPICIOUS: u8 = 2;
+/// From here on an index is not trusted either that only leaks: its daemons go on dying.
+const HOPELESS: u8 = 5;
 /// The count stays one digit.
 const MOST: u8 = 9;
 
@@ -49,13 +51,17 @@ pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recov
     forget_lost(path)?;
     if deaths >= SUSPICIOUS {
         info!("daemons of this store died one after the other; its index is looked through");
-        look(path, examiner)?;
-        deaths = 0;
+        // What may be its list of free pages shows itself in that they go on dying.
+        let goes_on = matches!(look(path, examiner, deaths >= HOPELESS)?, Some(Verdict::Leaky));
+        deaths = if goes_on { deaths } else { 0 };
     }
     trial.note(deaths + AT_OPENING);
     let recovered = match recover(path) {
         // LMDB's own word is enough to look, but not to give the index up: a full map is not a damaged one.
-        Err(failure) if is_suspicious(&failure) && look(path, examiner)? => recover(path),
+        Err(failure) if is_suspicious(&failure) => match look(path, examiner, false)? {
+            Some(Verdict::Damaged(_)) => recover(path),
+            _ => Err(failure),
+        },
         outcome => outcome,
     };
     trial.note(deaths + if recovered.is_ok() { IN_USE } else { 0 });
@@ -126,20 +132,27 @@ fn is_suspicious(failure: &OpenError) -> bool {
     }
 }
 
-/// Has the index looked through, and moves it aside if it is damaged; tells whether it was.
-fn look(path: &Path, examiner: &Examiner) -> Result<bool, OpenError> {
+/// Has the index looked through, and moves it aside if it is damaged, or leaks and is `hopeless`; returns what was found, `None` where
+/// there is none or it can't be looked at.
+fn look(path: &Path, examiner: &Examiner, hopeless: bool) -> Result<Option<Verdict>, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
     let Some(generation) = generation::current(path).map_err(io("find the live generation of"))? else {
-        return Ok(false);
+        return Ok(None);
     };
     // No link leads whoever looks elsewhere.
     folder::check_below(path, &generation)?;
-    match examiner.examine(&generation) {
-        Ok(Verdict::Sound) => {
-            debug!("the index is sound");
-            Ok(false)
+    let verdict = match examiner.examine(&generation) {
+        Ok(Verdict::Leaky) if hopeless => Verdict::Damaged("its list of free pages".into()),
+        Ok(verdict) => verdict,
+        Err(error) => {
+            warn!(%error, "the index could not be looked through; it is opened all the same");
+            return Ok(None);
         }
-        Ok(Verdict::Damaged(how)) => {
+    };
+    match &verdict {
+        Verdict::Sound => debug!("the index is sound"),
+        Verdict::Leaky => warn!("some pages of the index are neither in use nor free"),
+        Verdict::Damaged(how) => {
             let aside = move_aside(path, &generation).map_err(io("move the damaged index aside in"))?;
             error!(
                 how,
@@ -147,13 +160,9 @@ fn look(path: &Path, examiner: &Examiner) -> Result<bool, OpenError> {
                 "the index is damaged beyond reading: it was moved aside, and the store begins empty; remove that folder once nobody \
                  wants to look at it"
             );
-            Ok(true)
-        }
-        Err(error) => {
-            warn!(%error, "the index could not be looked through; it is opened all the same");
-            Ok(false)
         }
     }
+    Ok(Some(verdict))
 }
 
 /// Moves a generation out of the way, in the place of the one that was moved before, and has its readers look elsewhere.
@@ -238,6 +247,21 @@ mod tests {
             Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
         }
         assert_eq!(looks.load(Ordering::Relaxed), 0);
+    }
+
+    /// What LMDB tells can be its list of free pages, too.
+    #[test]
+    fn an_index_that_only_leaks_is_moved_aside_once_daemons_go_on_dying_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (options, _) = examined(&folder, &Verdict::Leaky);
+        let is_aside = || options.path.join(DAMAGED).exists();
+        for _ in 0..3 {
+            (0..3).for_each(|_| drop(Store::open(options.clone(), NOW).unwrap()));
+            Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
+            assert!(!is_aside());
+        }
+        (0..=HOPELESS).for_each(|_| drop(Store::open(options.clone(), NOW).unwrap()));
+        assert!(is_aside());
     }
 
     #[test]
