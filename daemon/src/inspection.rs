@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use crate::bulk;
 use crate::daemon::{Daemon, aside, blocking};
 use crate::lifecycle::Stage;
-use crate::store::{Repairs, Store, Verdict};
+use crate::store::{Occasion, Repairs, Store, Verdict};
 use crate::waiting::answer;
 use crate::writer::WriteError;
 
@@ -66,7 +66,8 @@ async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Re
 /// Has another process look the index through first: a damaged page may end the one that looks at it. To mend it is for the next
 /// daemon, which has not opened it.
 async fn examine(daemon: &Daemon, repair: bool) -> Result<Option<Verification>, WriteError> {
-    let how = match aside(daemon.writer.read(|store| store.examination())?).await? {
+    let occasion = if repair { Occasion::Repair } else { Occasion::InUse };
+    let how = match aside(daemon.writer.read(|store| store.examination(occasion))?).await? {
         Ok(Verdict::Sound) => return Ok(None),
         Ok(Verdict::Leaky) => {
             tracing::warn!("some pages of the index are neither in use nor free");

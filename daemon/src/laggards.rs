@@ -50,10 +50,10 @@ impl Laggards {
         self.0.borrow().filter(|oldest| oldest.is_told).map(Oldest::laggard)
     }
 
-    /// Takes in who reads at this moment, but for the daemon itself; returns what is new about it.
-    fn look(&self, readers: &Readers, own: u32, now: (Instant, Timestamp)) -> [Option<News>; 2] {
+    /// Takes in who reads at this moment, but for the daemon itself and its child; returns what is new about it.
+    fn look(&self, readers: &Readers, own: [Option<u32>; 2], now: (Instant, Timestamp)) -> [Option<News>; 2] {
         let mut oldest = self.0.borrow_mut();
-        let others = readers.places.iter().filter(|place| place.pid != own);
+        let others = readers.places.iter().filter(|place| !own.contains(&Some(place.pid)));
         // One that sees the last transaction holds nothing back, but will with the next.
         let first = others.filter(|place| place.reading.is_some()).min_by_key(|place| place.reading).copied();
         let (before, is_same) = (*oldest, oldest.map(|oldest| oldest.place) == first);
@@ -100,11 +100,13 @@ pub(crate) async fn watch(daemon: Rc<Daemon>) {
         }
         sleep(LOOK_EVERY).await;
         calls = daemon.activity.count();
-        let Ok(looked) = daemon.writer.read(|store| store.readers()) else { return };
+        let Ok((looked, child)) = daemon.writer.read(|store| (store.readers(), store.examining_process())) else {
+            return;
+        };
         match looked {
             Ok(readers) => {
                 let now = (Instant::now(), Timestamp::now());
-                let news = daemon.laggards.look(&readers, daemon.process.pid, now);
+                let news = daemon.laggards.look(&readers, [Some(daemon.process.pid), child], now);
                 news.into_iter().flatten().for_each(tell);
             }
             Err(error) => {
@@ -135,6 +137,7 @@ mod tests {
     use super::*;
 
     const OWN: u32 = 1;
+    const CHILD: u32 = 2;
 
     fn place(pid: u32, reading: impl Into<Option<u64>>) -> Place {
         Place { pid, thread: 1, reading: reading.into() }
@@ -147,7 +150,7 @@ mod tests {
         for (second, places) in seconds.into_iter().enumerate() {
             let now = (begun + second as u32 * Duration::from_secs(1), Timestamp::from_millis(second as u64 * 1_000));
             let readers = Readers { places, length: (second as u64) << 20 };
-            news.extend(laggards.look(&readers, OWN, now).into_iter().flatten());
+            news.extend(laggards.look(&readers, [Some(OWN), Some(CHILD)], now).into_iter().flatten());
         }
         (laggards, news)
     }
@@ -174,8 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_often_and_the_daemon_itself_do_not_lag() {
-        let (laggards, news) = looks((0..9).map(|second| vec![place(8, second), place(OWN, 1), place(7, None)]));
+    fn who_reads_often_and_the_daemon_itself_and_its_child_do_not_lag() {
+        let (laggards, news) =
+            looks((0..9).map(|second| vec![place(8, second), place(OWN, 1), place(CHILD, 1), place(7, None)]));
         assert_eq!((laggards.current(), news), (None, vec![]));
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use datacache_daemon::config::Flags;
+use datacache_daemon::store::Occasion;
 use datacache_proto::paths::Overrides;
 use datacache_proto::time::Lifetime;
 
@@ -26,13 +27,15 @@ pub(crate) struct DaemonArgs {
 /// The arguments of the command that the daemon runs itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExamineArgs {
+    /// When it is looked through, and so by how much: alone, in-use or repair
+    occasion: Occasion,
     /// The folder of a generation
     generation: PathBuf,
 }
 
 /// Looks an index through; the exit status is between the daemon and this process.
 pub(crate) fn examine(args: &ExamineArgs) -> Result<ExitCode, Failure> {
-    let examined = datacache_daemon::store::examine(&args.generation);
+    let examined = datacache_daemon::store::examine(&args.generation, args.occasion);
     examined.map_err(|source| Failure::System { what: "look the index through", source })
 }
 

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use super::command::{Command, Condition};
 use super::error::StoreError;
-use super::examiner::Verdict;
+use super::examiner::{Occasion, Verdict};
 use super::store::Store;
 use super::trial::is_damage;
 use super::verifier::BlobJob;
@@ -74,9 +74,14 @@ impl Store {
     }
 
     /// Returns what looks the whole index through, for another thread. Blocks, for as long as it takes to read it.
-    pub fn examination(&self) -> impl FnOnce() -> io::Result<Verdict> + Send + use<> {
+    pub fn examination(&self, occasion: Occasion) -> impl FnOnce() -> io::Result<Verdict> + Send + use<> {
         let (examiner, generation) = (self.options.examiner.clone(), self.generation.clone());
-        move || examiner.examine(&generation)
+        move || examiner.examine(&generation, occasion)
+    }
+
+    /// Returns the process that looks the index through at this moment, where one does.
+    pub fn examining_process(&self) -> Option<u32> {
+        self.options.examiner.process()
     }
 
     /// Has the next daemon look the index through before it is opened, and move it aside if it is damaged.

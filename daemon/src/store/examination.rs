@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io;
+use std::ops::Bound;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -11,13 +12,15 @@ use datacache_proto::layout::{meta, tables};
 use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, MdbError, RoTxn};
 
-use super::examiner::Verdict;
+use super::examiner::{Occasion, Verdict};
 use super::tables::open_env;
 use super::trial::is_damage;
 
 /// LMDB's file, in a generation's folder.
 const DATA_FILE: &str = "data.mdb";
 
+/// How many rows of an index in use are looked at in one transaction.
+const SLICE: usize = 4_096;
 /// Where the format's version is on LMDB's first two pages.
 const VERSION_AT: u64 = 20;
 /// Where the size of a page is on the first one.
@@ -62,15 +65,15 @@ impl From<io::Error> for Obstacle {
 ///
 /// # Errors
 /// Where the system fails, which says nothing about the index.
-pub(super) fn look_through(generation: &Path) -> io::Result<Verdict> {
-    match walk(generation) {
+pub(super) fn look_through(generation: &Path, occasion: Occasion) -> io::Result<Verdict> {
+    match walk(generation, occasion) {
         Ok(verdict) => Ok(verdict),
         Err(Obstacle::Damage(how)) => Ok(Verdict::Damaged(how)),
         Err(Obstacle::System(error)) => Err(error),
     }
 }
 
-fn walk(generation: &Path) -> Result<Verdict, Obstacle> {
+fn walk(generation: &Path, occasion: Occasion) -> Result<Verdict, Obstacle> {
     let data = generation.join(DATA_FILE);
     let length = match fs::metadata(&data) {
         Ok(metadata) => metadata.len(),
@@ -81,22 +84,30 @@ fn walk(generation: &Path) -> Result<Verdict, Obstacle> {
         return Err(damage("its file is empty"));
     }
     let env = open_env(generation).map_err(|error| of_opening(error, &data))?;
-    let walked = walk_env(&env);
+    let walked = walk_env(&env, occasion);
     env.prepare_for_closing().wait();
     walked
 }
 
-fn walk_env(env: &Env) -> Result<Verdict, Obstacle> {
+fn walk_env(env: &Env, occasion: Occasion) -> Result<Verdict, Obstacle> {
     let txn = env.read_txn()?;
     let main = env.open_database::<Bytes, Bytes>(&txn, None)?.ok_or_else(|| damage("it has no tables"))?;
-    walk_table(&main, &txn)?;
+    let mut tables = vec![main];
     for name in TABLES {
-        if let Some(table) = env.open_database::<Bytes, Bytes>(&txn, Some(name))? {
-            walk_table(&table, &txn)?;
-        }
+        tables.extend(env.open_database::<Bytes, Bytes>(&txn, Some(name))?);
     }
     check_identity(env, &txn)?;
-    drop(txn);
+    if occasion == Occasion::Alone {
+        tables.iter().try_for_each(|table| walk_table(table, &txn))?;
+    }
+    // So that the tables stay open.
+    txn.commit()?;
+    if occasion != Occasion::Alone {
+        tables.iter().try_for_each(|table| walk_in_slices(env, table, |_| ()))?;
+    }
+    if occasion == Occasion::InUse {
+        return Ok(Verdict::Sound);
+    }
     // What is left are the lists of free pages, and whether all pages are accounted for: LMDB looks at those when it copies.
     let mut nowhere = File::options().write(true).open("/dev/null")?;
     match env.copy_to_file(&mut nowhere, CompactionOption::Enabled) {
@@ -141,19 +152,43 @@ fn versions(data: &Path) -> io::Result<[u32; 2]> {
 
 /// Touches every byte, and makes sure that the rows are in the order that looks rely on; so it also ends.
 fn walk_table(table: &Database<Bytes, Bytes>, txn: &RoTxn<'_>) -> Result<(), Obstacle> {
-    let mut before: Vec<u8> = Vec::new();
-    let mut rows = 0_u64;
+    let (mut before, mut rows) = (None, 0_u64);
     for row in table.iter(txn)? {
-        let (key, row) = row?;
-        if rows > 0 && key <= &before[..] {
-            return Err(damage("its rows are out of order"));
-        }
-        black_box(row.iter().fold(0_u8, |sum, byte| sum ^ byte));
-        before.clear();
-        before.extend_from_slice(key);
+        touch(row?, &mut before)?;
         rows += 1;
     }
     if rows == table.len(txn)? { Ok(()) } else { Err(damage("it has lost rows")) }
+}
+
+/// The same while others write: each slice of the rows sees a state of its own, so that no old one is held, and they can't be counted.
+/// `seen` is shown their keys.
+fn walk_in_slices(env: &Env, table: &Database<Bytes, Bytes>, mut seen: impl FnMut(&[u8])) -> Result<(), Obstacle> {
+    let mut before: Option<Vec<u8>> = None;
+    loop {
+        let (txn, begin, mut rows) = (env.read_txn()?, before.clone(), 0);
+        let begin = begin.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        for row in table.range(&txn, &(begin, Bound::Unbounded))?.take(SLICE) {
+            let (key, row) = row?;
+            touch((key, row), &mut before)?;
+            seen(key);
+            rows += 1;
+        }
+        if rows < SLICE {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads a row, which is to stand behind the one `before`.
+fn touch((key, row): (&[u8], &[u8]), before: &mut Option<Vec<u8>>) -> Result<(), Obstacle> {
+    if before.as_deref().is_some_and(|before| key <= before) {
+        return Err(damage("its rows are out of order"));
+    }
+    black_box(row.iter().fold(0_u8, |sum, byte| sum ^ byte));
+    let before = before.get_or_insert_default();
+    before.clear();
+    before.extend_from_slice(key);
+    Ok(())
 }
 
 fn check_identity(env: &Env, txn: &RoTxn<'_>) -> Result<(), Obstacle> {
@@ -181,10 +216,10 @@ mod tests {
     fn what_says_nothing_about_an_index_is_no_damage() {
         let folder = tempfile::tempdir().unwrap();
         let tables = Tables::open(folder.path()).unwrap();
-        assert!(look_through(folder.path()).is_err());
+        assert!(look_through(folder.path(), Occasion::Alone).is_err());
         tables.close();
         fs::write(folder.path().join(DATA_FILE), [7; 100_000]).unwrap();
-        assert!(matches!(look_through(folder.path()).unwrap(), Verdict::Damaged(_)));
+        assert!(matches!(look_through(folder.path(), Occasion::Alone).unwrap(), Verdict::Damaged(_)));
     }
 
     #[test]
@@ -208,7 +243,7 @@ mod tests {
         }
         txn.commit().unwrap();
         tables.close();
-        assert_eq!(look_through(folder.path()).unwrap(), Verdict::Sound);
+        assert_eq!(look_through(folder.path(), Occasion::Alone).unwrap(), Verdict::Sound);
         let file = File::options().read(true).write(true).open(folder.path().join(DATA_FILE)).unwrap();
         let mut page_size = [0; 4];
         file.read_exact_at(&mut page_size, PAGE_SIZE_AT).unwrap();
@@ -219,7 +254,7 @@ mod tests {
             file.read_exact_at(&mut byte, at).unwrap();
             file.write_all_at(&[change(byte[0])], at).unwrap();
         }
-        look_through(folder.path())
+        look_through(folder.path(), Occasion::Alone)
     }
 
     /// All of the index was moved aside for a page that nobody uses.
@@ -227,6 +262,28 @@ mod tests {
     fn a_page_that_is_neither_in_use_nor_free_is_no_damage() {
         const LAST_PAGE_AT: u64 = 136;
         assert_eq!(changed(&[0, 1], LAST_PAGE_AT, |last| last + 1).unwrap(), Verdict::Leaky);
+    }
+
+    /// It held the state that it began with, and no page that was freed meanwhile could be used again.
+    #[test]
+    fn an_index_in_use_is_looked_through_in_slices_that_see_what_is_written_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::open(folder.path()).unwrap();
+        let put = |number: u64| {
+            let mut txn = tables.env.write_txn().unwrap();
+            (number..number + 100).for_each(|n| tables.blobs.put(&mut txn, &n.to_be_bytes(), b"row").unwrap());
+            txn.commit().unwrap();
+        };
+        (0..SLICE as u64 + 200).step_by(100).for_each(put);
+        let mut seen = 0_u64;
+        let walked = walk_in_slices(&tables.env, &tables.blobs, |key| {
+            if key == 7_u64.to_be_bytes() {
+                put(1_000_000);
+            }
+            seen += u64::from(key >= &1_000_000_u64.to_be_bytes()[..]);
+        });
+        assert!(walked.is_ok());
+        assert_eq!(seen, 100);
     }
 
     #[test]

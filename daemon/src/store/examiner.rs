@@ -6,7 +6,9 @@ use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
+use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
@@ -32,45 +34,90 @@ pub enum Verdict {
     Damaged(String),
 }
 
-type Examine = dyn Fn(&Path) -> io::Result<Verdict> + Send + Sync;
+/// When an index is looked through, and so by how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Nobody writes to it: all of it, in one state.
+    Alone,
+    /// A daemon has it: all rows of all tables, with no state held for long.
+    InUse,
+    /// A daemon has it that is to mend it: its list of free pages, too. The state that this looks at is held until it is done.
+    Repair,
+}
+
+impl Occasion {
+    const ALL: [(Self, &str); 3] = [(Self::Alone, "alone"), (Self::InUse, "in-use"), (Self::Repair, "repair")];
+}
+
+impl FromStr for Occasion {
+    type Err = io::Error;
+
+    fn from_str(name: &str) -> io::Result<Self> {
+        let found = Self::ALL.into_iter().find(|(_, known)| *known == name);
+        found.map(|(occasion, _)| occasion).ok_or_else(|| io::Error::other("`alone`, `in-use` or `repair` is expected"))
+    }
+}
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.into_iter().find(|(occasion, _)| occasion == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+type Examine = dyn Fn(&Path, Occasion, &AtomicU32) -> io::Result<Verdict> + Send + Sync;
 
 /// A way to have the index in the folder of a generation looked through.
 #[derive(Clone)]
-pub struct Examiner(Arc<Examine>);
+pub struct Examiner {
+    examine: Arc<Examine>,
+    /// The process that is at it; 0 where none is.
+    process: Arc<AtomicU32>,
+}
 
 impl Examiner {
     /// Looks through it in this process, which a damaged index may end.
     #[must_use]
     pub fn here() -> Self {
-        Self(Arc::new(look_through))
+        Self::new(|generation, occasion, _| look_through(generation, occasion))
     }
 
-    /// Runs `program` with these arguments and the folder behind them, which is to call [`examine`]. A child that a damaged
-    /// page ended has found damage; one that ended in another way has found nothing out.
+    /// Runs `program` with these arguments, and behind them the occasion and the folder, which is to call [`examine`]. A child that a
+    /// damaged page ended has found damage; one that ended in another way has found nothing out.
     #[must_use]
     pub fn child(program: PathBuf, arguments: Vec<OsString>) -> Self {
-        Self(Arc::new(move |generation| {
+        Self::new(move |generation, occasion, process| {
             let mut command = Command::new(&program);
-            command.args(&arguments).arg(generation).stdin(Stdio::null());
-            let ended = command.output()?;
+            command.args(&arguments).arg(occasion.to_string()).arg(generation);
+            let ended = run(command, process)?;
             // To the log, as all that a daemon and its libraries say there.
             io::stderr().write_all(&ended.stderr).ok();
             verdict(&ended)
-        }))
+        })
+    }
+
+    fn new(examine: impl Fn(&Path, Occasion, &AtomicU32) -> io::Result<Verdict> + Send + Sync + 'static) -> Self {
+        Self { examine: Arc::new(examine), process: Arc::default() }
+    }
+
+    /// Returns the number of the process that looks an index through at this moment, where one does.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        Some(self.process.load(Ordering::Relaxed)).filter(|process| *process != 0)
     }
 
     /// Asks this function.
     #[cfg(test)]
     pub(super) fn of(examine: impl Fn(&Path) -> io::Result<Verdict> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(examine))
+        Self::new(move |generation, _, _| examine(generation))
     }
 
     /// Has the index in this folder looked through. Blocks for as long as it takes to read it.
     ///
     /// # Errors
     /// Where that could not be done.
-    pub fn examine(&self, generation: &Path) -> io::Result<Verdict> {
-        (self.0)(generation)
+    pub fn examine(&self, generation: &Path, occasion: Occasion) -> io::Result<Verdict> {
+        (self.examine)(generation, occasion, &self.process)
     }
 }
 
@@ -78,7 +125,7 @@ impl Examiner {
 ///
 /// # Errors
 /// Where the system fails.
-pub fn examine(generation: &Path) -> io::Result<ExitCode> {
+pub fn examine(generation: &Path, occasion: Occasion) -> io::Result<ExitCode> {
     // That it may be ended by a damaged page is what it is for: nobody wants to look at what it leaves behind.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
     // Who asked may end before this is done: then nobody wants to know, and the next daemon asks again.
@@ -86,7 +133,7 @@ pub fn examine(generation: &Path) -> io::Result<ExitCode> {
     // LMDB maps this file too, and a page of it without a block would be taken for damage. Only here, in a process of its own: one that
     // has the index open loses its hold on it when it closes the file.
     let _lock_file = make_lock_file(generation)?;
-    match look_through(generation)? {
+    match look_through(generation, occasion)? {
         Verdict::Sound => Ok(ExitCode::SUCCESS),
         Verdict::Leaky => Ok(ExitCode::from(LEAKY)),
         Verdict::Damaged(how) => {
@@ -94,6 +141,15 @@ pub fn examine(generation: &Path) -> io::Result<ExitCode> {
             Ok(ExitCode::from(DAMAGED))
         }
     }
+}
+
+/// Runs a process, whose number is in `process` until it has ended.
+fn run(mut command: Command, process: &AtomicU32) -> io::Result<Output> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    process.store(child.id(), Ordering::Relaxed);
+    let ended = child.wait_with_output();
+    process.store(0, Ordering::Relaxed);
+    ended
 }
 
 fn verdict(ended: &Output) -> io::Result<Verdict> {
@@ -132,7 +188,7 @@ mod tests {
 
     fn shell(script: &str) -> io::Result<Verdict> {
         let arguments = ["-c", script].map(OsString::from).to_vec();
-        Examiner::child("/bin/sh".into(), arguments).examine(Path::new("/generation"))
+        Examiner::child("/bin/sh".into(), arguments).examine(Path::new("/generation"), Occasion::Alone)
     }
 
     #[test]
@@ -150,7 +206,29 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_the_childs_last_argument() {
-        assert_eq!(shell("echo \"$0\"; exit 10").unwrap(), Verdict::Damaged("/generation".into()));
+    fn the_childs_last_arguments_are_the_occasion_and_the_folder() {
+        let told = Verdict::Damaged("alone /generation".into());
+        assert_eq!(shell("echo \"$0 $1\"; exit 10").unwrap(), told);
+        assert!(Occasion::ALL.into_iter().all(|(occasion, name)| name.parse::<Occasion>().unwrap() == occasion));
+    }
+
+    #[test]
+    fn the_number_of_the_child_is_known_while_it_runs() {
+        let examiner = Examiner::child("/bin/sh".into(), ["-c", "exec sleep 600"].map(OsString::from).to_vec());
+        let looking = std::thread::spawn({
+            let examiner = examiner.clone();
+            move || examiner.examine(Path::new("/generation"), Occasion::InUse)
+        });
+        let child = loop {
+            let Some(child) = examiner.process() else {
+                std::thread::yield_now();
+                continue;
+            };
+            break child;
+        };
+        let child = rustix::process::Pid::from_raw(child.cast_signed()).unwrap();
+        rustix::process::kill_process(child, Signal::KILL).unwrap();
+        assert!(looking.join().unwrap().is_err());
+        assert_eq!(examiner.process(), None);
     }
 }

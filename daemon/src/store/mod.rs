@@ -125,7 +125,7 @@ pub use blob::{BlobStore, Found, Incoming};
 pub use command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 pub use counts::Counts;
 pub use error::{OpenError, StoreError};
-pub use examiner::{Examiner, Verdict, examine};
+pub use examiner::{Examiner, Occasion, Verdict, examine};
 pub use foresight::{Foreseer, Foresight};
 pub use options::StoreOptions;
 pub use plan::{Cursor, Plan, Reader};

@@ -18,7 +18,7 @@ use heed::MdbError;
 use tracing::{debug, error, info, warn};
 
 use super::error::OpenError;
-use super::examiner::{Examiner, Verdict};
+use super::examiner::{Examiner, Occasion, Verdict};
 use super::failpoint::failpoint;
 use super::folder::{self, DAMAGED, UNCLEAN};
 use super::generation;
@@ -141,7 +141,7 @@ fn look(path: &Path, examiner: &Examiner, hopeless: bool) -> Result<Option<Verdi
     };
     // No link leads whoever looks elsewhere.
     folder::check_below(path, &generation)?;
-    let verdict = match examiner.examine(&generation) {
+    let verdict = match examiner.examine(&generation, Occasion::Alone) {
         Ok(Verdict::Leaky) if hopeless => Verdict::Damaged("its list of free pages".into()),
         Ok(verdict) => verdict,
         Err(error) => {
