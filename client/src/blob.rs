@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use datacache_proto::checked::{Checked, Stamp};
 use datacache_proto::layout::{CHECKED, CURRENT, blob_path};
+use datacache_proto::lost::is_lost;
 use datacache_proto::types::{Codec, Digest};
 use memmap2::Mmap;
 use rustix::fs::OFlags;
@@ -65,6 +66,7 @@ pub(crate) fn open(store: &Path, digest: &Digest, length: u64) -> Result<Opening
             return match error.kind() {
                 io::ErrorKind::NotFound => Ok(Opening::Gone),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => Ok(Opening::Closed),
+                _ if is_lost(&error) => Err(damaged(digest)),
                 _ => Err(error).during("open the value's file", &path),
             };
         }
@@ -107,7 +109,8 @@ impl Blob {
     /// Maps the value, and checks it where that has to be done.
     pub(crate) fn map(&self, check: Check) -> Result<Value, Error> {
         // Not by the map: where the disk fails under that, the system ends the process.
-        let is_right = !self.has_to_be_checked(check) || self.is_right(&hash_of(&self.file).map_err(unread)?);
+        let is_right =
+            !self.has_to_be_checked(check) || self.is_right(&hash_of(&self.file).map_err(|error| self.unread(error))?);
         let map = map(&self.file).map_err(|source| Error::System { action: "map a value's file", source })?;
         let is_sound = is_right && map.len() as u64 == self.length;
         if is_sound { Ok(Value::new(self.codec, self.version, Bytes::Mapped(map))) } else { Err(damaged(&self.digest)) }
@@ -124,11 +127,16 @@ impl Blob {
         is_right
     }
 
+    /// A file that the disk can't read is damaged.
+    fn unread(&self, source: io::Error) -> Error {
+        if is_lost(&source) { damaged(&self.digest) } else { Error::System { action: "read a value's file", source } }
+    }
+
     /// Reads the value into memory and checks it.
     pub(crate) fn read(&self) -> Result<Value, Error> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.length).unwrap_or_default());
         let read = (&self.file).take(self.length + 1).read_to_end(&mut bytes);
-        read.map_err(unread)?;
+        read.map_err(|error| self.unread(error))?;
         if bytes.len() as u64 == self.length && self.is_right(&sha256(&bytes)) {
             Ok(Value::new(self.codec, self.version, Bytes::Owned(bytes)))
         } else {
@@ -156,10 +164,6 @@ fn hash_of(file: &File) -> io::Result<Digest> {
             Err(error) => return Err(error),
         }
     }
-}
-
-fn unread(source: io::Error) -> Error {
-    Error::System { action: "read a value's file", source }
 }
 
 pub(crate) fn damaged(digest: &Digest) -> Error {
@@ -225,6 +229,15 @@ mod tests {
         assert!(matches!(open(store.0.path(), &digest, 5).unwrap(), Opening::Gone));
         store.put(&digest, b"LARGE");
         assert!(matches!(store.blob(digest, 5).read(), Err(Error::Damaged { .. })));
+    }
+
+    /// It was an error of the system, for ever.
+    #[test]
+    fn a_blob_that_the_disk_can_not_read_is_damaged() {
+        // Nothing is mapped there, which the system tells as it tells of a bad sector.
+        let file = File::open("/proc/self/mem").unwrap();
+        let blob = Blob { codec: Codec::Bytes, version: 1, length: 5, digest: sha256(b"large"), file, proof: None };
+        assert!(matches!(blob.read(), Err(Error::Damaged { .. })));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use datacache_proto::lost::is_lost;
 use datacache_proto::types::Digest;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
@@ -90,9 +91,10 @@ fn copy_in_kernel(source: &File, target: &File, offset: u64, length: usize) -> R
     Ok(true)
 }
 
-/// A file that ends too early is damaged, not unreadable.
+/// A file that ends too early is damaged, not unreadable, and so is one that the disk can't read.
 fn source_fault(error: io::Error) -> CopyError {
-    if error.kind() == io::ErrorKind::UnexpectedEof { CopyError::Damaged } else { CopyError::Source(error) }
+    let is_damaged = error.kind() == io::ErrorKind::UnexpectedEof || is_lost(&error);
+    if is_damaged { CopyError::Damaged } else { CopyError::Source(error) }
 }
 
 #[cfg(test)]
@@ -152,6 +154,14 @@ mod tests {
     #[test]
     fn a_file_that_ends_early_is_damaged_and_does_not_loop() {
         let blob = blob(b"short", sha256(b"longer"), 6);
+        let copied = copy(&blob, &tempfile::tempfile().unwrap(), &mut None);
+        assert!(matches!(copied, Err(CopyError::Damaged)), "{copied:?}");
+    }
+
+    #[test]
+    fn a_file_that_the_disk_can_not_read_is_damaged() {
+        // Nothing is mapped there, which the system tells as it tells of a bad sector.
+        let blob = Blob { file: File::open("/proc/self/mem").unwrap(), ..blob(b"", sha256(b"longer"), 6) };
         let copied = copy(&blob, &tempfile::tempfile().unwrap(), &mut None);
         assert!(matches!(copied, Err(CopyError::Damaged)), "{copied:?}");
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 
+use datacache_proto::lost::is_lost;
 use datacache_proto::types::{Codec, Digest};
 use sha2::{Digest as _, Sha256};
 
@@ -73,7 +74,10 @@ impl Read for ValueReader {
         if wanted == 0 {
             return Ok(0);
         }
-        let read = file.read(&mut buffer[..wanted])?;
+        let read = match file.read(&mut buffer[..wanted]) {
+            Err(error) if is_lost(&error) => return Err(io::Error::new(io::ErrorKind::InvalidData, damaged(digest))),
+            read => read?,
+        };
         hasher.update(&buffer[..read]);
         let rest = *left - read as u64;
         if read == 0 || rest == 0 && Digest(hasher.clone().finalize().into()) != *digest {
@@ -102,6 +106,15 @@ mod tests {
         file.write_all(content).unwrap();
         file.rewind().unwrap();
         ValueReader::of_blob(Blob { codec: Codec::Bytes, version: 1, length, digest, file, proof: None })
+    }
+
+    #[test]
+    fn a_file_that_the_disk_can_not_read_is_damaged() {
+        // Nothing is mapped there, which the system tells as it tells of a bad sector.
+        let file = File::open("/proc/self/mem").unwrap();
+        let blob = Blob { codec: Codec::Bytes, version: 1, length: 5, digest: Digest([1; 32]), file, proof: None };
+        let error = ValueReader::of_blob(blob).read(&mut [0; 5]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use datacache_proto::error::{Resource, WireError};
+use datacache_proto::lost::is_lost;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
@@ -192,6 +193,8 @@ fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
             Ok(0) => break,
             Ok(more) => have += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // As where the file ends too early: who reads it has damage looked at.
+            Err(error) if is_lost(&error) => break,
             Err(error) => return Err(error),
         }
     }
@@ -202,6 +205,12 @@ fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_disk_can_not_read_ends_the_value_early() {
+        // Nothing is mapped there, which the system tells as it tells of a bad sector.
+        assert_eq!(read_at(&File::open("/proc/self/mem").unwrap(), 0, 5).unwrap(), []);
+    }
 
     #[test]
     fn a_piece_ends_where_the_bytes_end() {

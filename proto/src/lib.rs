@@ -37,6 +37,7 @@ pub mod key;
 pub mod layout;
 mod lists;
 pub mod log;
+pub mod lost;
 pub mod paths;
 pub mod polling;
 pub mod process;

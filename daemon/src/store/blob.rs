@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use datacache_proto::checked::{Checked, Stamp};
 use datacache_proto::error::StagedFault;
 use datacache_proto::layout::{BLOBS, CHECKED, CURRENT, STAGING, blob_path};
+use datacache_proto::lost::is_lost;
 use datacache_proto::types::Digest;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use sha2::Digest as _;
@@ -203,7 +204,11 @@ impl BlobStore {
         if self.checked().is_some_and(|checked| checked.has(stamp)) {
             return Ok(true);
         }
-        let is_equal = same_content(&incoming.file, there).map_err(read_failed)?;
+        let is_equal = match same_content(&incoming.file, there) {
+            // Which of the two it is shows when the new one is hashed.
+            Err(error) if is_lost(&error) => false,
+            compared => compared.map_err(read_failed)?,
+        };
         if is_equal && self.is_verified(&incoming.digest)? {
             self.note_checked(&incoming.digest, metadata);
         }
@@ -350,11 +355,11 @@ impl BlobStore {
     pub fn examine_blob(&self, digest: &Digest, length: u64) -> io::Result<Found> {
         let file = match File::open(blob_path(&self.store, digest)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_lost(&error) => return Ok(Found::Missing),
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
-        if metadata.len() != length || hash_of(&file)? != *digest {
+        if metadata.len() != length || !is_content(&file, digest)? {
             // Else the same content that is added now would be taken for there already.
             self.checked().iter().for_each(|checked| checked.forget(Stamp::of(digest, &metadata)));
             return Ok(Found::Damaged(file));
@@ -448,6 +453,14 @@ fn same_content(one: &File, other: &File) -> io::Result<bool> {
             return Ok(false);
         }
         at += have as u64;
+    }
+}
+
+/// Tells whether a file has this content. One that the disk can't read has not.
+fn is_content(file: &File, digest: &Digest) -> io::Result<bool> {
+    match hash_of(file) {
+        Err(error) if is_lost(&error) => Ok(false),
+        hashed => Ok(hashed? == *digest),
     }
 }
 

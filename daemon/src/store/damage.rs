@@ -211,6 +211,17 @@ mod tests {
         assert_eq!(subject.settled().unwrap(), b"value");
     }
 
+    /// Each who read it was told of an error of the system, for ever.
+    #[test]
+    fn a_value_that_the_disk_can_not_read_is_damaged() {
+        let subject = Subject::new();
+        fs::remove_file(&subject.path).unwrap();
+        // Nothing is mapped there, which the system tells as it tells of a bad sector.
+        std::os::unix::fs::symlink("/proc/self/mem", &subject.path).unwrap();
+        let found = subject.store.blobs().examine_blob(&subject.digest, 0).unwrap();
+        assert!(matches!(found, Found::Damaged(_)), "{found:?}");
+    }
+
     #[test]
     fn content_whose_damage_was_found_is_not_taken_for_checked_any_more() {
         let subject = Subject::new();

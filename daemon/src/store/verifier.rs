@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use datacache_proto::lost::is_lost;
 use datacache_proto::types::Digest;
 use tracing::{error, warn};
 
@@ -81,6 +82,10 @@ impl Verifier {
             }
             Ok(Some(_)) => {
                 error!(%digest, "a blob is not what its name says; the entries that name it are dropped");
+                self.outbox.send(Event::Damaged { digest, file });
+            }
+            Err(error) if is_lost(&error) => {
+                error!(%digest, %error, "the disk can't read a blob; the entries that name it are dropped");
                 self.outbox.send(Event::Damaged { digest, file });
             }
             Err(error) => warn!(%digest, %error, "a blob can't be read"),
