@@ -23,6 +23,7 @@ use crate::long_calls::LongCalls;
 use crate::scopes::ConnectionId;
 use crate::stats::{EventCounts, Events, FallbackCounts};
 use crate::store::{Adopter, BlobStore, Reader, Store};
+use crate::suspicions::Suspicions;
 use crate::tasks::Tasks;
 use crate::writer::{WriteError, Writer};
 
@@ -46,6 +47,8 @@ pub(crate) struct Daemon {
     pub(crate) long_calls: LongCalls,
     /// Whose turn it is to look at the whole store.
     pub(crate) inspecting: Inspecting,
+    /// Who looks at values that clients found to be damaged.
+    pub(crate) suspicions: Suspicions,
     /// Counters of the namespaces.
     pub(crate) events: EventCounts,
     /// Why reads came by call.
@@ -102,6 +105,7 @@ impl Daemon {
             laggards: Laggards::default(),
             long_calls: LongCalls::default(),
             inspecting: Inspecting::default(),
+            suspicions: Suspicions::default(),
             events: EventCounts::default(),
             fallbacks: FallbackCounts::default(),
             activity: Activity::default(),

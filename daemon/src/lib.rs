@@ -79,6 +79,7 @@ mod signals;
 mod start;
 mod stats;
 pub mod store;
+mod suspicions;
 mod tasks;
 mod transfer;
 mod vanish;

@@ -22,10 +22,10 @@ use crate::connection::Connection;
 use crate::daemon::{Daemon, blocking};
 use crate::lifecycle::Stage;
 use crate::refusal::used_before;
-use crate::store::{Batch, Command, Condition, Found, Outcome, StoreError};
+use crate::store::{Batch, Command, Condition, Outcome};
 use crate::transfer::{CHUNK_MAX, OpenValue};
 use crate::writer::WriteError;
-use crate::{addition, additions, bulk, inspection, leases, listing, lookups, stats};
+use crate::{addition, additions, bulk, inspection, leases, listing, lookups, stats, suspicions};
 
 /// How often a key is looked up again whose blob is gone when it is opened.
 const LOOKS: usize = 16;
@@ -269,15 +269,7 @@ impl Cache for Service {
             // It is gone already, or small: those are checked wherever they are read.
             other => return Ok(other.is_none()),
         };
-        let blobs = self.0.daemon.blobs.clone();
-        let examined = blocking(move || blobs.examine_blob(&digest, length)).await?;
-        let file = match examined.map_err(|source| StoreError::Blob { action: "read", source })? {
-            Found::Sound(_) => return Ok(false),
-            Found::Missing => None,
-            Found::Damaged(file) => Some(file),
-        };
-        self.0.daemon.writer.with(|store| store.condemn(digest, file))?;
-        Ok(true)
+        Ok(Box::pin(suspicions::is_damaged(&self.0.daemon, digest, length)).await?)
     }
 
     async fn verify(self, _: Context, repair: bool) -> Result<Verification, WireError> {
