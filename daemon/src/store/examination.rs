@@ -17,7 +17,7 @@ use super::tables::open_env;
 use super::trial::is_damage;
 
 /// LMDB's file, in a generation's folder.
-const DATA_FILE: &str = "data.mdb";
+pub(super) const DATA_FILE: &str = "data.mdb";
 
 /// How many rows of an index in use are looked at in one transaction.
 const SLICE: usize = 4_096;

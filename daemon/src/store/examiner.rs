@@ -5,20 +5,28 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Output, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
-use super::examination::look_through;
+use super::examination::{DATA_FILE, look_through};
 use super::tables::make_lock_file;
 
 /// How a process ends that found damage; what it is stands on its standard output.
 const DAMAGED: u8 = 10;
 /// The same for [`Verdict::Leaky`].
 const LEAKY: u8 = 11;
+/// How long a look at a small index may take.
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
+/// How many bytes of it are looked at in a second, at the least.
+const SLOWEST: u64 = 1 << 20;
 /// What the runtime says before it aborts a process that gets no memory.
 const NO_MEMORY: &str = "memory allocation of";
 
@@ -89,7 +97,7 @@ impl Examiner {
         Self::new(move |generation, occasion, process| {
             let mut command = Command::new(&program);
             command.args(&arguments).arg(occasion.to_string()).arg(generation);
-            let ended = run(command, process)?;
+            let ended = run(command, process, patience(generation))?;
             // To the log, as all that a daemon and its libraries say there.
             io::stderr().write_all(&ended.stderr).ok();
             verdict(&ended)
@@ -143,13 +151,41 @@ pub fn examine(generation: &Path, occasion: Occasion) -> io::Result<ExitCode> {
     }
 }
 
-/// Runs a process, whose number is in `process` until it has ended.
-fn run(mut command: Command, process: &AtomicU32) -> io::Result<Output> {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+/// Runs a process, whose number is in `process` until it has ended; it is killed once `patience` is over.
+fn run(mut command: Command, process: &AtomicU32, patience: Duration) -> io::Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     process.store(child.id(), Ordering::Relaxed);
-    let ended = child.wait_with_output();
+    let is_late = !ends_within(&child, patience);
+    let ended = if is_late { child.kill() } else { Ok(()) }.and_then(|()| child.wait_with_output());
     process.store(0, Ordering::Relaxed);
-    ended
+    match ended {
+        Ok(_) if is_late => {
+            let told = format!("the process that looks the index through was not done after {} s", patience.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, told))
+        }
+        ended => ended,
+    }
+}
+
+/// Waits for the end of a process; tells whether it came. What says little fits the pipes until somebody reads them.
+fn ends_within(child: &Child, patience: Duration) -> bool {
+    // Where a process can't be watched, its end is waited for without a bound.
+    let Ok(watched) = pidfd_open(Pid::from_child(child), PidfdFlags::empty()) else { return true };
+    let begun = Instant::now();
+    loop {
+        let left = Timespec::try_from(patience.saturating_sub(begun.elapsed())).ok();
+        match poll(&mut [PollFd::new(&watched, PollFlags::IN)], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            Ok(0) => return false,
+            Ok(_) | Err(_) => return true,
+        }
+    }
+}
+
+/// Returns how long a look at an index may take: much longer than any disk needs that works.
+fn patience(generation: &Path) -> Duration {
+    let length = std::fs::metadata(generation.join(DATA_FILE)).map_or(0, |data| data.len());
+    LEAST_PATIENCE + Duration::from_secs(length / SLOWEST)
 }
 
 fn verdict(ended: &Output) -> io::Result<Verdict> {
@@ -210,6 +246,19 @@ mod tests {
         let told = Verdict::Damaged("alone /generation".into());
         assert_eq!(shell("echo \"$0 $1\"; exit 10").unwrap(), told);
         assert!(Occasion::ALL.into_iter().all(|(occasion, name)| name.parse::<Occasion>().unwrap() == occasion));
+    }
+
+    /// The daemon waited for it for ever, and did not start.
+    #[test]
+    fn a_child_that_hangs_is_ended_and_has_found_nothing_out() {
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        let error = run(command, &AtomicU32::new(0), Duration::from_millis(10)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(patience(folder.path()), LEAST_PATIENCE);
+        std::fs::File::create(folder.path().join(DATA_FILE)).unwrap().set_len(1 << 30).unwrap();
+        assert_eq!(patience(folder.path()), LEAST_PATIENCE + Duration::from_secs(1 << 10));
     }
 
     #[test]
