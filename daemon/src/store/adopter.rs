@@ -15,9 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datacache_proto::types::Digest;
 
-use super::blob::{BlobStore, Incoming};
+use super::blob::BlobStore;
 use super::error::StoreError;
 use super::failpoint::failpoint;
+use super::incoming::Incoming;
 use super::threads::{Event, Outbox};
 
 /// How often a file is looked at whose blob changes between the look and its adoption.

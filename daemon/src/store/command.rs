@@ -10,8 +10,8 @@ use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Added, CallId, Codec, Digest};
 use serde::{Deserialize, Serialize};
 
-use super::blob::Incoming;
 use super::foresight::Foresight;
+use super::incoming::Incoming;
 
 /// Commands that are done together or not at all, also across a crash.
 #[derive(Clone, Debug)]

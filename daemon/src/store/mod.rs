@@ -20,6 +20,7 @@
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay`, `salvage` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
 //! | look at the whole store, mend derived rows | any | `verify`, `repair` |
+//! | look at what was staged, adopt it | any, the owner's | `incoming` |
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
 //! | look the keys of a batch up ahead of it | any | `foresight` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
@@ -59,6 +60,7 @@ mod blob;
 mod blob_row;
 mod body;
 mod command;
+mod content;
 mod counts;
 mod damage;
 mod draft;
@@ -74,6 +76,7 @@ mod folder;
 mod foresight;
 mod generation;
 mod identity;
+mod incoming;
 mod index;
 mod index_copy;
 mod leases;
@@ -121,12 +124,13 @@ mod walk;
 mod write;
 
 pub use adopter::Adopter;
-pub use blob::{BlobStore, Found, Incoming};
+pub use blob::{BlobStore, Found};
 pub use command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 pub use counts::Counts;
 pub use error::{OpenError, StoreError};
 pub use examiner::{Examiner, Occasion, Verdict, examine};
 pub use foresight::{Foreseer, Foresight};
+pub use incoming::Incoming;
 pub use options::StoreOptions;
 pub use plan::{Cursor, Plan, Reader};
 pub use position::Position;

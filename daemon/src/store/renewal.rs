@@ -12,7 +12,8 @@ use std::path::Path;
 use datacache_proto::types::Digest;
 use tracing::{error, warn};
 
-use super::blob::{BlobStore, CHUNK};
+use super::blob::BlobStore;
+use super::content::CHUNK;
 use super::error::StoreError;
 
 impl BlobStore {

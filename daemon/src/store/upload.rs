@@ -11,9 +11,10 @@ use datacache_proto::types::Digest;
 use rustix::fs::{CWD, FlockOperation, Mode, RenameFlags};
 use sha2::Digest as _;
 
-use super::blob::{BlobStore, Incoming};
+use super::blob::BlobStore;
 use super::error::StoreError;
 use super::failpoint::failpoint;
+use super::incoming::Incoming;
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 

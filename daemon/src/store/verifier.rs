@@ -11,8 +11,9 @@ use datacache_proto::lost::is_lost;
 use datacache_proto::types::Digest;
 use tracing::{error, warn};
 
-use super::blob::{BlobStore, hash_unless};
+use super::blob::BlobStore;
 use super::blob_row::BlobRow;
+use super::content::hash_unless;
 use super::failpoint::failpoint;
 use super::plan::Reader;
 use super::tables::Tables;
