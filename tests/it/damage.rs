@@ -146,6 +146,23 @@ fn an_index_beyond_reading_is_moved_aside_with_a_clear_message() {
     assert_eq!(home.run(["get", "k"]).text(), "w");
 }
 
+/// LMDB makes it anew where nobody has it open; else it refused, and all of the index was moved aside.
+#[test]
+fn a_table_of_readers_that_is_damaged_under_a_client_costs_nothing_else() {
+    let home = Home::new();
+    let mut reader = client(&home);
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    let read = ["take", "bytes", "k"];
+    let seen = reader.ask(&read);
+    home.run(["stop"]).text();
+    let readers = OpenOptions::new().write(true).open(home.store().join("current/lock.mdb")).unwrap();
+    readers.write_all_at(&[7; 8], 0).unwrap();
+    home.start();
+    assert_eq!(home.run(["get", "k"]).text(), "v");
+    assert_eq!(reader.ask(&read), seen);
+    assert!(!home.store().join("damaged").exists());
+}
+
 /// There was no such program any more, and the daemon looked at the index unprotected.
 #[test]
 fn a_daemon_whose_program_was_removed_by_an_upgrade_still_has_its_index_looked_through() {

@@ -13,12 +13,10 @@ use datacache_proto::recent::{self, Field, Header, Mark, Place, View, Word, Word
 use datacache_proto::types::Fallback;
 
 use super::clock;
-use super::registry::{DATA_FILE, Share, kept};
+use super::registry::{DATA_FILE, LOCK_FILE, Share, kept};
 use super::segments::Segments;
 use super::shared::{Memory, check_blocks};
 
-/// LMDB's table of readers, in a generation's folder.
-const LOCK_FILE: &str = "lock.mdb";
 /// The least length of it in bytes: a line of the cache for each reader.
 const LOCK_LENGTH: u64 = READER_SLOTS as u64 * 64;
 

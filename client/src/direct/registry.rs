@@ -26,15 +26,20 @@ use crate::fork::{Mark, hold_off};
 
 /// LMDB's data, in a generation's folder.
 pub(super) const DATA_FILE: &str = "data.mdb";
+/// LMDB's table of readers, there too.
+pub(super) const LOCK_FILE: &str = "lock.mdb";
 
 /// How long an environment stays open without a user, in seconds: far longer than a thread needs to end.
 const REST: u64 = 3;
+
+/// The files of an index: its data and its table of readers. A daemon that finds the second one to be damaged makes another.
+type Files = [Identity; 2];
 
 /// What is open. Locked only while forks are held off.
 static OPEN: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 struct Entry {
-    identity: Identity,
+    identity: Files,
     /// The process that opened it.
     mark: Mark,
     environment: Arc<Environment>,
@@ -67,7 +72,7 @@ impl Share {
             entry.users += 1;
             return Ok(Self(Arc::clone(&entry.environment)));
         }
-        let environment = Arc::new(Environment::open(generation, identity)?);
+        let environment = Arc::new(Environment::open(generation, identity[0])?);
         let (mark, shared) = (Mark::current(), Arc::clone(&environment));
         open.push(Entry { identity, mark, environment: shared, memory: None, users: 1, left: 0 });
         Ok(Self(environment))
@@ -118,9 +123,9 @@ fn open() -> MutexGuard<'static, Vec<Entry>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn identity(generation: &Path) -> Option<Identity> {
-    let file = fs::metadata(generation.join(DATA_FILE)).ok()?;
-    Some((file.dev(), file.ino()))
+fn identity(generation: &Path) -> Option<Files> {
+    let identity = |name| fs::metadata(generation.join(name)).ok().map(|file| (file.dev(), file.ino()));
+    Some([identity(DATA_FILE)?, identity(LOCK_FILE)?])
 }
 
 /// Closes what has rested for long enough, and in a forked child all that its parent had open.
@@ -212,6 +217,21 @@ mod tests {
         assert_eq!(Share::take(&store.generation()).unwrap_err(), Fallback::Taken);
         drop(before);
         rest(&store.path().join("away"));
+        assert!(Share::take(&store.generation()).is_ok());
+    }
+
+    /// Its table of readers was not that of the daemon, which used pages again under those who read.
+    #[test]
+    fn an_index_with_another_table_of_readers_is_another_one() {
+        let store = Store::new();
+        let before = Share::take(&store.generation()).unwrap();
+        std::fs::rename(store.generation().join(LOCK_FILE), store.path().join("away")).unwrap();
+        std::fs::copy(store.path().join("away"), store.generation().join(LOCK_FILE)).unwrap();
+        assert_eq!(Share::take(&store.generation()).unwrap_err(), Fallback::Taken);
+        let environment = Arc::clone(&before.0);
+        drop(before);
+        let is_it = |entry: &&mut Entry| Arc::ptr_eq(&entry.environment, &environment);
+        open().iter_mut().filter(is_it).for_each(|entry| entry.left = 0);
         assert!(Share::take(&store.generation()).is_ok());
     }
 

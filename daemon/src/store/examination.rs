@@ -13,7 +13,7 @@ use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, MdbError, RoTxn};
 
 use super::examiner::{Occasion, Verdict};
-use super::tables::open_env;
+use super::tables::{open_env, open_env_alone};
 use super::trial::is_damage;
 
 /// LMDB's file, in a generation's folder.
@@ -83,7 +83,8 @@ fn walk(generation: &Path, occasion: Occasion) -> Result<Verdict, Obstacle> {
     if length == 0 {
         return Err(damage("its file is empty"));
     }
-    let env = open_env(generation).map_err(|error| of_opening(error, &data))?;
+    let open = if occasion == Occasion::Alone { open_env_alone } else { open_env };
+    let env = open(generation).map_err(|error| of_opening(error, &data))?;
     let walked = walk_env(&env, occasion);
     env.prepare_for_closing().wait();
     walked

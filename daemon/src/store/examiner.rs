@@ -140,7 +140,7 @@ pub fn examine(generation: &Path, occasion: Occasion) -> io::Result<ExitCode> {
     set_parent_process_death_signal(Some(Signal::KILL)).ok();
     // LMDB maps this file too, and a page of it without a block would be taken for damage. Only here, in a process of its own: one that
     // has the index open loses its hold on it when it closes the file.
-    let _lock_file = make_lock_file(generation)?;
+    let _lock_file = (occasion != Occasion::Alone).then(|| make_lock_file(generation)).transpose()?;
     match look_through(generation, occasion)? {
         Verdict::Sound => Ok(ExitCode::SUCCESS),
         Verdict::Leaky => Ok(ExitCode::from(LEAKY)),

@@ -23,7 +23,7 @@ use std::path::Path;
 
 use datacache_proto::layout::{self, LAYOUT, MAP_SIZES, READER_SLOTS};
 use heed::types::Bytes;
-use heed::{Database, Env, EnvOpenOptions, RoRange, RoTxn, RwTxn};
+use heed::{Database, Env, EnvFlags, EnvOpenOptions, RoRange, RoTxn, RwTxn};
 use tracing::debug;
 
 use super::counts::Counts;
@@ -301,12 +301,35 @@ pub(super) fn make_lock_file(folder: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens the environment. Asks for ever smaller maps, since a limit on address space (`ulimit -v`) refuses large ones.
+/// Removes the lock file of an index that no daemon has open, for the next who opens it to make it anew.
+pub(super) fn forget_lock_file(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(folder.join(LOCK_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Opens the environment.
 pub(super) fn open_env(folder: &Path) -> heed::Result<Env> {
+    open_env_with(folder, EnvFlags::empty())
+}
+
+/// Opens the environment of an index that nobody writes to, to read it: without its table of readers, which may be damaged as well.
+pub(super) fn open_env_alone(folder: &Path) -> heed::Result<Env> {
+    open_env_with(folder, EnvFlags::READ_ONLY | EnvFlags::NO_LOCK)
+}
+
+/// Asks for ever smaller maps, since a limit on address space (`ulimit -v`) refuses large ones.
+fn open_env_with(folder: &Path, flags: EnvFlags) -> heed::Result<Env> {
     let mut refused = None;
     for size in MAP_SIZES {
         let mut options = EnvOpenOptions::new();
         options.map_size(size).max_readers(READER_SLOTS).max_dbs(layout::tables::COUNT + OBSOLETE_TABLES);
+        // SAFETY: without a lock nobody may write meanwhile: the caller has the store's flock, and only daemons write.
+        #[expect(unsafe_code, reason = "LMDB's flags take its guards away")]
+        unsafe {
+            options.flags(flags)
+        };
         // SAFETY: the duties of a memory-mapped environment, each kept as follows.
         // - Nobody truncates or overwrites `data.mdb` under the map: it lies in a folder of mode 0700, its owner was
         //   checked, and the store's flock lets in one daemon.

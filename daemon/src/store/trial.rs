@@ -24,6 +24,7 @@ use super::folder::{self, DAMAGED, UNCLEAN};
 use super::generation;
 use super::index::Index;
 use super::recovery::{Recovered, recover};
+use super::tables::forget_lock_file;
 
 /// What a death counts in the middle of a store's opening: the next start looks before it opens anything.
 const AT_OPENING: u8 = 2;
@@ -60,6 +61,7 @@ pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recov
         // LMDB's own word is enough to look, but not to give the index up: a full map is not a damaged one.
         Err(failure) if is_suspicious(&failure) => match look(path, examiner, false)? {
             Some(Verdict::Damaged(_)) => recover(path),
+            Some(_) if forget_readers(path)? => recover(path),
             _ => Err(failure),
         },
         outcome => outcome,
@@ -165,6 +167,24 @@ fn look(path: &Path, examiner: &Examiner, hopeless: bool) -> Result<Option<Verdi
     Ok(Some(verdict))
 }
 
+/// Removes the table of readers of an index that can be read, and yet not opened; tells whether there is such an index. Who reads it is
+/// sent elsewhere: the next table does not know of him.
+fn forget_readers(path: &Path) -> Result<bool, OpenError> {
+    let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+    let Some(generation) = folder::current(path).map_err(io("find the live generation of"))? else { return Ok(false) };
+    error!("the index's table of readers is damaged; it is made anew");
+    end_readers(&generation);
+    forget_lock_file(&generation).map_err(io("remove the damaged table of readers in"))?;
+    Ok(true)
+}
+
+/// Has the readers of a generation look elsewhere.
+fn end_readers(generation: &Path) {
+    if let Err(error) = Index::end_any(generation) {
+        debug!(%error, "readers are not told that the generation is over; they notice within a second");
+    }
+}
+
 /// Moves a generation out of the way, in the place of the one that was moved before, and has its readers look elsewhere.
 fn move_aside(path: &Path, generation: &Path) -> io::Result<PathBuf> {
     let aside = path.join(DAMAGED);
@@ -173,9 +193,7 @@ fn move_aside(path: &Path, generation: &Path) -> io::Result<PathBuf> {
         _ => {}
     }
     failpoint!(DamagedCleared);
-    if let Err(error) = Index::end_any(generation) {
-        debug!(%error, "readers are not told that the generation is over; they notice within a second");
-    }
+    end_readers(generation);
     failpoint!(DamagedEnded);
     fs::rename(generation, &aside)?;
     failpoint!(DamagedMoved);
