@@ -3,7 +3,9 @@
 //!
 //! The program is `client-process`; a request is a JSON array of text, an answer an object with `done` or `failed`.
 
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
@@ -80,15 +82,21 @@ impl Client {
     /// Asks for something, and returns what came of it: also a failure, or the end of the process.
     ///
     /// # Errors
-    /// What failed.
-    pub fn try_ask(&mut self, request: &[&str]) -> Result<Value, String> {
+    /// What failed, or how the process ended.
+    ///
+    /// # Panics
+    /// Where it neither answers nor ends.
+    pub fn try_ask(&mut self, request: &[&str]) -> Result<Value, AskError> {
         let requests = self.requests.as_mut().expect("it is closed only in the end");
-        writeln!(requests, "{}", Value::from(request)).map_err(|error| error.to_string())?;
         let mut line = String::new();
-        self.answers.read_line(&mut line).map_err(|error| error.to_string())?;
-        let mut answer: Value = serde_json::from_str(&line).map_err(|_| "the client's process has ended".to_owned())?;
+        let asked = writeln!(requests, "{}", Value::from(request)).and_then(|()| self.answers.read_line(&mut line));
+        let answer = asked.ok().and_then(|_| serde_json::from_str::<Value>(&line).ok());
+        let Some(mut answer) = answer else {
+            assert!(self.watched.ends(PATIENCE), "the client's process gives no answer: {line:?}");
+            return Err(AskError::Ended(self.child.wait().unwrap()));
+        };
         match answer["failed"].as_str() {
-            Some(failed) => Err(failed.to_owned()),
+            Some(failed) => Err(AskError::Failed(failed.to_owned())),
             None => Ok(answer["done"].take()),
         }
     }
@@ -122,9 +130,59 @@ impl Client {
     }
 }
 
+/// Why something that was asked for was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskError {
+    /// It failed.
+    Failed(String),
+    /// The process ended over it.
+    Ended(ExitStatus),
+}
+
+impl AskError {
+    /// Tells whether a signal ended the process.
+    #[must_use]
+    pub fn is_by_signal(&self) -> bool {
+        matches!(self, Self::Ended(status) if status.signal().is_some())
+    }
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failed) => f.write_str(failed),
+            Self::Ended(status) => write!(f, "the client's process ended with {status}"),
+        }
+    }
+}
+
+impl From<AskError> for String {
+    fn from(error: AskError) -> Self {
+        error.to_string()
+    }
+}
+
 impl Drop for Client {
     fn drop(&mut self) {
         self.watched.kill();
         self.child.wait().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each was taken for the end of a process that had died of what it read.
+    #[test]
+    fn a_process_that_a_signal_ended_is_told_from_one_that_failed() {
+        let asked = |script: &str| {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", &format!("read request; {script}")]);
+            Client::start(shell).try_ask(&["anything"]).unwrap_err()
+        };
+        assert!(asked("kill -BUS $$").is_by_signal());
+        assert!(!asked("exit 101").is_by_signal());
+        assert_eq!(asked(r#"echo '{"failed": "no such key"}'"#), AskError::Failed("no such key".into()));
     }
 }

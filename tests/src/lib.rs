@@ -29,7 +29,7 @@ pub mod reads;
 pub mod run;
 pub mod wait;
 
-pub use client::Client;
+pub use client::{AskError, Client};
 pub use home::Home;
 pub use process::Watched;
 pub use run::{Outcome, Run};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::content::{KEYS, Sight};
 use super::damage::{Kind, State, damage};
 use crate::wait::{PATIENCE, comes_to_hold};
-use crate::{Client, Home};
+use crate::{AskError, Client, Home};
 
 /// How often a command may find that the daemon died under it: twice in use, once while the store is opened, and again for the next
 /// that dies of something else.
@@ -100,14 +100,16 @@ impl Campaign {
         let mut ended = 0;
         match self.sights() {
             Ok(sights) => drop(self.check(&sights, true)?),
-            Err(_) if kind.may_end_readers() => ended += 1,
+            Err(wrong) if kind.may_end_readers() && wrong.is_by_signal() => ended += 1,
+            // The daemon may have died of it more often than a call is repeated, or have found the damage itself.
+            Err(AskError::Failed(_)) if kind == Kind::Index => {}
             // A daemon that can't be started is what it is about.
             Err(wrong) if kind == Kind::Configuration && state != State::Served => {
-                if !wrong.contains("config") {
+                if !wrong.to_string().contains("config") {
                     return Err(format!("the configuration is not named: {wrong}"));
                 }
             }
-            Err(wrong) => return Err(wrong),
+            Err(wrong) => return Err(wrong.into()),
         }
         fs::remove_file(configuration).map_err(|error| error.to_string())?;
         let findings = self.repair()?;
@@ -129,10 +131,11 @@ impl Campaign {
     }
 
     /// Returns what a reader sees.
-    fn sights(&self) -> Result<Vec<Sight>, String> {
+    fn sights(&self) -> Result<Vec<Sight>, AskError> {
         let seen = self.client().try_ask(&["bytes-read"])?;
-        let rows = seen.as_array().ok_or("no list")?;
-        rows.iter().enumerate().map(|(key, row)| sight(row).ok_or_else(|| format!("key {key}: {row}"))).collect()
+        let rows = seen.as_array().ok_or_else(|| AskError::Failed("no list".into()))?;
+        let sight = |(key, row)| sight(row).ok_or_else(|| AskError::Failed(format!("key {key}: {row}")));
+        rows.iter().enumerate().map(sight).collect()
     }
 
     /// Returns how many entries are not as they were written last.
