@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use datacache_proto::error::{Resource, StagedFault};
 
+use super::folder::DAMAGED;
+
 /// A store that can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -25,7 +27,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The filesystem is full, and there is no room for what the last daemon had not done yet, or for the log.
-    #[error("no space left on the filesystem of the store {}; free a few megabytes there", .path.display())]
+    #[error("no space left on the filesystem of the store {}; free a few megabytes there{}", .path.display(), to_remove(path))]
     NoSpace {
         /// The store's folder.
         path: PathBuf,
@@ -207,7 +209,45 @@ impl StoreError {
     }
 }
 
+impl OpenError {
+    /// Tells as a full filesystem what failed because of one, whatever it was.
+    pub(super) fn or_no_space(self, store: &Path) -> Self {
+        match self {
+            Self::Io { source, .. } if is_full(&source) => Self::NoSpace { path: store.to_owned() },
+            other => other,
+        }
+    }
+}
+
+/// Names what may go first where a store has no room: an index that was moved aside takes as much as the new one has to.
+fn to_remove(store: &Path) -> String {
+    let aside = store.join(DAMAGED);
+    match aside.is_dir() {
+        true => format!(", as by removing {}, the damaged index that was moved aside", aside.display()),
+        false => String::new(),
+    }
+}
+
 /// Tells whether an operation failed because its filesystem has no room, or none for this user.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It kept the space that the new store had none of, and nobody was told where that was.
+    #[test]
+    fn who_has_no_room_for_a_store_is_told_of_the_index_that_was_moved_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let failed = || io::Error::from(io::ErrorKind::StorageFull);
+        let failed =
+            || OpenError::Io { action: "make the folders of", path: folder.path().to_owned(), source: failed() };
+        let told = || failed().or_no_space(folder.path()).to_string();
+        assert!(told().ends_with("free a few megabytes there"), "{}", told());
+        let aside = folder.path().join(DAMAGED);
+        std::fs::create_dir(&aside).unwrap();
+        assert!(told().contains(aside.to_str().unwrap()), "{}", told());
+    }
 }
