@@ -145,7 +145,7 @@ fn versions(data: &Path) -> io::Result<[u32; 2]> {
     let file = File::open(data)?;
     let word = |at| {
         let mut bytes = [0; 4];
-        file.read_exact_at(&mut bytes, at).map(|()| u32::from_ne_bytes(bytes))
+        file.read_exact_at(&mut bytes, at).map(|()| u32::from_le_bytes(bytes))
     };
     let page = u64::from(word(PAGE_SIZE_AT)?);
     Ok([word(VERSION_AT)?, word(page + VERSION_AT)?])
@@ -248,7 +248,7 @@ mod tests {
         let file = File::options().read(true).write(true).open(folder.path().join(DATA_FILE)).unwrap();
         let mut page_size = [0; 4];
         file.read_exact_at(&mut page_size, PAGE_SIZE_AT).unwrap();
-        let page_size = u64::from(u32::from_ne_bytes(page_size));
+        let page_size = u64::from(u32::from_le_bytes(page_size));
         file.set_len(file.metadata().unwrap().len() + page_size).unwrap();
         for page in pages {
             let (at, mut byte) = (page * page_size + place, [0]);
@@ -270,18 +270,19 @@ mod tests {
     fn an_index_in_use_is_looked_through_in_slices_that_see_what_is_written_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
         let tables = Tables::open(folder.path()).unwrap();
+        let key_of = |number: u64| format!("{number:08}").into_bytes();
         let put = |number: u64| {
             let mut txn = tables.env.write_txn().unwrap();
-            (number..number + 100).for_each(|n| tables.blobs.put(&mut txn, &n.to_be_bytes(), b"row").unwrap());
+            (number..number + 100).for_each(|n| tables.blobs.put(&mut txn, &key_of(n), b"row").unwrap());
             txn.commit().unwrap();
         };
         (0..SLICE as u64 + 200).step_by(100).for_each(put);
         let mut seen = 0_u64;
         let walked = walk_in_slices(&tables.env, &tables.blobs, |key| {
-            if key == 7_u64.to_be_bytes() {
+            if key == key_of(7) {
                 put(1_000_000);
             }
-            seen += u64::from(key >= &1_000_000_u64.to_be_bytes()[..]);
+            seen += u64::from(*key >= *key_of(1_000_000));
         });
         assert!(walked.is_ok());
         assert_eq!(seen, 100);
