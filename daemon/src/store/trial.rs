@@ -171,7 +171,9 @@ fn look(path: &Path, examiner: &Examiner, hopeless: bool) -> Result<Option<Verdi
 /// sent elsewhere: the next table does not know of him.
 fn forget_readers(path: &Path) -> Result<bool, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let Some(generation) = generation::current(path).map_err(io("find the live generation of"))? else { return Ok(false) };
+    let Some(generation) = generation::current(path).map_err(io("find the live generation of"))? else {
+        return Ok(false);
+    };
     error!("the index's table of readers is damaged; it is made anew");
     end_readers(&generation);
     forget_lock_file(&generation).map_err(io("remove the damaged table of readers in"))?;
