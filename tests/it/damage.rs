@@ -7,9 +7,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use datacache_client::Transfer;
 use datacache_client::blocking::DataCache;
+use datacache_client::{DIRECT_VARIABLE, Transfer};
 use datacache_tests::program::program;
+use datacache_tests::reads::Way;
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, Run, eventually};
 use serde_json::Value;
@@ -201,7 +202,8 @@ fn what_only_calls_the_daemon_does_not_open_a_damaged_index() {
     page[8..16].copy_from_slice(&[0, 0, 1, 0, 16, 0, 0, 16]);
     damage_pages(&copied, page);
     fs::rename(copied, index).unwrap();
-    assert!(home.run(["contains", "k"]).status().signal().is_some());
+    let read = home.command(["contains", "k"]).env(DIRECT_VARIABLE, Way::Direct.to_string()).outcome();
+    assert!(read.status().signal().is_some(), "{read:?}");
     assert_eq!(home.run(["status", "--json"]).json()["running"], true);
     home.command(["add", "-", "--key", "k"]).input("w").outcome().text();
     assert_eq!(home.run(["ls"]).text(), "k");
