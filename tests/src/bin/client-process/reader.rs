@@ -1,6 +1,6 @@
 //! A reader of a store in turmoil: it reads in every way there is, and believes nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::error::Error;
 use std::path::Path;
 
@@ -73,7 +73,8 @@ impl<'l> Reader<'l> {
     }
 
     fn get_many(&mut self) -> Result<(), Box<dyn Error>> {
-        let keys: Vec<u64> = (0..8).map(|_| Version::draw_key(&mut self.random, 0..Ledger::KEYS)).collect();
+        // None of them twice: what is there under one may be of a later moment than what is there under the next.
+        let keys: BTreeSet<u64> = (0..8).map(|_| Version::draw_key(&mut self.random, 0..Ledger::KEYS)).collect();
         keys.iter().for_each(|key| self.begin(*key));
         let values = self.mapping.get_many(keys.iter().copied().map(name))?;
         if values.len() != keys.len() {
