@@ -194,10 +194,20 @@ impl Home {
         });
         processes
     }
+
+    /// Says what daemons noted: of a test that failed nothing else is left.
+    fn show_log(&self) {
+        if let Ok(log) = fs::read_to_string(self.store().join("daemon.log")) {
+            eprintln!("the daemon's log:\n{log}");
+        }
+    }
 }
 
 impl Drop for Home {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_log();
+        }
         // One of them may just have started another one.
         loop {
             let processes = self.processes();
