@@ -3,7 +3,7 @@
 //! of its own before it is opened again. One that can't be read is moved aside, and the store begins anew.
 //!
 //! ```text
-//! STORE/unclean   one digit: 0 = closed in good order; else a daemon has the store, or died
+//! STORE/unclean   one digit: 0 = closed in good order; else a daemon has the store, or died; or a question mark: it met with damage
 //! STORE/damaged/  the generation that was moved aside last
 //! ```
 
@@ -32,6 +32,9 @@ const AT_OPENING: u8 = 2;
 const IN_USE: u8 = 1;
 /// From here on the index is looked through.
 const SUSPICIOUS: u8 = 2;
+/// What stands in the place of the count where the daemon before met with damage, and nobody has to have died. No digit, so that a build
+/// that does not know it looks the index through, too.
+const SUSPECTED: u8 = b'?';
 /// From here on an index is not trusted either that only leaks: its daemons go on dying.
 const HOPELESS: u8 = 5;
 /// The count stays one digit.
@@ -51,7 +54,7 @@ pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recov
     let mut deaths = trial.deaths();
     forget_lost(path)?;
     if deaths >= SUSPICIOUS {
-        info!("daemons of this store died one after the other; its index is looked through");
+        info!("{}; the index is looked through", trial.reason());
         // What may be its list of free pages shows itself in that they go on dying.
         let goes_on = matches!(look(path, examiner, deaths >= HOPELESS)?, Some(Verdict::Leaky));
         deaths = if goes_on { deaths } else { 0 };
@@ -81,7 +84,8 @@ impl Trial {
         Self { mark: opened.ok(), is_suspected: Cell::new(false) }
     }
 
-    /// Returns what the deaths since the last good end count; what can't be read as a number was written by one who died.
+    /// Returns what the deaths since the last good end count; what can't be read as a number was written by one who died, or who met
+    /// with damage.
     fn deaths(&self) -> u8 {
         let mut digit = [0];
         match self.mark.as_ref().map(|mark| mark.read_at(&mut digit, 0)) {
@@ -91,10 +95,22 @@ impl Trial {
         }
     }
 
-    /// In place, which needs no room and is there whole whenever the process dies.
+    /// Says why the index is looked through.
+    fn reason(&self) -> &'static str {
+        let mut mark = [0];
+        match self.mark.as_ref().map(|file| file.read_at(&mut mark, 0)) {
+            Some(Ok(1)) if mark[0] == SUSPECTED => "the daemon before took the index for damaged, and ended for that",
+            _ => "a daemon died as it opened this store, or several died one after the other",
+        }
+    }
+
     fn note(&self, deaths: u8) {
-        let digit = [b'0' + deaths.min(MOST)];
-        if let Some(Err(error)) = self.mark.as_ref().map(|mark| mark.write_all_at(&digit, 0)) {
+        self.write(b'0' + deaths.min(MOST));
+    }
+
+    /// In place, which needs no room and is there whole whenever the process dies.
+    fn write(&self, mark: u8) {
+        if let Some(Err(error)) = self.mark.as_ref().map(|file| file.write_all_at(&[mark], 0)) {
             debug!(%error, "daemons that die are not counted");
         }
     }
@@ -109,7 +125,7 @@ impl Trial {
     /// LMDB has found damage: the next daemon is to look the index through first.
     pub(super) fn suspect(&self) {
         self.is_suspected.set(true);
-        self.note(SUSPICIOUS);
+        self.write(SUSPECTED);
     }
 }
 
@@ -159,8 +175,8 @@ fn look(path: &Path, examiner: &Examiner, hopeless: bool) -> Result<Option<Verdi
             error!(
                 how,
                 aside = %aside.display(),
-                "the index is damaged beyond reading: it was moved aside, and the store begins empty; remove that folder once nobody \
-                 wants to look at it"
+                "the index is damaged beyond reading: it was moved aside, and the store begins empty; its large values go at once, and \
+                 that folder has the small ones at most: remove it once nobody wants to look at it"
             );
         }
     }
@@ -292,6 +308,25 @@ mod tests {
         Trial::of(&options.path).note(AT_OPENING);
         drop(Store::open(options, NOW).unwrap());
         assert_eq!(looks.load(Ordering::Relaxed), 1);
+    }
+
+    /// The log told of deaths where nobody had died.
+    #[test]
+    fn the_reason_for_a_look_is_a_death_only_where_a_daemon_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let (options, looks) = examined(&folder, &Verdict::Sound);
+        let reason = || Trial::of(&options.path).reason();
+        drop(Store::open(options.clone(), NOW).unwrap());
+        drop(Store::open(options.clone(), NOW).unwrap());
+        assert!(reason().contains("died"), "{}", reason());
+        let store = Store::open(options.clone(), NOW).unwrap();
+        store.distrust();
+        store.close(NOW).unwrap();
+        assert!(reason().contains("took the index for damaged"), "{}", reason());
+        let before = looks.load(Ordering::Relaxed);
+        Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
+        assert_eq!(looks.load(Ordering::Relaxed), before + 1);
+        assert_eq!(fs::read(options.path.join(UNCLEAN)).unwrap(), b"0");
     }
 
     #[test]
