@@ -19,6 +19,8 @@ use super::failpoint::failpoint;
 use super::generation;
 use super::identity::identity;
 use super::index::Index;
+use super::load::{applied, load};
+use super::memory::Memory;
 use super::restart_steps::{Steps, catch_up};
 use super::segment::{self, Segment};
 use super::tables::Tables;
@@ -34,6 +36,10 @@ pub(super) struct Recovered {
     pub(super) access: AccessFile,
     /// Active and empty.
     pub(super) segment: Arc<Segment>,
+    /// What the index knows.
+    pub(super) memory: Memory,
+    /// The last sequence number whose operation is in the index.
+    pub(super) applied: u64,
 }
 
 /// Opens the store in `path`, whose lock the caller holds.
@@ -66,6 +72,9 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
         steps = Steps { path, log, store_id, tables: &tables, blobs: &blobs, made: None };
     }
     failpoint!(LogCaughtUp);
+    // Here, where damage that it meets with is still a reason to look the index through at once.
+    let lmdb = |source| OpenError::Index { action: "read", path: path.to_owned(), source };
+    let (memory, applied) = (load(&tables).map_err(lmdb)?, applied(&tables).map_err(lmdb)?);
     let index = match index {
         Some(index) => {
             debug!("taking over the shared index of this boot");
@@ -81,7 +90,7 @@ pub(super) fn recover(path: &Path) -> Result<Recovered, OpenError> {
     if is_new {
         generation::make_current(path, &generation).map_err(io("make the first generation of"))?;
     }
-    Ok(Recovered { generation, store_id, tables, blobs, index: Arc::new(index), access, segment })
+    Ok(Recovered { generation, store_id, tables, blobs, index: Arc::new(index), access, segment, memory, applied })
 }
 
 /// Opens the file of hints and counters, made anew where it does not fit. Before there is an index: readers look for both.

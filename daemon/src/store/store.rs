@@ -26,7 +26,6 @@ use super::error::{OpenError, StoreError};
 use super::expiring::Expiring;
 use super::failpoint::failpoint;
 use super::folder;
-use super::load::{applied, load};
 use super::lookup::{Lookup, Seen};
 use super::memory::Memory;
 use super::options::StoreOptions;
@@ -149,7 +148,7 @@ impl Store {
     pub fn open(options: StoreOptions, now: Timestamp) -> Result<Self, OpenError> {
         let lock = folder::take(&options.path)?;
         let (recovered, trial) = recover_trusted(&options.path, &options.examiner)?;
-        let Recovered { generation, store_id, tables, blobs, index, access, segment } = recovered;
+        let Recovered { generation, store_id, tables, blobs, index, access, segment, memory, applied } = recovered;
         failpoint!(StoreRecovered);
         let (outbox, events) = Outbox::new(Arc::clone(&options.wake));
         let tail = Arc::new(Tail::new(Arc::clone(&segment), SEGMENT_HEADER as u64));
@@ -161,9 +160,6 @@ impl Store {
         let syncer = syncer.map_err(spawn)?;
         let verifier = verifier(Arc::clone(&tables), blobs.clone(), outbox.clone()).map_err(spawn)?;
         let adopter = Adopter::new(blobs.clone(), outbox);
-        let lmdb = |source| OpenError::Index { action: "read", path: options.path.clone(), source };
-        let memory = load(&tables).map_err(lmdb)?;
-        let applied = applied(&tables).map_err(lmdb)?;
         let number = segment.number();
         let mut store = Self {
             applier,

@@ -366,6 +366,30 @@ mod tests {
         }
     }
 
+    /// Two starts failed, and said that the folder is to be moved away; the third moved the index aside by itself.
+    #[test]
+    fn a_store_with_any_page_of_its_index_gone_is_opened_at_the_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(&folder);
+        let mut store = Store::open(options.clone(), NOW).unwrap();
+        put(&mut store, one());
+        store.close(NOW).unwrap();
+        let index = fs::read(options.path.join("current/data.mdb")).unwrap();
+        let pages = index.chunks_exact(4_096).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+        let mut aside = 0;
+        for (number, _) in pages {
+            let aside_before = options.path.join(DAMAGED);
+            fs::remove_dir_all(&aside_before).ok();
+            let mut damaged = index.clone();
+            damaged[number * 4_096..][..4_096].fill(0);
+            fs::write(options.path.join("current/data.mdb"), &damaged).unwrap();
+            let opened = Store::open(options.clone(), NOW).unwrap_or_else(|error| panic!("page {number}: {error:?}"));
+            opened.close(NOW).unwrap();
+            aside += u32::from(aside_before.exists());
+        }
+        assert!(aside > 2, "{aside}");
+    }
+
     /// It was taken for lost, and removed by what came next.
     #[test]
     fn an_index_that_can_not_be_looked_at_is_not_lost() {
