@@ -3,7 +3,7 @@
 //! of its own before it is opened again. One that can't be read is moved aside, and the store begins anew.
 //!
 //! ```text
-//! STORE/unclean   one digit: 0 = closed in good order; else a daemon has the store, or died; or a question mark: it met with damage
+//! STORE/unclean   one digit: 0 = closed in good order; else a daemon has the store, or died; a letter from `a` on: it met with damage
 //! STORE/damaged/  the generation that was moved aside last
 //! ```
 
@@ -32,9 +32,9 @@ const AT_OPENING: u8 = 2;
 const IN_USE: u8 = 1;
 /// From here on the index is looked through.
 const SUSPICIOUS: u8 = 2;
-/// What stands in the place of the count where the daemon before met with damage, and nobody has to have died. No digit, so that a build
-/// that does not know it looks the index through, too.
-const SUSPECTED: u8 = b'?';
+/// The letters that stand for the count, from 0 on, where the daemon before met with damage, and nobody has to have died. No digits, so
+/// that a build that does not know them looks the index through, too.
+const SUSPECTED: std::ops::RangeInclusive<u8> = b'a'..=b'a' + MOST;
 /// From here on an index is not trusted either that only leaks: its daemons go on dying.
 const HOPELESS: u8 = 5;
 /// The count stays one digit.
@@ -84,12 +84,12 @@ impl Trial {
         Self { mark: opened.ok(), is_suspected: Cell::new(false) }
     }
 
-    /// Returns what the deaths since the last good end count; what can't be read as a number was written by one who died, or who met
-    /// with damage.
+    /// Returns what the deaths since the last good end count; what can't be read as a number was written by one who died.
     fn deaths(&self) -> u8 {
         let mut digit = [0];
         match self.mark.as_ref().map(|mark| mark.read_at(&mut digit, 0)) {
             Some(Ok(1)) if digit[0].is_ascii_digit() => digit[0] - b'0',
+            Some(Ok(1)) if SUSPECTED.contains(&digit[0]) => digit[0] - SUSPECTED.start(),
             Some(Ok(0)) | None => 0,
             Some(_) => SUSPICIOUS,
         }
@@ -99,7 +99,9 @@ impl Trial {
     fn reason(&self) -> &'static str {
         let mut mark = [0];
         match self.mark.as_ref().map(|file| file.read_at(&mut mark, 0)) {
-            Some(Ok(1)) if mark[0] == SUSPECTED => "the daemon before took the index for damaged, and ended for that",
+            Some(Ok(1)) if SUSPECTED.contains(&mark[0]) => {
+                "the daemon before took the index for damaged, and ended for that"
+            }
             _ => "a daemon died as it opened this store, or several died one after the other",
         }
     }
@@ -125,7 +127,7 @@ impl Trial {
     /// LMDB has found damage: the next daemon is to look the index through first.
     pub(super) fn suspect(&self) {
         self.is_suspected.set(true);
-        self.write(SUSPECTED);
+        self.write(SUSPECTED.start() + self.deaths().clamp(SUSPICIOUS, MOST));
     }
 }
 
@@ -327,6 +329,19 @@ mod tests {
         Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
         assert_eq!(looks.load(Ordering::Relaxed), before + 1);
         assert_eq!(fs::read(options.path.join(UNCLEAN)).unwrap(), b"0");
+    }
+
+    /// It began anew at two with each suspicion, and an index that only leaks was never given up.
+    #[test]
+    fn who_suspects_the_index_keeps_the_count_of_deaths() {
+        let folder = tempfile::tempdir().unwrap();
+        let trial = Trial::of(folder.path());
+        for (before, after) in [(0, SUSPICIOUS), (4, 4), (MOST, MOST)] {
+            trial.note(before);
+            trial.suspect();
+            assert_eq!(trial.deaths(), after);
+            assert!(trial.reason().contains("took the index for damaged"), "{}", trial.reason());
+        }
     }
 
     #[test]
