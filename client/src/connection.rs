@@ -25,7 +25,7 @@ use crate::fault::{Fault, settle};
 use crate::options::{Settings, Transfer};
 
 /// The oldest protocol that this build speaks.
-const PROTOCOL_MIN: u32 = 4;
+const PROTOCOL_MIN: u32 = 5;
 /// The most values that are sent or fetched in chunks at once; more wait. It stays below the daemon's limits.
 pub(crate) const TRANSFERS_AT_ONCE: usize = 12;
 

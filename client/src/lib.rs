@@ -160,6 +160,6 @@ pub use datacache_proto::paths::{Paths, PathsError};
 pub use datacache_proto::process::Process;
 pub use datacache_proto::time::{Lifetime, LifetimeError, Timestamp};
 pub use datacache_proto::types::{
-    Codec, DaemonStats, Digest, Fallback, Fault, Finding, Laggard, Metadata, NamespaceStats, ReadStats, Scarce,
-    Shortage, Stats, StoreStats, Verification,
+    Codec, DaemonStats, Digest, Fallback, Fault, Finding, Laggard, LostValues, Metadata, MovedAside, NamespaceStats,
+    ReadStats, Scarce, Shortage, Stats, StoreStats, Verification,
 };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use datacache_proto::types::{Fault, Finding, Verification};
+use datacache_proto::types::{Fault, Finding, MovedAside, Verification};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use crate::bulk;
@@ -40,15 +40,34 @@ pub(crate) async fn verify(daemon: &Rc<Daemon>, repair: bool) -> Result<Verifica
 }
 
 async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Result<Verification, WriteError> {
-    if let Some(damaged) = examine(daemon, repair).await? {
-        return Ok(damaged);
+    let moved_aside = daemon.writer.read(Store::moved_aside)?;
+    let mut verification = match examine(daemon, repair).await? {
+        Some(damaged) => damaged,
+        None => look(daemon, repair, turn).await?,
+    };
+    tell_loss(&mut verification, moved_aside);
+    shorten(&mut verification.findings);
+    Ok(verification)
+}
+
+/// All that the store has is sound the minute after everything was lost: that is told until somebody has seen to the folder.
+fn tell_loss(verification: &mut Verification, moved_aside: Option<MovedAside>) {
+    if moved_aside.is_some() {
+        // First, for others may be too many.
+        let lost = Finding { fault: Fault::LostIndex, entry: None, digest: None, repaired: false };
+        verification.findings.insert(0, lost);
     }
+    verification.moved_aside = moved_aside;
+}
+
+/// Compares everything, in the daemon itself.
+async fn look(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Result<Verification, WriteError> {
     daemon.writer.checkpoint().await?;
     let (reader, blobs) = (daemon.reader.clone(), daemon.blobs.clone());
     // The turn goes with the work: that goes on when the caller has gone.
     let (report, turn) = aside(move || (reader.verify(&blobs), turn)).await?;
     let report = report?;
-    let (mut verification, repairs) = daemon.writer.with(|store| store.conclude(report, repair))?;
+    let (verification, repairs) = daemon.writer.with(|store| store.conclude(report, repair))?;
     if repair {
         mend(daemon, repairs).await?;
     }
@@ -59,7 +78,6 @@ async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Re
         repair,
         "the store was checked"
     );
-    shorten(&mut verification.findings);
     Ok(verification)
 }
 
@@ -129,6 +147,22 @@ fn size(finding: &Finding) -> usize {
 mod tests {
     use super::*;
     use datacache_proto::key::Key;
+    use datacache_proto::time::Timestamp;
+
+    /// Nothing was wrong with what was left, which was nothing.
+    #[test]
+    fn a_lost_index_is_the_first_finding_for_as_long_as_it_lies_aside() {
+        let count = Finding { fault: Fault::WrongCount, entry: None, digest: None, repaired: true };
+        let mut verification = Verification { findings: vec![count.clone()], ..Verification::default() };
+        tell_loss(&mut verification, None);
+        assert_eq!((&*verification.findings, &verification.moved_aside), (&[count][..], &None));
+        let since = Timestamp::from_millis(1);
+        let aside = MovedAside { folder: "/s/damaged".into(), since, bytes: 2, lost: None };
+        tell_loss(&mut verification, Some(aside.clone()));
+        let found = verification.findings.iter().map(|finding| (finding.fault, finding.repaired));
+        assert_eq!(found.collect::<Vec<_>>(), [(Fault::LostIndex, false), (Fault::WrongCount, true)]);
+        assert_eq!(verification.moved_aside, Some(aside));
+    }
 
     #[test]
     fn findings_that_no_message_holds_are_left_out() {

@@ -187,7 +187,7 @@ fn the_status_tells_which_daemon_runs_and_stopping_waits_for_its_end() {
     let home = Home::new();
     home.start();
     let line = home.run(["status", "--json"]).text();
-    assert_eq!(names(&line), ["running", "since", "build", "protocol", "pid", "store", "socket"]);
+    assert_eq!(names(&line), ["running", "since", "build", "protocol", "pid", "store", "socket", "moved_aside"]);
     let told: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&told["running"], &told["protocol"]), (&json!(true), &json!(PROTOCOL)));
     assert_eq!(told["socket"], home.socket().to_str().unwrap());
@@ -208,7 +208,8 @@ fn verifying_finds_nothing_in_a_sound_store_and_tells_and_mends_what_it_finds_in
     let key = home.command(["add", "-"]).input(value.clone()).outcome().text();
     add(&home, "small", &[], "v");
     let sound = home.run(["verify", "--json"]).json();
-    assert_eq!(sound, json!({"entries": 2, "blobs": 1, "bytes": sound["bytes"], "findings": []}));
+    let expected = json!({"entries": 2, "blobs": 1, "bytes": sound["bytes"], "findings": [], "moved_aside": null});
+    assert_eq!(sound, expected);
     assert!(sound["bytes"].as_u64().unwrap() >= 100_000);
     std::fs::remove_file(home.store().join("blobs").join(&key[..2]).join(&key)).unwrap();
     let outcome = home.run(["verify", "--json"]);

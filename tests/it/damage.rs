@@ -13,7 +13,7 @@ use datacache_tests::program::program;
 use datacache_tests::reads::Way;
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, Run, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{client, noise};
 
@@ -135,7 +135,7 @@ fn an_index_beyond_reading_is_moved_aside_with_a_clear_message() {
     let index = home.store().join("current/data.mdb");
     let length = fs::metadata(&index).unwrap().len();
     fs::write(&index, noise(3, usize::try_from(length).unwrap())).unwrap();
-    home.run(["verify", "--repair"]).text();
+    assert_eq!(home.run(["verify", "--repair"]).code(), 1, "all is lost, and that is no good end");
     assert_eq!(home.run(["get", "k"]).code(), 1);
     let log = fs::read_to_string(home.store().join("daemon.log")).unwrap();
     assert!(
@@ -145,6 +145,60 @@ fn an_index_beyond_reading_is_moved_aside_with_a_clear_message() {
     assert_eq!(fs::metadata(home.store().join("damaged/data.mdb")).unwrap().len(), length);
     home.command(["add", "-", "--key", "k"]).input("w").outcome().text();
     assert_eq!(home.run(["get", "k"]).text(), "w");
+}
+
+/// Nobody but the log told of it: `verify` found nothing wrong with what was left, which was nothing. And who read of a folder took it for
+/// all that was lost.
+#[test]
+fn an_index_that_was_moved_aside_is_told_of_until_somebody_removes_it() {
+    let home = Home::new();
+    let large = blob(&home, "large", &noise(1, 200_000));
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    home.run(["stop"]).text();
+    fs::write(home.store().join("current/data.mdb"), noise(3, 100_000)).unwrap();
+    home.start();
+    eventually("its large value goes", PATIENCE, || !large.exists());
+    let aside = home.store().join("damaged");
+    let remedy = format!("`rm -r {}`", aside.display());
+    let lost = json!({"values": 1, "bytes": 200_000});
+    for command in [&["verify"][..], &["verify", "--repair"], &["stats"], &["status"]] {
+        let outcome = home.run(command);
+        let told = String::from_utf8_lossy(outcome.printed());
+        assert!(told.contains("lost index") && told.contains(&remedy) && told.contains("(200000 bytes)"), "{told}");
+        assert_eq!(outcome.code(), i32::from(command[0] == "verify"), "{command:?}");
+    }
+    let verified = home.run(["verify", "--repair", "--json"]);
+    let verified: Value = serde_json::from_slice(verified.printed()).unwrap();
+    assert_eq!((&verified["findings"][0]["fault"], &verified["moved_aside"]["lost"]), (&json!("lost-index"), &lost));
+    let stats = home.run(["stats", "--json"]).json();
+    assert_eq!(stats["store"]["moved_aside"], verified["moved_aside"]);
+    assert!(!home.run(["stats", "--prometheus"]).text().contains("datacache_store_moved_aside_bytes 0\n"));
+    home.run(["stop"]).text();
+    let stopped: Value = serde_json::from_slice(home.run(["status", "--json"]).printed()).unwrap();
+    assert_eq!(stopped["moved_aside"], verified["moved_aside"], "also where no daemon runs");
+    fs::remove_dir_all(aside).unwrap();
+    assert_eq!(findings(&home), Vec::<Value>::new());
+    assert_eq!(home.run(["status", "--json"]).json()["moved_aside"], Value::Null);
+}
+
+/// The first two starts failed, and said that the folder is to be moved away by hand.
+#[test]
+fn a_page_of_the_index_that_is_gone_keeps_no_daemon_from_starting() {
+    let home = Home::new();
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    home.run(["stop"]).text();
+    let index = home.store().join("current/data.mdb");
+    let content = fs::read(&index).unwrap();
+    let pages = content.chunks_exact(4_096).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+    for (number, _) in pages {
+        fs::remove_dir_all(home.store().join("damaged")).ok();
+        let mut damaged = content.clone();
+        damaged[number * 4_096..][..4_096].fill(0);
+        fs::write(&index, damaged).unwrap();
+        home.command(["add", "-", "--key", "k"]).input("w").outcome().text();
+        assert_eq!(home.run(["get", "k"]).text(), "w", "page {number}");
+        home.run(["stop"]).text();
+    }
 }
 
 /// LMDB makes it anew where nobody has it open; else it refused, and all of the index was moved aside.
@@ -224,7 +278,10 @@ fn verify_finds_damaged_pages_and_neither_it_nor_the_daemon_dies_of_them() {
     assert_eq!(home.daemon().pid(), daemon.pid(), "it goes on");
     let repaired = home.run(["verify", "--repair", "--json"]);
     assert!(String::from_utf8_lossy(repaired.printed()).contains(r#""repaired":true"#), "{repaired:?}");
-    eventually("the next one begins anew", PATIENCE, || findings(&home).is_empty());
+    let is_lost = |found: &[Value]| found.len() == 1 && found[0]["fault"] == "lost-index";
+    eventually("the next one begins anew", PATIENCE, || is_lost(&findings(&home)));
+    fs::remove_dir_all(home.store().join("damaged")).unwrap();
+    assert_eq!(findings(&home), Vec::<Value>::new());
     assert_eq!(home.run(["len"]).number(), 0);
 }
 

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use datacache_client::blocking::DataCache;
+use datacache_client::{Fault, LostValues};
 use datacache_tests::kills::daemon::{Daemon, Ended};
 use datacache_tests::kills::instant::{DAMAGED, ENDING, LOST, MAKING, ORPHANED, SHARING, STARTING, VARIABLE, WORKING};
 use datacache_tests::kills::{Campaign, Death, Instant};
@@ -114,7 +115,11 @@ fn check_anew(home: &Home, reader: &DataCache, aside: &[&str]) {
     let blobs = store.join("blobs");
     let are_gone = || names(&blobs).iter().all(|folder| names(&blobs.join(folder)).is_empty());
     eventually("large values go with their entries", PATIENCE, are_gone);
-    assert_eq!(reader.verify(false).unwrap().findings, []);
+    let verified = reader.verify(false).unwrap();
+    let found: Vec<_> = verified.findings.iter().map(|finding| finding.fault).collect();
+    assert_eq!(found, vec![Fault::LostIndex; aside.len()], "that all is lost, while it lies aside, and nothing else");
+    let lost = verified.moved_aside.map(|aside| aside.lost.expect("a daemon that dies notes it first"));
+    assert_eq!(lost, (!aside.is_empty()).then_some(LostValues { values: 1, bytes: 100_000 }));
     reader.set("small", vec![3]).unwrap();
     assert_eq!(&reader.get("small").unwrap().expect("it was just set")[..], [3]);
     daemon.ask_to_end();

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use datacache_client::blocking::DataCache;
+use datacache_daemon::store::moved_aside;
 use datacache_proto::holder::Holder;
 use datacache_proto::layout::LOCK;
 use datacache_proto::paths::Paths;
 use datacache_proto::process::Process;
 use datacache_proto::time::Timestamp;
+use datacache_proto::types::MovedAside;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -18,6 +20,7 @@ use crate::failure::{Answer, Failure};
 use crate::output::{print, print_line};
 use crate::process_end::ProcessEnd;
 use crate::progress::Extent;
+use crate::render::aside::aside_line;
 use crate::render::human;
 use crate::render::json::{self, JsonMoment};
 use crate::render::line::one_line;
@@ -32,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// Print a JSON object with running, since, build, protocol, pid, store and socket
+    /// Print a JSON object with running, since, build, protocol, pid, store, socket and moved_aside
     #[arg(long)]
     json: bool,
 }
@@ -47,6 +50,7 @@ struct State {
     pid: Option<u32>,
     store: String,
     socket: String,
+    moved_aside: Option<MovedAside>,
 }
 
 pub(crate) fn status(args: &StatusArgs, context: &Context) -> Result<Answer, Failure> {
@@ -70,6 +74,8 @@ fn connect(context: &Context) -> Result<Option<DataCache>, Failure> {
 
 fn running(cache: &DataCache) -> Result<State, Failure> {
     let daemon = cache.daemon()?;
+    // Not asked of the daemon, which would look into its index for it: to tell that it runs is not to hang on that.
+    let moved_aside = if daemon.is_store_visible { moved_aside(&daemon.store) } else { None };
     Ok(State {
         running: true,
         since: Some(JsonMoment(daemon.started.into())),
@@ -78,13 +84,15 @@ fn running(cache: &DataCache) -> Result<State, Failure> {
         pid: Some(daemon.process.pid),
         store: shown(&daemon.store),
         socket: shown(&daemon.socket),
+        moved_aside,
     })
 }
 
 impl State {
     fn stopped(paths: &Paths) -> Self {
         let [store, socket] = [&paths.store, &paths.socket].map(|path| shown(path));
-        Self { running: false, since: None, build: None, protocol: None, pid: None, store, socket }
+        let moved_aside = moved_aside(&paths.store);
+        Self { running: false, since: None, build: None, protocol: None, pid: None, store, socket, moved_aside }
     }
 
     fn plain(&self, now: Timestamp) -> String {
@@ -97,6 +105,7 @@ impl State {
             ("pid", self.pid.map(|pid| pid.to_string())),
             ("store", Some(one_line(&self.store).into_owned())),
             ("socket", Some(one_line(&self.socket).into_owned())),
+            ("lost index", self.moved_aside.as_ref().map(aside_line)),
         ];
         let rows = rows.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
         aligned(&rows.collect::<Vec<_>>())
@@ -199,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_store_without_a_daemon_has_the_same_names_in_json() {
-        let line = r#"{"running":false,"since":null,"build":null,"protocol":null,"pid":null,"store":"/my/store","socket":"/my/sock"}"#;
+        let line = r#"{"running":false,"since":null,"build":null,"protocol":null,"pid":null,"store":"/my/store","socket":"/my/sock","moved_aside":null}"#;
         assert_eq!(json::to_line(&State::stopped(&paths())), line);
     }
 

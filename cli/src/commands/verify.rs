@@ -4,16 +4,16 @@ use crate::context::Context;
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, print_line};
 use crate::progress::Extent;
-use crate::render::finding::{finding_line, verified_json};
+use crate::render::finding::{finding_lines, verified_json};
 use crate::render::human;
 
 /// The arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// Mend what can be mended; damaged entries are removed
+    /// Mend what can be mended; damaged entries are removed, but not an index that was moved aside
     #[arg(long)]
     repair: bool,
-    /// Print a JSON object with entries, blobs, bytes and findings
+    /// Print a JSON object with entries, blobs, bytes, findings and moved_aside
     #[arg(long)]
     json: bool,
 }
@@ -28,7 +28,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> Result<Answer, Fai
         print_line(verified_json(&outcome))?;
     } else {
         let mut output = Output::new();
-        outcome.findings.iter().try_for_each(|finding| output.line(finding_line(finding)))?;
+        finding_lines(&outcome).try_for_each(|line| output.line(line))?;
         output.finish()?;
         context.remark(&format!(
             "entries: {}, blobs: {}, {} read; findings: {}",

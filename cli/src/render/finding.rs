@@ -1,8 +1,9 @@
 //! What is wrong in a store: a line for people, an object for programs.
 
-use datacache_proto::types::{Fault, Finding, Verification};
+use datacache_proto::types::{Fault, Finding, MovedAside, Verification};
 use serde::Serialize;
 
+use super::aside::aside_line;
 use super::entry::key_line;
 use super::json::{self, JsonKey};
 use super::line::one_line;
@@ -14,6 +15,7 @@ struct Verified<'a> {
     blobs: u64,
     bytes: u64,
     findings: Vec<Found<'a>>,
+    moved_aside: Option<&'a MovedAside>,
 }
 
 #[derive(Serialize)]
@@ -36,12 +38,21 @@ impl<'a> From<&'a Finding> for Found<'a> {
 
 /// Returns the line of `verify --json`, without its end.
 pub(crate) fn verified_json(outcome: &Verification) -> String {
-    let &Verification { entries, blobs, bytes, ref findings } = outcome;
-    json::to_line(&Verified { entries, blobs, bytes, findings: findings.iter().map(Found::from).collect() })
+    let &Verification { entries, blobs, bytes, ref findings, ref moved_aside } = outcome;
+    let findings = findings.iter().map(Found::from).collect();
+    json::to_line(&Verified { entries, blobs, bytes, findings, moved_aside: moved_aside.as_ref() })
 }
 
-/// Returns one finding as a line for people: `missing blob: NAMESPACE/KEY, sha256 …: repaired`.
-pub(crate) fn finding_line(finding: &Finding) -> String {
+/// Returns the findings as lines for people.
+pub(crate) fn finding_lines(outcome: &Verification) -> impl Iterator<Item = String> {
+    outcome.findings.iter().map(|finding| match &outcome.moved_aside {
+        Some(aside) if finding.fault == Fault::LostIndex => format!("{}: {}", finding.fault, aside_line(aside)),
+        _ => finding_line(finding),
+    })
+}
+
+/// Returns one finding as a line: `missing blob: NAMESPACE/KEY, sha256 …: repaired`.
+fn finding_line(finding: &Finding) -> String {
     let entry = finding.entry.as_ref().map(|(namespace, key)| format!("{}/{}", one_line(namespace), key_line(key)));
     let blob = finding.digest.map(|digest| format!("sha256 {digest}"));
     let about: Vec<_> = entry.into_iter().chain(blob).collect();
@@ -54,6 +65,7 @@ pub(crate) fn finding_line(finding: &Finding) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::aside::an_aside;
     use super::*;
     use datacache_proto::key::Key;
     use datacache_proto::types::Digest;
@@ -73,8 +85,20 @@ mod tests {
 
     #[test]
     fn a_sound_store_has_an_empty_list_of_findings() {
-        let outcome = Verification { entries: 2, blobs: 1, bytes: 30, findings: vec![] };
-        assert_eq!(verified_json(&outcome), r#"{"entries":2,"blobs":1,"bytes":30,"findings":[]}"#);
+        let outcome = Verification { entries: 2, blobs: 1, bytes: 30, ..Verification::default() };
+        let line = r#"{"entries":2,"blobs":1,"bytes":30,"findings":[],"moved_aside":null}"#;
+        assert_eq!(verified_json(&outcome), line);
+    }
+
+    #[test]
+    fn a_lost_index_is_a_finding_that_says_where_it_is_and_what_to_do() {
+        let lost = Finding { fault: Fault::LostIndex, entry: None, digest: None, repaired: false };
+        let outcome = Verification { findings: vec![lost], moved_aside: Some(an_aside()), ..Verification::default() };
+        let lines: Vec<_> = finding_lines(&outcome).collect();
+        assert_eq!(lines, [format!("lost index: {}", aside_line(&an_aside()))]);
+        let json = verified_json(&outcome);
+        let aside = r#""moved_aside":{"folder":"/s/damaged","since_unix_ms":1714564800250,"bytes":512,"lost":{"values":3,"bytes":2097152}}"#;
+        assert!(json.contains(aside) && json.contains(r#"{"fault":"lost-index","#), "{json}");
     }
 
     #[test]

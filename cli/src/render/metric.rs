@@ -95,6 +95,7 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
         readers,
         leases,
         shortage,
+        ref moved_aside,
     } = stats;
     vec![
         size("index_bytes", index_bytes, "Bytes of the index in use."),
@@ -105,6 +106,11 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
         size("blob_bytes", blob_bytes, "Bytes of these files."),
         gauge("readers", readers, "Threads with a place among the readers of the index."),
         gauge("leases", leases, "Leases that are held."),
+        size(
+            "moved_aside_bytes",
+            moved_aside.as_ref().map_or(0, |aside| aside.bytes),
+            "Bytes of an index that was beyond reading and lies aside until somebody removes it.",
+        ),
         gauge(
             "shortage",
             u64::from(shortage.is_some()),

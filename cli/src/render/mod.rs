@@ -1,5 +1,6 @@
 //! How things are shown: lines for people, JSON and Prometheus text for programs. Pure functions; `now` is handed in.
 
+pub(crate) mod aside;
 pub(crate) mod entry;
 pub(crate) mod finding;
 pub(crate) mod human;

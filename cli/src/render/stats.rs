@@ -3,6 +3,7 @@
 use datacache_proto::types::{Laggard, ReadStats, Scarce, Stats, StoreStats};
 use indicatif::HumanBytes;
 
+use super::aside::aside_line;
 use super::line::one_line;
 use super::metric::{self, Metric, Unit};
 use super::moment::rfc3339;
@@ -15,7 +16,8 @@ pub(crate) fn plain(stats: &Stats) -> String {
         block(&title, &metric::of_namespace(namespace))
     });
     let rest = [reads(&stats.reads), store(&stats.store), block("daemon", &metric::of_daemon(&stats.daemon))];
-    let rest = rest.into_iter().chain(stats.laggard.as_ref().map(laggard));
+    let aside = stats.store.moved_aside.as_ref().map(|aside| format!("lost index\n  {}\n", aside_line(aside)));
+    let rest = rest.into_iter().chain(stats.laggard.as_ref().map(laggard)).chain(aside);
     namespaces.chain(rest).collect::<Vec<_>>().join("\n")
 }
 
@@ -78,6 +80,7 @@ fn value(metric: &Metric) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::aside::an_aside;
     use super::*;
     use datacache_proto::time::Timestamp;
     use datacache_proto::types::{Fallback, NamespaceStats, Shortage};
@@ -119,6 +122,14 @@ mod tests {
         let told = "\nlaggard\n  process 77, which is stopped, has been in the middle of a read since 2024-05-01T12:00:00.250Z; \
                     the index has grown by 3.00 MiB since";
         assert!(text.contains(told), "{text}");
+    }
+
+    #[test]
+    fn an_index_that_was_moved_aside_is_told_of_in_words() {
+        assert!(!plain(&Stats::default()).contains("lost index"));
+        let store = StoreStats { moved_aside: Some(an_aside()), ..StoreStats::default() };
+        let text = plain(&Stats { store, ..Stats::default() });
+        assert!(text.ends_with(&format!("\n\nlost index\n  {}\n", aside_line(&an_aside()))), "{text}");
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Store {
             findings.push(Finding { fault, entry, digest, repaired });
         }
         let Report { entries, blobs, bytes, .. } = report;
-        (Verification { entries, blobs, bytes, findings }, repairs)
+        (Verification { entries, blobs, bytes, findings, moved_aside: None }, repairs)
     }
 
     /// A blob that the log names may be there before the index knows it, or be gone from the index's snapshot.

@@ -12,7 +12,7 @@ use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::recent::{KeyHash, Mark};
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Digest, StoreStats};
+use datacache_proto::types::{Digest, MovedAside, StoreStats};
 use tracing::debug;
 
 use super::access::AccessFile;
@@ -28,6 +28,7 @@ use super::failpoint::failpoint;
 use super::folder;
 use super::lookup::{Lookup, Seen};
 use super::memory::Memory;
+use super::moved_aside::moved_aside;
 use super::options::StoreOptions;
 use super::plan::{Cursor, Plan, Reader};
 use super::position::Position;
@@ -343,7 +344,14 @@ impl Store {
             readers: self.readers()?.places.len() as u64,
             leases: self.memory.leases().count(),
             shortage: self.shortage(),
+            moved_aside: self.moved_aside(),
         })
+    }
+
+    /// Returns what is known of the index that was moved aside, while its folder is there.
+    #[must_use]
+    pub fn moved_aside(&self) -> Option<MovedAside> {
+        moved_aside(&self.options.path)
     }
 
     /// Returns who reads the index.

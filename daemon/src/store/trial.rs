@@ -23,6 +23,7 @@ use super::failpoint::failpoint;
 use super::folder::{self, DAMAGED, UNCLEAN};
 use super::generation;
 use super::index::Index;
+use super::moved_aside::note_loss;
 use super::recovery::{Recovered, recover};
 use super::tables::forget_lock_file;
 
@@ -173,11 +174,14 @@ fn look(path: &Path, examiner: &Examiner, hopeless: bool) -> Result<Option<Verdi
         Verdict::Sound => debug!("the index is sound"),
         Verdict::Leaky => warn!("some pages of the index are neither in use nor free"),
         Verdict::Damaged(how) => {
+            let lost = note_loss(path, &generation, how);
             let aside = move_aside(path, &generation).map_err(io("move the damaged index aside in"))?;
             error!(
                 how,
                 aside = %aside.display(),
-                "the index is damaged beyond reading: it was moved aside, and the store begins empty; its large values go at once, and \
+                large_values = lost.map(|lost| lost.values),
+                their_bytes = lost.map(|lost| lost.bytes),
+                "the index is damaged beyond reading: it was moved aside, and the store begins empty; its large values are removed, and \
                  that folder has the small ones at most: remove it once nobody wants to look at it"
             );
         }

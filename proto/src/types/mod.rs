@@ -22,5 +22,7 @@ pub use greeting::{Hello, Introduced, Introduction, Welcome};
 pub use list::{ListPage, ListQuery};
 pub use lookup::{Lookup, Opened};
 pub use metadata::Metadata;
-pub use stats::{DaemonStats, Laggard, NamespaceStats, ReadStats, Scarce, Shortage, Stats, StoreStats};
+pub use stats::{
+    DaemonStats, Laggard, LostValues, MovedAside, NamespaceStats, ReadStats, Scarce, Shortage, Stats, StoreStats,
+};
 pub use verification::{Fault, Finding, Verification};

@@ -98,6 +98,31 @@ pub struct StoreStats {
     pub leases: u64,
     /// What is short, where only what makes the store smaller is taken because of that.
     pub shortage: Option<Shortage>,
+    /// The index that was beyond reading, for as long as its folder lies in the store.
+    pub moved_aside: Option<MovedAside>,
+}
+
+/// An index that was beyond reading: it was moved aside, and the store began empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedAside {
+    /// The folder that it is in now, as the daemon sees it. Nobody needs it but who wants to look.
+    pub folder: String,
+    /// When it was moved. In JSON, milliseconds since 1970.
+    #[serde(rename = "since_unix_ms")]
+    pub since: Timestamp,
+    /// Bytes of the disk that the folder takes.
+    pub bytes: u64,
+    /// The large values that it named, which are not in that folder: they were removed. `None` where that is not known.
+    pub lost: Option<LostValues>,
+}
+
+/// Large values that were removed because nothing named them any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostValues {
+    /// How many.
+    pub values: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// Why the store takes only what makes it smaller.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Digest;
+use super::{Digest, MovedAside};
 use crate::key::Key;
 
 /// The outcome of a look at the whole store.
@@ -18,6 +18,8 @@ pub struct Verification {
     pub bytes: u64,
     /// What is wrong.
     pub findings: Vec<Finding>,
+    /// What [`Fault::LostIndex`] is about, where that was found.
+    pub moved_aside: Option<MovedAside>,
 }
 
 /// One thing that is wrong in a store.
@@ -51,6 +53,9 @@ pub enum Fault {
     WrongCount,
     /// The index can't be read as a whole. Repaired, it is moved aside, and the store begins empty.
     DamagedIndex,
+    /// An index that could not be read lies aside, and all that it held is lost. It is found until somebody removes the folder:
+    /// no repair does that.
+    LostIndex,
 }
 
 impl fmt::Display for Fault {
@@ -63,6 +68,7 @@ impl fmt::Display for Fault {
             Self::WrongIndexRow => "wrong index row",
             Self::WrongCount => "wrong count",
             Self::DamagedIndex => "damaged index",
+            Self::LostIndex => "lost index",
         })
     }
 }

@@ -115,7 +115,11 @@ impl Campaign {
         let findings = self.repair()?;
         let sights = self.sights()?;
         let lost = self.check(&sights, kind.may_lose())?;
-        let holds = comes_to_hold(PATIENCE, || self.verify(&[]).is_ok_and(|found| found.is_empty()));
+        let holds = comes_to_hold(PATIENCE, || {
+            let found = self.verify(&[]);
+            found.iter().flatten().for_each(|finding| self.see_to(finding));
+            found.is_ok_and(|found| found.is_empty())
+        });
         if !holds {
             return Err(format!("verify still finds {:?}", self.verify(&[])));
         }
@@ -150,6 +154,13 @@ impl Campaign {
             }
         }
         Ok(lost)
+    }
+
+    /// Does what a user does who is told of an index that lies aside.
+    fn see_to(&self, finding: &str) {
+        if finding.contains(r#""fault":"lost-index""#) {
+            fs::remove_dir_all(self.home.store().join("damaged")).ok();
+        }
     }
 
     fn repair(&self) -> Result<Vec<String>, String> {
