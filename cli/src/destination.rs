@@ -80,6 +80,11 @@ impl Destination {
         }
     }
 
+    /// Tells whether bytes that were written are out of our hands.
+    pub(crate) fn is_handed_on(&self) -> bool {
+        !matches!(self, Self::Beside { .. })
+    }
+
     /// Writes the next bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let (outcome, path) = match self {

@@ -132,10 +132,12 @@ pub(crate) enum Failure {
     #[error("nobody reads the output any more")]
     ClosedOutput,
     /// The value could not be read to its end, or is not what was stored.
-    #[error("can't read the value of `{key}` to its end")]
+    #[error("can't read the value of `{key}` to its end{}", handed_on(*.is_handed_on))]
     Value {
         /// The entry's key.
         key: String,
+        /// Whether what was read until then is out of our hands.
+        is_handed_on: bool,
         /// Why.
         source: io::Error,
     },
@@ -161,6 +163,15 @@ pub(crate) enum Failure {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+/// Returns what has to be said of bytes that nobody can take back.
+fn handed_on(is_handed_on: bool) -> &'static str {
+    if is_handed_on {
+        "; what was written until here may be wrong bytes, `-o FILE` and `get-file` give whole values only"
+    } else {
+        ""
+    }
 }
 
 impl Failure {

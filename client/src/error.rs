@@ -205,7 +205,7 @@ pub enum Error {
         found: Codec,
     },
     /// The bytes of a value are not those that were added.
-    #[error("the value{} is damaged: its bytes are not those of {digest}; `datacache verify --repair` removes it", of_key(.key.as_deref()))]
+    #[error("the value{} is damaged: its bytes are not those of {digest}; it is a miss once the daemon has seen that: add it again", of_key(.key.as_deref()))]
     Damaged {
         /// The entry's key, where it was got by one.
         key: Option<String>,

@@ -107,7 +107,27 @@ fn who_streams_a_damaged_value_is_told_at_its_end_and_the_next_finds_a_miss() {
     let outcome = home.run(["get", "k"]);
     assert_eq!(outcome.code(), 4, "{outcome:?}");
     assert!(outcome.told().contains("`k`") && outcome.told().contains("damaged"), "{outcome:?}");
+    assert!(outcome.told().contains("may be wrong bytes, `-o FILE`"), "{outcome:?}");
     assert_eq!(home.run(["get", "k"]).code(), 1);
+}
+
+/// He was sent to `verify --repair`, which has nothing to do with it: the value is a miss already.
+#[test]
+fn who_gets_a_damaged_value_as_a_file_gets_none_and_is_told_to_add_it_again() {
+    let home = Home::new();
+    let (content, target) = (noise(1, 200_000), home.file("target", b"before"));
+    let path = blob(&home, "k", &content);
+    home.run(["stop"]).text();
+    damage(&path);
+    let outcome = home.run(["get", "k", "-o", target.to_str().unwrap()]);
+    let line = outcome.error(4);
+    assert!(line.contains("it is a miss") && line.contains("add it again"), "{line}");
+    assert!(!line.contains("--repair") && !line.contains("wrong bytes"), "{line}");
+    assert_eq!(fs::read(&target).unwrap(), b"before");
+    assert!(home.run(["get-file", "k"]).error(1).contains("no entry has the key `k`"));
+    blob(&home, "k", &content);
+    home.run(["get", "k", "-o", target.to_str().unwrap()]).text();
+    assert!(fs::read(&target).unwrap() == content);
 }
 
 /// It was fetched and found to be damaged before there was a reader; nobody told the daemon, and the next one met with the same.

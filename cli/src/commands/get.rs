@@ -21,7 +21,7 @@ pub(crate) struct GetArgs {
     key: String,
     #[command(flatten)]
     keys: KeyArgs,
-    /// Write into this file instead of stdout; it appears when it is complete
+    /// Write into this file instead of stdout; it appears when it is complete, and only if it is what was added
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -82,7 +82,10 @@ fn copy(value: &mut impl Read, into: &mut Destination, key: &str, progress: &Pro
                 progress.advance(length as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(Failure::Value { key: one_line(key).into_owned(), source }),
+            Err(source) => {
+                let (key, is_handed_on) = (one_line(key).into_owned(), into.is_handed_on());
+                return Err(Failure::Value { key, is_handed_on, source });
+            }
         }
     }
 }
