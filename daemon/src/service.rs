@@ -269,7 +269,9 @@ impl Cache for Service {
             // It is gone already, or small: those are checked wherever they are read.
             other => return Ok(other.is_none()),
         };
-        Ok(Box::pin(suspicions::is_damaged(&self.0.daemon, digest, length)).await?)
+        let is_damaged = Box::pin(suspicions::is_damaged(&self.0.daemon, digest, length)).await?;
+        // Another value may have taken its place meanwhile.
+        Ok(is_damaged && self.look(&namespace, &key, lookup)?.is_none())
     }
 
     async fn verify(self, _: Context, repair: bool) -> Result<Verification, WireError> {
