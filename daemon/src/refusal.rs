@@ -33,6 +33,7 @@ impl From<StoreError> for WireError {
             StoreError::IndexFull { limit } => Self::IndexFull { limit: *limit },
             StoreError::Staged { name, fault } => Self::Staged { name: name.clone(), fault: fault.clone() },
             StoreError::Damaged => Self::Damaged,
+            StoreError::Restarting => Self::Stopping,
             StoreError::TooLarge { size, limit } => Self::BatchTooLarge { size: *size, limit: *limit },
             StoreError::TooMany { what, limit } => Self::Busy { what: *what, limit: *limit },
             StoreError::ScopeEnded => Self::Unbindable { reason: UnbindableReason::Ended },
@@ -86,5 +87,6 @@ mod tests {
         let ended = WireError::Unbindable { reason: UnbindableReason::Ended };
         assert_eq!(WireError::from(StoreError::ScopeEnded), ended);
         assert_eq!(WireError::from(WriteError::Closed), WireError::Stopping);
+        assert_eq!(WireError::from(StoreError::Restarting), WireError::Stopping);
     }
 }

@@ -9,6 +9,7 @@ use datacache_proto::key::Key;
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
+use heed::MdbError;
 use tracing::{error, warn};
 
 use super::command::{Command, Condition};
@@ -56,21 +57,28 @@ impl Store {
         }
     }
 
-    /// Makes a miss of what can't be read from the log, which the next daemon mends, and notes what can't be read from the index.
+    /// Makes a miss of what can't be read from the log, which the next daemon mends.
     pub(super) fn forgive<R>(&self, failure: StoreError) -> Result<Option<R>, StoreError> {
-        let outcome = match failure {
-            StoreError::Damaged => Ok(None),
-            StoreError::Read { source } if is_damage(&source) => {
-                self.trial.suspect();
-                Err(StoreError::Read { source })
-            }
-            other => return Err(other),
-        };
+        let is_miss = matches!(failure, StoreError::Damaged);
+        let told = self.pass_on(failure);
+        if is_miss { Ok(None) } else { Err(told) }
+    }
+
+    /// Leaves to the next daemon what this one can't go on with, where that helps; returns what the caller is told, who comes again then.
+    pub(super) fn pass_on(&self, failure: StoreError) -> StoreError {
+        match &failure {
+            StoreError::Damaged => {}
+            StoreError::Read { source } if is_damage(source) => self.trial.suspect(),
+            // The thread's own row in the table of readers, and not the index.
+            StoreError::Read { source: heed::Error::Mdb(MdbError::BadRslot) } => {}
+            _ => return failure,
+        }
         if !self.damage.needs_restart.replace(true) {
-            error!("the log or the index is damaged; the daemon has to start anew");
+            let error = &failure as &dyn std::error::Error;
+            error!(error, "the log or the index is damaged; the daemon has to start anew");
             (self.options.wake)();
         }
-        outcome
+        StoreError::Restarting
     }
 
     /// Returns what looks the whole index through, for another thread. Blocks, for as long as it takes to read it.
@@ -135,7 +143,7 @@ mod tests {
     use datacache_proto::layout::blob_path;
     use sha2::Digest as _;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
     use std::path::PathBuf;
 
     /// A store with one value, which was hashed in this boot; and then its disk changed it, which nothing tells of.
@@ -260,5 +268,30 @@ mod tests {
         results.pop().expect("there is room").unwrap();
         assert!(!subject.is_hit());
         assert_eq!(subject.settled(), None);
+    }
+
+    /// All that it asked of the index failed from then on, and it went on.
+    #[test]
+    fn a_daemon_whose_own_row_among_the_readers_is_damaged_leaves_it_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        put(&mut store, NewValue::Inline(vec![1].into()));
+        let target = store.request_checkpoint();
+        wait(&mut store, |store| store.applied() >= target);
+        let (namespace, key) = (store.namespace("n").unwrap(), Key::from("k"));
+        let look = |store: &Store| store.lookup(namespace, &key, NOW, |_| ());
+        assert!(look(&store).unwrap().is_some() && !store.is_poisoned());
+        // The rows stand behind two lines of the cache.
+        let table = File::options().write(true).open(store.path().join("current/lock.mdb")).unwrap();
+        table.write_all_at(&[0; 1_024], 128).unwrap();
+        assert!(matches!(look(&store), Err(StoreError::Restarting)));
+        assert!(store.is_poisoned());
+        let mut results = Vec::new();
+        let delete = Command::Delete { namespace, key: key.clone(), when: Condition::Live };
+        store.write(&mut [Batch::of(delete, None)].into(), NOW, &mut results);
+        assert!(matches!(results.pop(), Some(Err(StoreError::Restarting))));
+        drop(store);
+        let store = super::super::testing::store(&folder);
+        assert!(look(&store).unwrap().is_some() && !store.is_poisoned());
     }
 }

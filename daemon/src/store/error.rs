@@ -156,6 +156,9 @@ pub enum StoreError {
     /// A record's bytes are damaged.
     #[error("the record is damaged")]
     Damaged,
+    /// The log or the index is damaged; the daemon ends, and the next one puts that right before it serves anybody.
+    #[error("the store is damaged; the daemon starts anew")]
+    Restarting,
     /// The command is larger than any frame.
     #[error("the batch is larger than a frame of the log")]
     TooLarge {

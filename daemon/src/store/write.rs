@@ -85,6 +85,7 @@ impl Store {
                 break;
             }
             let result = self.turn(now).batch(batch);
+            let result = result.map_err(|failure| self.pass_on(failure));
             if matches!(result, Err(StoreError::TooLarge { .. })) && self.draft.frame.operations() > 0 {
                 break;
             }
@@ -97,7 +98,8 @@ impl Store {
     fn write_alone(&mut self, batch: &Batch, now: Timestamp) -> BatchResult {
         self.draft.begin(self.last_seq + 1);
         let decided = self.turn(now).batch(batch);
-        let result = decided.and_then(|outcomes| self.append().map(|()| outcomes));
+        let result = decided.map_err(|failure| self.pass_on(failure));
+        let result = result.and_then(|outcomes| self.append().map(|()| outcomes));
         self.settle(batch, result.is_ok());
         result
     }
