@@ -61,17 +61,30 @@ pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recov
         deaths = if goes_on { deaths } else { 0 };
     }
     trial.note(deaths + AT_OPENING);
-    let recovered = match recover(path) {
-        // LMDB's own word is enough to look, but not to give the index up: a full map is not a damaged one.
-        Err(failure) if is_suspicious(&failure) => match look(path, examiner, false)? {
-            Some(Verdict::Damaged(_)) => recover(path),
-            Some(_) if forget_readers(path)? => recover(path),
-            _ => Err(failure),
-        },
-        outcome => outcome,
-    };
+    let recovered = recover_mended(path, examiner);
     trial.note(deaths + if recovered.is_ok() { IN_USE } else { 0 });
     Ok((recovered.map_err(|failure| failure.or_no_space(path))?, trial))
+}
+
+/// Opens the store. Where LMDB meets with damage, gives up what that can be in: the table of readers first.
+fn recover_mended(path: &Path, examiner: &Examiner) -> Result<Recovered, OpenError> {
+    let failure = match recover(path) {
+        Err(failure) if is_suspicious(&failure) => failure,
+        outcome => return outcome,
+    };
+    // LMDB's own word is enough to look, but not to give the index up: a full map is not a damaged one.
+    match look(path, examiner, false)? {
+        Some(Verdict::Damaged(_)) => recover(path),
+        Some(verdict) if forget_readers(path)? => match recover(path) {
+            // Then it is the list of free pages, and the next daemon would meet with the same.
+            Err(failure) if verdict == Verdict::Leaky && is_suspicious(&failure) => {
+                look(path, examiner, true)?;
+                recover(path)
+            }
+            outcome => outcome,
+        },
+        _ => Err(failure),
+    }
 }
 
 impl Trial {
@@ -304,6 +317,28 @@ mod tests {
         }
         (0..=HOPELESS).for_each(|_| drop(Store::open(options.clone(), NOW).unwrap()));
         assert!(is_aside());
+    }
+
+    /// Each time the count began anew.
+    #[test]
+    fn an_index_that_only_leaks_is_moved_aside_once_daemons_go_on_meeting_with_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let (options, _) = examined(&folder, &Verdict::Leaky);
+        for _ in 0..=HOPELESS {
+            Store::open(options.clone(), NOW).unwrap().distrust();
+        }
+        assert!(options.path.join(DAMAGED).exists());
+    }
+
+    /// No daemon started any more: those that LMDB refuses don't count as dead.
+    #[test]
+    fn an_index_that_leaks_and_that_lmdb_refuses_is_moved_aside_at_the_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (options, _) = examined(&folder, &Verdict::Leaky);
+        Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
+        fs::write(options.path.join("current/data.mdb"), [7; 100_000]).unwrap();
+        drop(Store::open(options.clone(), NOW).unwrap());
+        assert!(options.path.join(DAMAGED).exists());
     }
 
     #[test]
