@@ -226,16 +226,47 @@ fn a_page_of_the_index_that_is_gone_keeps_no_daemon_from_starting() {
 fn a_table_of_readers_that_is_damaged_under_a_client_costs_nothing_else() {
     let home = Home::new();
     let mut reader = client(&home);
-    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
-    let read = ["take", "bytes", "k"];
-    let seen = reader.ask(&read);
+    reader.ask(&["add", "k", "v"]);
+    assert_eq!(reader.ask(&["get", "k"]), "v");
     home.run(["stop"]).text();
     let readers = OpenOptions::new().write(true).open(home.store().join("current/lock.mdb")).unwrap();
     readers.write_all_at(&[7; 8], 0).unwrap();
     home.start();
     assert_eq!(home.run(["get", "k"]).text(), "v");
-    assert_eq!(reader.ask(&read), seen);
+    client(&home).ask(&["add", "k", "w"]);
+    home.run(["stop"]).text();
+    home.start();
+    // Only the index has it now, and that is another file than the one that the reader had open.
+    assert_eq!(reader.ask(&["get", "k"]), "w");
     assert!(!home.store().join("damaged").exists());
+}
+
+/// The daemon did not see him in its own table, and wrote to the pages that he looked at.
+#[test]
+fn who_reads_while_the_table_of_readers_is_lost_under_him_sees_no_byte_change() {
+    for lose in [
+        |table: &Path| OpenOptions::new().write(true).open(table).unwrap().write_all_at(&[7; 8], 0).unwrap(),
+        |table: &Path| fs::remove_file(table).unwrap(),
+        |table: &Path| fs::remove_file(table).and_then(|()| fs::write(table, "")).unwrap(),
+    ] {
+        let home = Home::new();
+        let [mut writer, mut reader] = [client(&home), client(&home)];
+        let mut write_all = || {
+            assert_eq!(writer.ask(&["add-batch", "k", "250", "200"]), 250);
+            // All of it is in the index then.
+            home.run(["stop"]).text();
+        };
+        write_all();
+        let index = home.store().join("current");
+        reader.ask(&["hold-read", index.to_str().unwrap()]);
+        let seen = reader.ask(&["look-through-read"]);
+        assert!(seen[0].as_u64() > Some(250));
+        lose(&index.join("lock.mdb"));
+        (0..4).for_each(|_| write_all());
+        assert_eq!(reader.ask(&["look-through-read"]), seen);
+        assert_eq!(home.run(["len"]).number(), 250);
+        assert!(!home.store().join("damaged").exists());
+    }
 }
 
 /// There was no such program any more, and the daemon looked at the index unprotected.

@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use datacache_client::blocking::DataCache;
 use datacache_client::{Fault, LostValues};
 use datacache_tests::kills::daemon::{Daemon, Ended};
-use datacache_tests::kills::instant::{DAMAGED, ENDING, LOST, MAKING, ORPHANED, SHARING, STARTING, VARIABLE, WORKING};
+use datacache_tests::kills::instant::{
+    DAMAGED, ENDING, LOST, MAKING, ORPHANED, SHARING, STARTING, UNSEEN, VARIABLE, WORKING,
+};
 use datacache_tests::kills::{Campaign, Death, Instant};
 use datacache_tests::program::{mortal_program, program};
 use datacache_tests::wait::PATIENCE;
@@ -161,10 +164,38 @@ fn a_lost_index_whose_forgetting_a_daemon_died_of_is_forgotten_by_the_next() {
     }
 }
 
+/// A reader has the old one open all the time.
+#[test]
+fn a_table_of_readers_whose_making_a_daemon_died_of_is_made_by_the_next() {
+    for name in UNSEEN {
+        for is_damaged in [true, false] {
+            let home = Home::new();
+            let (reader, store) = (filled(&home), home.store());
+            let table = store.join("current/lock.mdb");
+            // By another process: the reader's hold on it would go if this one closed it.
+            let damage = if is_damaged { "printf damaged | dd conv=notrunc of=" } else { "rm " };
+            let damage = format!("{damage}'{}'", table.display());
+            assert!(home.program("sh").args(["-c", &damage]).stderr(Stdio::null()).status().unwrap().success());
+            assert!(Daemon::start(&home, Some(Instant::first(name))).is_none(), "it dies at {name}");
+            let daemon = Daemon::start(&home, None).expect("nobody kills it");
+            assert_eq!(&reader.get("small").unwrap().expect("nothing else is damaged")[..], [1], "{name}");
+            reader.set("small", vec![3]).unwrap();
+            assert_eq!(&reader.get("small").unwrap().expect("it was just set")[..], [3]);
+            assert_eq!(&reader.get("large").unwrap().expect("nothing else is damaged")[..], vec![2; 100_000]);
+            assert_eq!(reader.verify(false).unwrap().findings, []);
+            assert_eq!(names(&store.join("staging")), [""; 0]);
+            daemon.ask_to_end();
+            assert_eq!(daemon.ended(&home), Ended::Well);
+            assert!(!store.join("damaged").exists());
+            assert_eq!(fs::read(store.join("unclean")).unwrap(), b"0");
+        }
+    }
+}
+
 #[test]
 fn no_instant_is_left_out() {
     let known: BTreeSet<String> = Instant::names(&Home::new()).into_iter().collect();
-    let named = [MAKING, SHARING, DAMAGED, LOST, STARTING, ORPHANED, WORKING, ENDING].concat();
+    let named = [MAKING, SHARING, DAMAGED, LOST, UNSEEN, STARTING, ORPHANED, WORKING, ENDING].concat();
     assert_eq!(named.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), known);
 }
 

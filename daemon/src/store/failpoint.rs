@@ -83,6 +83,16 @@ mod armed {
         /// It is gone.
         LostUnlinked,
 
+        // A table of readers that is damaged or gone.
+        /// Readers of the index are told that it is over.
+        UnseenEnded,
+        /// The index has a copy, which is on the disk.
+        UnseenCopied,
+        /// The copy has its place, perhaps not for good.
+        UnseenReplaced,
+        /// There is no table of readers.
+        UnseenForgotten,
+
         // Recovery.
         /// The index has all of the log.
         LogCaughtUp,

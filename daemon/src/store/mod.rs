@@ -26,7 +26,7 @@
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
 //! | open, recover | the owner's, before all else | `folder`, `generation`, `recovery`, `restart_steps`, `takeover` |
 //! | die, where a test wants it | any | `failpoint` |
-//! | tell whether an index can be trusted | the owner's, before all else | `trial`, `examiner`; in a child `examination` |
+//! | tell whether an index can be trusted | the owner's, before all else | `trial`, `unseen`, `examiner`; in a child `examination` |
 //!
 //! # Invariants
 //! - There is one path for every change: an operation in a frame of the log. What a bulk operation plans is a list of
@@ -118,6 +118,7 @@ mod threads;
 mod trail;
 mod trial;
 mod turn;
+mod unseen;
 mod upload;
 mod verifier;
 mod verify;

@@ -41,7 +41,7 @@ const ENTRIES_OF_2: &str = "entries";
 const BY_SEQ_OF_1: &str = "by_seq";
 
 /// LMDB's table of readers, which clients store to. All its blocks are allocated.
-const LOCK_FILE: &str = "lock.mdb";
+pub(super) const LOCK_FILE: &str = "lock.mdb";
 /// The most that it takes: a cache line for each reader, and less than a page for all.
 const LOCK_LENGTH: u64 = (READER_SLOTS as u64 * 64 + 4096).next_multiple_of(4096);
 

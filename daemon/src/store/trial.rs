@@ -25,7 +25,7 @@ use super::generation;
 use super::index::Index;
 use super::moved_aside::note_loss;
 use super::recovery::{Recovered, recover};
-use super::tables::forget_lock_file;
+use super::unseen::{forget_readers, mend_lost_table};
 
 /// What a death counts in the middle of a store's opening: the next start looks before it opens anything.
 const AT_OPENING: u8 = 2;
@@ -68,6 +68,7 @@ pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recov
 
 /// Opens the store. Where LMDB meets with damage, gives up what that can be in: the table of readers first.
 fn recover_mended(path: &Path, examiner: &Examiner) -> Result<Recovered, OpenError> {
+    mend_lost_table(path)?;
     let failure = match recover(path) {
         Err(failure) if is_suspicious(&failure) => failure,
         outcome => return outcome,
@@ -202,20 +203,7 @@ fn look(path: &Path, examiner: &Examiner, hopeless: bool) -> Result<Option<Verdi
     Ok(Some(verdict))
 }
 
-/// Removes the table of readers of an index that can be read, and yet not opened; tells whether there is such an index. Who reads it is
-/// sent elsewhere: the next table does not know of him.
-fn forget_readers(path: &Path) -> Result<bool, OpenError> {
-    let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
-    let Some(generation) = generation::current(path).map_err(io("find the live generation of"))? else {
-        return Ok(false);
-    };
-    error!("the index's table of readers is damaged; it is made anew");
-    end_readers(&generation);
-    forget_lock_file(&generation).map_err(io("remove the damaged table of readers in"))?;
-    Ok(true)
-}
-
-/// Has the readers of a generation look elsewhere.
+/// Has the readers of a generation that is moved away look elsewhere.
 fn end_readers(generation: &Path) {
     if let Err(error) = Index::end_any(generation) {
         debug!(%error, "readers are not told that the generation is over; they notice within a second");

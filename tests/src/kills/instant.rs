@@ -16,6 +16,8 @@ pub const SHARING: &[&str] = &["SharedPrepared", "SharedInPlace"];
 pub const DAMAGED: &[&str] = &["DamagedCleared", "DamagedEnded", "DamagedMoved", "DamagedUnlinked"];
 /// It forgets an index that is not there any more.
 pub const LOST: &[&str] = &["LostFound", "LostUnlinked"];
+/// It makes a table of readers anew that is damaged or gone.
+pub const UNSEEN: &[&str] = &["UnseenEnded", "UnseenCopied", "UnseenReplaced", "UnseenForgotten"];
 /// A daemon starts that comes after one which died.
 pub const STARTING: &[&str] = &[
     "StoreMade",

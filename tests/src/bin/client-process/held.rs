@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::fs::OpenOptions;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
-use heed::{EnvFlags, EnvOpenOptions, RoTxn, WithTls};
+use heed::types::Bytes;
+use heed::{Env, EnvFlags, EnvOpenOptions, RoTxn, WithTls};
 use memmap2::{MmapOptions, MmapRaw};
 
 /// As the client opens it.
@@ -14,7 +16,10 @@ const MAP_SIZE: usize = 1 << 30;
 const LOCK_AT: usize = 24;
 
 /// A read that has begun.
-pub(crate) struct Read(#[expect(dead_code, reason = "it is held")] RoTxn<'static, WithTls>);
+pub(crate) struct Read {
+    env: Env,
+    txn: RoTxn<'static, WithTls>,
+}
 
 /// LMDB's lock on the table of readers, for as long as the process lives.
 pub(crate) struct Lock(#[expect(dead_code, reason = "it is held")] MmapRaw);
@@ -31,7 +36,22 @@ impl Read {
         // SAFETY: nobody truncates the file, which only the daemon writes to by LMDB's rules; this process opens it once, has no
         // cache open, and does not fork.
         let env = unsafe { options.flags(EnvFlags::READ_ONLY).open(folder)? };
-        env.static_read_txn().map(Self)
+        let txn = env.clone().static_read_txn()?;
+        Ok(Self { env, txn })
+    }
+
+    /// Reads all entries; returns how many there are, and a hash of them.
+    ///
+    /// # Errors
+    /// Where LMDB finds that they are no entries any more.
+    pub(crate) fn look(&self) -> Result<(u64, u64), Box<dyn Error>> {
+        let entries = self.env.open_database::<Bytes, Bytes>(&self.txn, None)?.ok_or("there are no entries")?;
+        let (mut rows, mut hasher) = (0, DefaultHasher::new());
+        for row in entries.iter(&self.txn)? {
+            row?.hash(&mut hasher);
+            rows += 1;
+        }
+        Ok((rows, hasher.finish()))
     }
 }
 

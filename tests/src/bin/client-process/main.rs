@@ -90,6 +90,7 @@ impl Client {
                 writer::write(Path::new(ledger), worker.parse()?, from.parse()?..to.parse()?)?
             }
             ["hold-read", folder] => json!(self.read.replace(held::Read::begin(Path::new(folder))?).is_none()),
+            ["look-through-read"] => json!(self.read.as_ref().ok_or("no read has begun")?.look()?),
             ["end-read"] => json!(self.read.take().is_some()),
             ["hold-lock", file] => json!(self.lock.replace(held::Lock::take(Path::new(file))?).is_none()),
             ["record", ledger, worker, seed, mood] => {
