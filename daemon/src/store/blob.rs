@@ -21,6 +21,7 @@ use super::blob_row::BlobRow;
 use super::content::is_content;
 use super::error::{StoreError, is_full};
 use super::incoming::open_staged;
+use super::renewal::Turns;
 use super::tables::Tables;
 use super::upload::Upload;
 
@@ -33,6 +34,7 @@ pub struct BlobStore {
     tables: Arc<Tables>,
     /// What was hashed in this boot; `None` within where that can't be kept.
     checked: Arc<OnceLock<Option<Checked>>>,
+    turns: Turns,
 }
 
 /// What was found where a blob should be.
@@ -48,7 +50,7 @@ pub enum Found {
 
 impl BlobStore {
     pub(super) fn new(store: &Path, tables: Arc<Tables>) -> Self {
-        Self { store: store.into(), tables, checked: Arc::default() }
+        Self { store: store.into(), tables, checked: Arc::default(), turns: Turns::default() }
     }
 
     /// Makes the folders that are not there yet.
@@ -154,6 +156,7 @@ impl BlobStore {
         let mut folders = std::collections::BTreeSet::new();
         for digest in digests {
             let path = blob_path(&self.store, digest);
+            let _turn = self.turns.at(digest);
             match File::open(&path) {
                 Ok(file) => self.write_through(digest, &file)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

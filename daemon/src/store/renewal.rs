@@ -2,29 +2,60 @@
 //!
 //! The system tells once that it could not write pages, and takes them for written from then on: the next sync of that file would
 //! succeed, and the index name what no disk has. All pages of a copy are still to be written, so what is said of them can be
-//! believed. Where the content can't be copied, or is lost already, the blob goes, and what names it is a miss.
+//! believed. It is written through before it has the blob's name: what it takes the place of may have been on the disk. Where that
+//! fails too, the same is true of its pages, and another copy gets the name, which is the next one's to sync. Where the content
+//! can't be copied, or is lost already, the blob goes, and what names it is a miss.
+//!
+//! Several threads sync the same blob, each for a promise of its own. They do it one after the other: who comes while it is copied is
+//! not to be told of the file before that all is well.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(test)]
+use datacache_proto::layout::BLOBS;
 use datacache_proto::types::Digest;
 use tracing::{error, warn};
 
 use super::blob::BlobStore;
 use super::content::CHUNK;
 use super::error::StoreError;
+use super::upload::Upload;
+
+/// How many blobs can be synced at the same time, at the most.
+const TURNS: usize = 64;
+
+/// The turns at the syncing of blobs: of one blob, one at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Turns(Arc<[Mutex<()>; TURNS]>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(std::array::from_fn(|_| Mutex::default())))
+    }
+}
+
+impl Turns {
+    /// Waits for the turn at a blob.
+    ///
+    /// IMPORTANT: the blob is opened after that. It may get another file meanwhile.
+    pub(super) fn at(&self, digest: &Digest) -> MutexGuard<'_, ()> {
+        self.0[usize::from(digest.0[0]) % TURNS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl BlobStore {
-    /// Writes a blob through to the disk, of which `file` was opened just now.
+    /// Writes a blob through to the disk, of which `file` was opened in this turn.
     ///
     /// # Errors
-    /// Where that fails: then it is not on the disk, and has another file or none.
+    /// Where that fails, and fails again with a copy: then it is not on the disk, and has another file or none.
     pub(super) fn write_through(&self, digest: &Digest, file: &File) -> io::Result<()> {
-        self.sync_content(file).inspect_err(|error| {
+        self.sync_content(file).or_else(|error| {
             error!(%digest, %error, "a value can't be written through to the disk; it is copied");
-            self.renew(digest, file);
+            if self.renew(digest, file) { Ok(()) } else { Err(error) }
         })
     }
 
@@ -41,28 +72,39 @@ impl BlobStore {
 
     fn sync_content(&self, file: &File) -> io::Result<()> {
         #[cfg(test)]
-        super::failing::sync(self.folder())?;
+        super::failing::sync(&self.folder().join(BLOBS))?;
         file.sync_data()
     }
 
-    /// Puts a copy in the place of a blob, or nothing.
-    fn renew(&self, digest: &Digest, file: &File) {
-        let Err(error) = self.copy_into_place(digest, file) else { return };
+    /// Puts a copy in the place of a blob, or nothing; tells whether it has one that is on the disk.
+    fn renew(&self, digest: &Digest, file: &File) -> bool {
+        let error = match self.copy_into_place(digest, file) {
+            Ok(is_on_disk) => return is_on_disk,
+            Err(error) => error,
+        };
         if self.is_replaced(digest, Some(file)) {
-            return;
+            return false;
         }
         error!(%digest, error = &error as &dyn std::error::Error, "it can't be copied, and is dropped");
         let removed = self.set_aside(digest).and_then(|aside| aside.map_or(Ok(()), fs::remove_file));
         if let Err(error) = removed {
             warn!(%digest, %error, "a blob that the disk has not got can't be removed");
         }
+        false
     }
 
-    fn copy_into_place(&self, digest: &Digest, file: &File) -> Result<(), StoreError> {
+    fn copy_into_place(&self, digest: &Digest, file: &File) -> Result<bool, StoreError> {
+        let copy = self.copy(file)?;
+        let is_on_disk = copy.file().is_some_and(|copy| self.sync_content(copy).is_ok());
+        let copy = if is_on_disk { copy } else { self.copy(file)? };
+        copy.take_the_place_of(digest).map(|()| is_on_disk)
+    }
+
+    fn copy(&self, file: &File) -> Result<Upload, StoreError> {
         let (mut copy, mut chunk) = (self.create_upload()?, vec![0; CHUNK]);
         loop {
             match file.read_at(&mut chunk, copy.len()) {
-                Ok(0) => return copy.take_the_place_of(digest),
+                Ok(0) => return Ok(copy),
                 Ok(have) => copy.write_chunk(&chunk[..have])?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(StoreError::Blob { action: "read", source }),
@@ -75,6 +117,7 @@ impl BlobStore {
 mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::path::PathBuf;
+    use std::time::Duration;
 
     use datacache_proto::layout::blob_path;
     use sha2::Digest as _;
@@ -186,6 +229,49 @@ mod tests {
         let incoming = adopt(stage_again(&store)).unwrap();
         assert!(store.blobs().check_adopted(&incoming).is_ok());
         assert_ne!(fs::metadata(blob_path(store.path(), &digest())).unwrap().ino(), failed);
+    }
+
+    /// The file was synced that had its place then, which was another's by the time that the copy got it.
+    #[test]
+    fn who_syncs_a_blob_while_it_is_copied_syncs_the_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let value = stage(&store.blobs(), digest());
+        put(&mut store, value);
+        let (blobs, blob) = (store.blobs(), blob_path(store.path(), &digest()));
+        let before = File::open(&blob).unwrap();
+        let number = move || fs::metadata(&blob).unwrap().ino();
+        let (other, number_there) = (blobs.clone(), number.clone());
+        let (told, heard) = std::sync::mpsc::channel();
+        let failing = FailingSyncs::first_below(&store.path().join(BLOBS), move || {
+            let (done, is_done) = std::sync::mpsc::channel();
+            let syncs = std::thread::spawn(move || {
+                other.sync([digest()].iter()).unwrap();
+                done.send(()).ok();
+                number_there()
+            });
+            // Who has to wait for this one is not waited for any longer.
+            is_done.recv_timeout(Duration::from_millis(500)).ok();
+            told.send(syncs).unwrap();
+        });
+        blobs.sync([digest()].iter()).unwrap();
+        drop(failing);
+        assert_eq!(heard.recv().unwrap().join().unwrap(), number());
+        assert_ne!(number(), number_of(&before));
+    }
+
+    /// It was not written through: what had been on the disk was not any more.
+    #[test]
+    fn a_copy_is_on_the_disk_before_it_takes_the_place_of_a_blob() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let value = stage(&store.blobs(), digest());
+        put(&mut store, value);
+        let blobs = store.blobs();
+        let failing = FailingSyncs::first_below(&store.path().join(BLOBS), || ());
+        blobs.sync([digest()].iter()).expect("the copy can be written through");
+        drop(failing);
+        assert_eq!(staged(&store), 0);
     }
 
     /// A call that is repeated would find it, and the sync of it would succeed.

@@ -61,6 +61,11 @@ impl Upload {
         self.length
     }
 
+    /// Returns its file, until it is finished.
+    pub(super) fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
     /// Returns the value, ready to be adopted. With `durable`, writes it through to the disk.
     ///
     /// # Errors
