@@ -28,6 +28,8 @@ const FAILED_PAUSE: Duration = Duration::from_secs(10);
 const APPLY_AFTER: Duration = Duration::from_secs(5);
 /// How often dead readers' slots are freed while calls come in or clients leave.
 const READERS_EVERY: Duration = Duration::from_secs(2);
+/// How long to wait before it is asked again whether a daemon that nobody is connected to is needed. A lease says so for hours.
+const NEEDED_PAUSE: Duration = Duration::from_secs(1);
 /// How long after a client left abandoned uploads are removed: more than the time for which an upload is spared that nobody has
 /// locked yet.
 const STAGING_AFTER: Duration = Duration::from_secs(6);
@@ -157,6 +159,9 @@ pub(crate) async fn leave_when_idle(daemon: Rc<Daemon>) {
             tracing::info!("leaving: there was nothing to do");
             return daemon.lifecycle.advance(Stage::Draining);
         }
+        if is_idle {
+            sleep(NEEDED_PAUSE).await;
+        }
     }
 }
 
@@ -192,14 +197,19 @@ async fn is_dispensable(daemon: &Daemon) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use datacache_proto::paths::Paths;
+    use datacache_proto::types::CallId;
     use futures::poll;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::open_store::OpenStore;
+    use crate::writer::Writer;
 
     /// The files of a client that was killed a moment before the sweep were too young for it, and there was no other.
     #[tokio::test(flavor = "current_thread", start_paused = true)]
@@ -221,5 +231,28 @@ mod tests {
                 activity.note();
             }
         }
+    }
+
+    /// It asked without a pause, which took all of a processor.
+    #[tokio::test(flavor = "local", start_paused = true)]
+    async fn a_daemon_that_nobody_is_connected_to_and_that_is_needed_asks_itself_once_a_second() {
+        const SECONDS: usize = 10;
+        let folder = tempfile::tempdir().unwrap();
+        let [store, socket, store_link, config] = ["c", "sock", "store", "f"].map(|name| folder.path().join(name));
+        let mut config = Config::defaults(Paths { store, socket, store_link, config, is_default: false });
+        config.idle_exit = Some(Duration::ZERO);
+        let writer = Writer::new(OpenStore::open(&config).unwrap(), Deadlines::default());
+        let (_sender, receiver) = watch::channel(config);
+        let daemon = Rc::new(Daemon::new(receiver, writer).unwrap());
+        let mut call = pin!(daemon.long_calls.run(&daemon.tasks, CallId { client: 1, number: 1 }, pending()));
+        assert!(poll!(&mut call).is_pending());
+
+        let (mut leaving, mut turns) = (pin!(leave_when_idle(Rc::clone(&daemon))), 0);
+        let counted = poll_fn(|context| {
+            turns += 1;
+            assert!(turns <= 4 * SECONDS, "it asks and asks");
+            leaving.as_mut().poll(context)
+        });
+        assert!(timeout(Duration::from_secs(SECONDS as u64), counted).await.is_err(), "it is needed");
     }
 }
