@@ -275,14 +275,16 @@ mod tests {
         let shortage = |store: &Store| store.stats().unwrap().shortage;
         let (later, error) = (Timestamp::from_millis(NOW.as_millis() + 5), full(&store));
         assert_eq!(shortage(&store), None);
+        // Not what the threads found meanwhile, which is another thing.
         store.take(Event::Room(Some(error.again())), NOW);
-        store.progress(NOW);
+        store.date_shortage(NOW);
         assert_eq!(shortage(&store), Some(Shortage { of: Scarce::Disk, since: NOW }));
         store.take(Event::ApplyFailed(StoreError::IndexFull { limit: 1 }), later);
         store.take(Event::Room(Some(error)), later);
-        store.progress(later);
+        store.date_shortage(later);
         assert_eq!(shortage(&store), Some(Shortage { of: Scarce::Index, since: NOW }));
-        // In truth there is enough of either.
+        // In truth there is enough of either, which shows when the log is applied.
+        store.progress(later);
         wait(&mut store, |store| shortage(store).is_none());
     }
 
