@@ -1,6 +1,7 @@
 //! What every command is handed: the global flags, and what follows from them.
 
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 
 use datacache_client::Options;
 use datacache_client::blocking::DataCache;
@@ -64,16 +65,28 @@ impl Context {
 
     /// Makes sure that there is a store in the folder that was named, if one was.
     pub(crate) fn check_store(&self) -> Result<(), Failure> {
-        let is_set = |variable| std::env::var_os(variable).is_some_and(|place| !place.is_empty());
-        let is_named = self.global.dir.is_some() || is_set(DIR_VARIABLE);
         // The daemon at a socket that was named may see a store that is out of sight here.
-        let is_reached_by_socket = self.global.socket.is_some() || is_set(SOCKET_VARIABLE);
-        if !is_named || is_reached_by_socket {
+        if !self.names_store() || self.names_socket() {
             return Ok(());
         }
         let store = self.paths()?.store;
         let is_there = [CURRENT, LOCK].iter().any(|name| store.join(name).symlink_metadata().is_ok());
         if is_there { Ok(()) } else { Err(Failure::NoStore { store }) }
+    }
+
+    fn names_store(&self) -> bool {
+        self.global.dir.is_some() || is_set(DIR_VARIABLE)
+    }
+
+    fn names_socket(&self) -> bool {
+        self.global.socket.is_some() || is_set(SOCKET_VARIABLE)
+    }
+
+    /// Returns the folder of the store that the daemon in question serves: where only a socket was named, that behind the link beside it.
+    pub(crate) fn served_store(&self) -> Result<PathBuf, Failure> {
+        let Paths { store, store_link, .. } = self.paths()?;
+        let linked = || store_link.canonicalize().ok().filter(|_| self.names_socket() && !self.names_store());
+        Ok(linked().unwrap_or(store))
     }
 
     /// Returns where store and socket lie.
@@ -113,6 +126,11 @@ impl Context {
         let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
         tracing_subscriber::registry().with(lines.with_filter(filter(&self.global))).init();
     }
+}
+
+/// An empty variable counts as unset.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|place| !place.is_empty())
 }
 
 /// What is below us speaks only when everything is wanted: its warnings are about what we report ourselves.

@@ -101,8 +101,9 @@ impl Connection {
             Err(fault) => return Ok(Err(fault)),
         };
         tracing::debug!(?socket, build = welcome.build, daemon = introduced.daemon.pid, "connected to the daemon");
-        let store = visible_store(settings, &introduced);
-        check_store(settings, socket, store.as_deref())?;
+        let visible = visible_store(settings, &introduced);
+        check_store(settings, socket, visible.as_deref())?;
+        let store = visible.filter(|_| settings.transfer != Transfer::Chunks);
         let value_max = AtomicU64::new(introduced.value_max.unwrap_or(u64::MAX));
         let is_elsewhere = AtomicBool::new(false);
         let (socket, transfers) = (socket.to_owned(), Semaphore::new(TRANSFERS_AT_ONCE));
@@ -204,9 +205,6 @@ async fn agree(client: &Client, introduction: Introduction, deadline: Instant) -
 
 /// Finds the store's folder as this process sees it: where the daemon says, else behind the link beside the socket.
 fn visible_store(settings: &Settings, introduced: &Introduced) -> Option<PathBuf> {
-    if settings.transfer == Transfer::Chunks {
-        return None;
-    }
     let linked = std::fs::canonicalize(&settings.paths.store_link).ok();
     let found = [Some(told(introduced)), linked].into_iter().flatten().find(|folder| is_ours(&folder.join(STAGING)));
     if found.is_none() {
@@ -223,9 +221,9 @@ fn is_ours(folder: &Path) -> bool {
     std::fs::symlink_metadata(folder).is_ok_and(|folder| folder.is_dir() && folder.uid() == own_uid())
 }
 
-/// Refuses a daemon that serves another store than the one the caller named along with the socket.
+/// Refuses a daemon that serves another store than the one that is meant, unless only its socket was named.
 fn check_store(settings: &Settings, socket: &Path, actual: Option<&Path>) -> Result<(), Error> {
-    let (true, Some(actual)) = (settings.named.dir, actual) else {
+    let (false, Some(actual)) = (settings.store_is_guessed, actual) else {
         return Ok(());
     };
     let expected = &settings.paths.store;

@@ -224,11 +224,13 @@ impl Options {
         let dir = self.dir.or_else(|| self.config.store().map(Path::to_owned));
         let named = Named { dir: dir.is_some(), socket: self.socket.is_some() };
         let is_set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-        let store_is_guessed = (named.socket || is_set(SOCKET_VARIABLE)) && !(named.dir || is_set(DIR_VARIABLE));
+        let socket_is_chosen = named.socket || is_set(SOCKET_VARIABLE);
+        let store_is_guessed = socket_is_chosen && !(named.dir || is_set(DIR_VARIABLE));
         let paths = Paths::resolve(&Overrides { dir, socket: self.socket })?;
         let settings = Settings {
             paths,
             named,
+            socket_is_chosen,
             store_is_guessed,
             start: self.start,
             program: program(self.program),
@@ -261,8 +263,9 @@ fn is_off(value: Option<&OsStr>) -> bool {
 pub(crate) struct Settings {
     pub(crate) paths: Paths,
     pub(crate) named: Named,
+    /// Whether a socket was named, by the caller or the environment; else its path follows from the store's.
+    pub(crate) socket_is_chosen: bool,
     /// Whether a socket was named and no store: the daemon there may serve another one than the default.
-    #[cfg_attr(not(feature = "direct"), expect(dead_code, reason = "only the direct way looks for the store"))]
     pub(crate) store_is_guessed: bool,
     pub(crate) start: bool,
     pub(crate) program: PathBuf,

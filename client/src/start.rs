@@ -69,7 +69,11 @@ fn not_ready(settings: &Settings, waited: Duration) -> Error {
 
 /// Tries the socket, then the one of the daemon that has the store: it may listen elsewhere, as its environment had it.
 async fn attempt(settings: &Settings, scopes: &Scopes, deadline: Instant) -> Result<Attempt, Error> {
-    let first = Connection::attempt(settings, &settings.paths.socket, scopes.to_renew(), deadline).await?;
+    let first = match Connection::attempt(settings, &settings.paths.socket, scopes.to_renew(), deadline).await {
+        // The default socket, which the daemon of another `HOME` took meanwhile: ours gets a socket of its own.
+        Err(Error::WrongStore { .. }) if settings.paths.is_default && !settings.socket_is_chosen => Attempt::Absent,
+        outcome => outcome?,
+    };
     let Some(other) = other_socket(settings).filter(|_| matches!(first, Attempt::Absent)) else {
         return Ok(first);
     };

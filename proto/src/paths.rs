@@ -25,7 +25,7 @@ pub struct Paths {
     /// The store's folder: `--dir`, else `DATACACHE_DIR`, else `~/.cache/datacache` (as `XDG_CACHE_HOME` has it).
     pub store: PathBuf,
     /// The socket: `--socket`, else `DATACACHE_SOCKET`, else `$XDG_RUNTIME_DIR/datacache/sock`; for a store that is not
-    /// the default one, a name made of the hash of its path.
+    /// the default one, or where the link beside that socket leads to another store that is there, a name made of the hash of its path.
     pub socket: PathBuf,
     /// A link beside the socket that leads to the store's folder.
     pub store_link: PathBuf,
@@ -97,7 +97,7 @@ impl Paths {
         let socket = match (&overrides.socket, from_environment(SOCKET_VARIABLE)?) {
             (Some(socket), _) => absolute(socket)?,
             (None, Some(socket)) => socket,
-            (None, None) => runtime_folder(&store, project.as_ref())?.join(socket_name(&store, is_default)),
+            (None, None) => default_socket(&runtime_folder(&store, project.as_ref())?, &store, is_default),
         };
         if socket.as_os_str().len() > MAX_SOCKET_PATH {
             return Err(PathsError::SocketTooLong { path: socket });
@@ -163,10 +163,21 @@ fn runtime_folder(store: &Path, project: Option<&ProjectDirs>) -> Result<PathBuf
     Ok(home.join("run"))
 }
 
-fn socket_name(store: &Path, is_default: bool) -> OsString {
-    if is_default {
-        return "sock".into();
-    }
+/// Several stores may be the default of processes that share a folder for sockets, as with two values of `HOME`: the first one
+/// whose daemon came has the short name, which systemd knows too, the others are as those that were named.
+fn default_socket(folder: &Path, store: &Path, is_default: bool) -> PathBuf {
+    let short = folder.join("sock");
+    if is_default && !leads_elsewhere(&link_beside(&short), store) { short } else { folder.join(hashed_name(store)) }
+}
+
+/// Tells whether a link leads to another folder than the store's, and one that is there.
+fn leads_elsewhere(link: &Path, store: &Path) -> bool {
+    let identity = |folder: &Path| std::fs::metadata(folder).map(|folder| (folder.dev(), folder.ino())).ok();
+    let is_other = std::fs::read_link(link).is_ok_and(|target| target != store);
+    is_other && identity(link).is_some_and(|there| identity(store) != Some(there))
+}
+
+fn hashed_name(store: &Path) -> OsString {
     let hash = sha2::Sha256::digest(store.as_os_str().as_bytes());
     let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{name}.sock").into()
@@ -246,6 +257,23 @@ mod tests {
             let error = Paths::resolve(&named("/stores/one", Some(path))).unwrap_err();
             assert_eq!(error, PathsError::Nameless { path: "/".into() });
         }
+    }
+
+    #[test]
+    fn the_short_name_is_left_to_the_store_that_has_it_already() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, two, alias] = ["one", "two", "alias"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&one).unwrap();
+        std::os::unix::fs::symlink(&one, &alias).unwrap();
+        let is_short = |store: &Path| default_socket(folder.path(), store, true).ends_with("sock");
+        assert!(is_short(&one) && is_short(&two), "nobody has it");
+        std::os::unix::fs::symlink(&one, folder.path().join("store")).unwrap();
+        assert!(is_short(&one) && is_short(&alias) && !is_short(&two));
+        let (default, named) = (true, false);
+        let of_two = |is_default| default_socket(folder.path(), &two, is_default);
+        assert_eq!(of_two(default), of_two(named));
+        std::fs::remove_dir(&one).unwrap();
+        assert!(is_short(&two), "the store that had it is gone");
     }
 
     #[test]

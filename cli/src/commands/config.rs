@@ -23,9 +23,9 @@ pub(crate) fn show(context: &Context) -> Result<Answer, Failure> {
     let flags = Flags { overrides: context.overrides(), ..Flags::default() };
     let config = Config::load(&flags)?;
     let places = [
-        place("store", &config.paths.store, flags.overrides.dir.is_some(), DIR_VARIABLE),
-        place("socket", &config.paths.socket, flags.overrides.socket.is_some(), SOCKET_VARIABLE),
-        place("config", &config.paths.config, false, CONFIG_VARIABLE),
+        place("store", &config.paths.store, flags.overrides.dir.is_some(), [DIR_VARIABLE, "XDG_CACHE_HOME"]),
+        place("socket", &config.paths.socket, flags.overrides.socket.is_some(), [SOCKET_VARIABLE, "XDG_RUNTIME_DIR"]),
+        place("config", &config.paths.config, false, [CONFIG_VARIABLE, "XDG_CONFIG_HOME"]),
     ];
     let settings = config.sources().into_iter();
     let settings =
@@ -36,11 +36,13 @@ pub(crate) fn show(context: &Context) -> Result<Answer, Failure> {
     Ok(Answer::Yes)
 }
 
-/// The row of a path; an empty variable counts as unset.
-fn place(name: &str, path: &Path, is_flag: bool, variable: &str) -> [String; 3] {
-    let source = match std::env::var_os(variable).filter(|value| !value.is_empty()) {
+/// The row of a path, which may come of the first of these variables that is set. One that is empty counts as unset, and so does
+/// one of `XDG_*` that is no absolute path.
+fn place(name: &str, path: &Path, is_flag: bool, variables: [&str; 2]) -> [String; 3] {
+    let is_set = |variable: &&str| std::env::var_os(variable).is_some_and(|value| Path::new(&value).is_absolute());
+    let source = match variables.into_iter().find(is_set) {
         _ if is_flag => "command line".into(),
-        Some(_) => format!("environment {variable}"),
+        Some(variable) => format!("environment {variable}"),
         None => "default".into(),
     };
     [name.to_owned(), one_line(&path.to_string_lossy()).into_owned(), source]

@@ -156,8 +156,7 @@ fn stop_of_another_version(context: &Context, failure: Failure) -> Result<Option
     if !failure.is_version_mismatch() {
         return Err(failure);
     }
-    let paths = context.paths()?;
-    let store = std::fs::canonicalize(&paths.store_link).unwrap_or(paths.store);
+    let store = context.served_store()?;
     let Some(process) = holder_of(&store) else { return Err(failure) };
     let Some(end) = ProcessEnd::watch(&process)? else { return Err(failure) };
     // Only now: whoever holds the lock after the process was taken hold of is that process.

@@ -38,11 +38,10 @@ pub(crate) struct Direct {
 /// Where the store is, and what came of opening it.
 #[derive(Debug)]
 struct State {
-    /// The folder that the caller named, which no other takes the place of.
-    named: Option<PathBuf>,
-    /// The folder that the daemon named, then the link beside its socket, then where the store is by default,
-    /// unless a socket was named that may be another's.
-    likely: [Option<PathBuf>; 3],
+    /// The folder that is meant, which no other takes the place of.
+    meant: Option<PathBuf>,
+    /// Where only a socket was named: the folder that the daemon named, then the link beside its socket.
+    likely: [Option<PathBuf>; 2],
     /// Which store the daemon serves, once it said so.
     expected: Option<u128>,
     /// Why there is no map, and when that was found, in seconds.
@@ -65,10 +64,9 @@ impl Direct {
     /// Looks for the store where the settings say, but not before it is needed.
     pub(crate) fn new(settings: &Settings) -> Self {
         let paths = &settings.paths;
-        let named = settings.named.dir.then(|| paths.store.clone());
-        let default = (!settings.store_is_guessed).then(|| paths.store.clone());
-        let likely = [None, Some(paths.store_link.clone()), default];
-        let state = Mutex::new(State { named, likely, expected: None, obstacle: None, told: None });
+        let meant = (!settings.store_is_guessed).then(|| paths.store.clone());
+        let likely = [None, Some(paths.store_link.clone())];
+        let state = Mutex::new(State { meant, likely, expected: None, obstacle: None, told: None });
         Self { is_wanted: settings.direct, slot: Slot::new(), state }
     }
 
@@ -185,7 +183,7 @@ impl Direct {
 impl State {
     /// Opens the first of the places that has the store.
     fn open(&self) -> Result<Map, Fallback> {
-        let places = self.named.iter().chain(self.likely.iter().flatten().filter(|_| self.named.is_none()));
+        let places = self.meant.iter().chain(self.likely.iter().flatten().filter(|_| self.meant.is_none()));
         let mut reason = Fallback::Unreachable;
         for place in places {
             match Map::open(place) {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod connections;
+mod homes;
 mod places;
 mod values;
 
