@@ -2,12 +2,13 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use datacache_proto::layout::{DAEMON_LOG, LOCK, SOCKET_LINK};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::connection::{Attempt, Connection};
 use crate::error::{Error, IoContext};
@@ -164,8 +165,7 @@ impl Starter<'_> {
     fn served_elsewhere(&self) -> Option<PathBuf> {
         let Settings { paths, named, .. } = self.settings;
         let served = std::fs::read_link(paths.store.join(SOCKET_LINK)).ok().filter(|_| named.socket)?;
-        let is_live = served != paths.socket && UnixStream::connect(&served).is_ok();
-        is_live.then_some(served)
+        (served != paths.socket && is_listening(&served)).then_some(served)
     }
 
     /// Who holds the lock starts a daemon, however late it is, and waits for it while it runs.
@@ -173,6 +173,16 @@ impl Starter<'_> {
         let is_next = self.lock.is_some() && !self.has_spawned;
         if is_next || self.daemon.is_some() { RECOVERY } else { Duration::ZERO }
     }
+}
+
+/// Tells whether somebody takes connections at a socket; does not wait for one who has too many of them.
+pub(crate) fn is_listening(socket: &Path) -> bool {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let connect = || {
+        let stream = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&stream, &SocketAddrUnix::new(socket)?)
+    };
+    matches!(connect(), Ok(()) | Err(Errno::AGAIN))
 }
 
 fn ended_by_signal(error: &Error) -> bool {

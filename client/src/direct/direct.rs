@@ -1,6 +1,7 @@
 //! A cache's way to its store without the daemon: which map it looks through, when that is opened again, and why there is none.
 
 use std::cell::Cell;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use super::map::Map;
 use super::slot::{Loan, Slot, let_go_of_the_gone};
 use crate::namespace::Namespace;
 use crate::options::Settings;
+use crate::start::is_listening;
 
 /// How often one lookup opens the store again because its map is of the past. A generation ends once in its life.
 const OPENINGS: u32 = 4;
@@ -40,8 +42,11 @@ pub(crate) struct Direct {
 struct State {
     /// The folder that is meant, which no other takes the place of.
     meant: Option<PathBuf>,
-    /// Where only a socket was named: the folder that the daemon named, then the link beside its socket.
-    likely: [Option<PathBuf>; 2],
+    /// Where only a socket was named: the folder that the daemon there named, once it did.
+    told_folder: Option<PathBuf>,
+    /// That socket, and the link beside it.
+    socket: PathBuf,
+    link: PathBuf,
     /// Which store the daemon serves, once it said so.
     expected: Option<u128>,
     /// Why there is no map, and when that was found, in seconds.
@@ -65,8 +70,9 @@ impl Direct {
     pub(crate) fn new(settings: &Settings) -> Self {
         let paths = &settings.paths;
         let meant = (!settings.store_is_guessed).then(|| paths.store.clone());
-        let likely = [None, Some(paths.store_link.clone())];
-        let state = Mutex::new(State { meant, likely, expected: None, obstacle: None, told: None });
+        let (socket, link) = (paths.socket.clone(), paths.store_link.clone());
+        let state = State { meant, told_folder: None, socket, link, expected: None, obstacle: None, told: None };
+        let state = Mutex::new(state);
         Self { is_wanted: settings.direct, slot: Slot::new(), state }
     }
 
@@ -128,7 +134,7 @@ impl Direct {
     pub(crate) fn learn(&self, store: u128, folder: Option<&Path>) {
         let mut state = self.state();
         state.expected = Some(store);
-        state.likely[0] = folder.map(Path::to_owned);
+        state.told_folder = folder.map(Path::to_owned);
         state.obstacle = None;
         if let Some(map) = self.slot.load().as_ref().filter(|map| map.environment.store != store) {
             self.slot.clear(map.id);
@@ -183,9 +189,8 @@ impl Direct {
 impl State {
     /// Opens the first of the places that has the store.
     fn open(&self) -> Result<Map, Fallback> {
-        let places = self.meant.iter().chain(self.likely.iter().flatten().filter(|_| self.meant.is_none()));
         let mut reason = Fallback::Unreachable;
-        for place in places {
+        for place in self.places() {
             match Map::open(place) {
                 Ok(map) if self.expected.is_none_or(|expected| expected == map.environment.store) => return Ok(map),
                 Ok(_) | Err(Fallback::Unreachable) => {}
@@ -193,6 +198,14 @@ impl State {
             }
         }
         Err(reason)
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Path> {
+        let told = self.told_folder.as_deref().filter(|_| self.meant.is_none());
+        // IMPORTANT: the link outlives its daemon. The next one at that socket may serve another store, and so a link that nobody
+        // stands behind leads nowhere.
+        let linked = iter::once_with(|| (self.meant.is_none() && is_listening(&self.socket)).then_some(&*self.link));
+        self.meant.as_deref().into_iter().chain(told).chain(linked.flatten())
     }
 
     /// Says why the daemon is asked, once for each change of the reason.

@@ -2,7 +2,7 @@
 //! reads or changes one that its settings do not mean.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use datacache_client::blocking;
 use datacache_tests::{Home, Outcome, Run};
@@ -116,16 +116,44 @@ fn a_socket_from_the_environment_is_refused_where_another_store_is_served_there(
     assert!(blocking::DataCache::open(options).unwrap_err().is_refused());
 }
 
+/// It was read, and what was added went into the default store: the link outlives its daemon.
+#[test]
+fn a_link_that_a_stopped_daemon_left_beside_a_socket_leads_nobody_to_its_store() {
+    let home = Home::new();
+    let (socket, named) = (home.path().join("run/own"), home.path().join("named"));
+    let at = |arguments: &[&str]| {
+        let arguments = arguments.iter().map(AsRef::as_ref).chain(["--socket".as_ref(), socket.as_os_str()]);
+        home.command(arguments.collect::<Vec<_>>())
+    };
+    at(&["add", "-", "--key", "k", "--dir", named.to_str().unwrap()]).input("named").outcome().text();
+    assert_eq!(at(&["get", "k"]).outcome().text(), "named", "its daemon runs");
+    at(&["stop"]).outcome().text();
+    assert!(home.path().join("run/own.store").exists());
+    assert_eq!(at(&["get", "k"]).outcome().code(), 1);
+    at(&["add", "-", "--key", "k"]).input("default").outcome().text();
+    assert_eq!(at(&["get", "k"]).outcome().text(), "default");
+}
+
 #[test]
 fn a_place_that_follows_from_the_environment_is_shown_as_such() {
     let home = Home::new();
-    let run = home.command(["config", "show"]).without("XDG_CONFIG_HOME");
-    let shown = run.env("XDG_CACHE_HOME", Path::new("/elsewhere")).outcome().text();
-    let ends = |name: &str, end: &str| {
+    let shown = |arguments: &[&str], cache: &str, without: &str| {
+        let run = home.command(["config", "show"].iter().chain(arguments)).without("XDG_CONFIG_HOME");
+        run.env("XDG_CACHE_HOME", cache).without(without).outcome().text()
+    };
+    let ends = |shown: &str, name: &str, end: &str| {
         let row = shown.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
         assert!(row.split_whitespace().collect::<Vec<_>>().join(" ").ends_with(end), "{row}");
     };
-    ends("store", "/elsewhere/datacache environment XDG_CACHE_HOME");
-    ends("socket", "environment XDG_RUNTIME_DIR");
-    ends("config", "default");
+    let plain = shown(&[], "/elsewhere", "DATACACHE_DIR");
+    ends(&plain, "store", "/elsewhere/datacache environment XDG_CACHE_HOME");
+    ends(&plain, "socket", "environment XDG_RUNTIME_DIR");
+    ends(&plain, "config", "default");
+    ends(&shown(&["--dir", "/named"], "/elsewhere", "DATACACHE_DIR"), "store", "/named command line");
+    // Which it is not, and so it is not gone by.
+    ends(&shown(&[], "no/path", "DATACACHE_DIR"), "store", "default");
+    // Where systemd has made a folder for the user, that is it.
+    let bare = shown(&[], "/elsewhere", "XDG_RUNTIME_DIR");
+    let is_in_store = bare.contains("/elsewhere/datacache/run/sock");
+    ends(&bare, "socket", if is_in_store { "environment XDG_CACHE_HOME" } else { "default" });
 }
