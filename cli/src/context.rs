@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use datacache_client::Options;
 use datacache_client::blocking::DataCache;
+use datacache_proto::closed::Closed;
 use datacache_proto::key::DEFAULT_NAMESPACE;
 use datacache_proto::layout::{CURRENT, LOCK};
 use datacache_proto::paths::{DIR_VARIABLE, Overrides, Paths, SOCKET_VARIABLE};
@@ -70,8 +71,17 @@ impl Context {
             return Ok(());
         }
         let store = self.paths()?.store;
+        Closed::check_sight(&store)?;
         let is_there = [CURRENT, LOCK].iter().any(|name| store.join(name).symlink_metadata().is_ok());
         if is_there { Ok(()) } else { Err(Failure::NoStore { store }) }
+    }
+
+    /// Makes sure that the folder that was named, if one was, is not closed to this user: what is in it could not be told.
+    pub(crate) fn check_sight(&self) -> Result<(), Failure> {
+        match self.names_store() && !self.names_socket() {
+            true => Ok(Closed::check_sight(&self.paths()?.store)?),
+            false => Ok(()),
+        }
     }
 
     fn names_store(&self) -> bool {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use datacache_daemon::StartError;
 use datacache_daemon::config::ConfigError;
 use datacache_daemon::store::OpenError;
+use datacache_proto::closed::Closed;
 use datacache_proto::json::JsonError;
 use datacache_proto::key::TagError;
 use datacache_proto::paths::PathsError;
@@ -87,6 +88,9 @@ pub(crate) enum Failure {
     /// The service could not be installed or looked at.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// The store's folder is closed to this user.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// There is no store in the folder that was named.
     #[error("there is no store at `{}`; look at --dir and DATACACHE_DIR, or make one with `datacache add`", .store.display())]
     NoStore {
@@ -194,8 +198,9 @@ impl Failure {
         match self {
             Self::ClosedOutput => Status::Done,
             Self::Cache(error) if error.is_unavailable() => Status::NoDaemon,
-            // Another daemon is no fault of the store.
-            Self::Daemon(StartError::Store(error)) if !matches!(error, OpenError::InUse { .. }) => Status::NoDaemon,
+            // Which are no faults of the store.
+            Self::Daemon(StartError::Store(OpenError::InUse { .. } | OpenError::Closed(_))) => Status::Refused,
+            Self::Daemon(StartError::Store(_)) => Status::NoDaemon,
             Self::NoStore { .. } => Status::No,
             Self::Cache(error) if error.is_invalid_input() => Status::Usage,
             Self::Service(error) if error.is_usage() => Status::Usage,
@@ -210,6 +215,7 @@ impl Failure {
             | Self::Json { .. } => Status::Usage,
             Self::Cache(_)
             | Self::Daemon(_)
+            | Self::Closed(_)
             | Self::Service(_)
             | Self::Output { .. }
             | Self::Value { .. }

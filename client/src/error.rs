@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use datacache_proto::closed::Closed;
 use datacache_proto::error::WireError;
 use datacache_proto::json::JsonError;
 use datacache_proto::key::{Key, KeyError, NamespaceError, TagError};
@@ -45,6 +46,9 @@ pub enum Error {
         /// The last line of the daemon's log, or where to look.
         last_line: String,
     },
+    /// The store's folder is somebody else's, or no daemon could write to it.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// Nobody answered at the socket in time.
     #[error("no daemon was ready at `{}` within {waited:.1?}; see `{}`", .socket.display(), .log.display())]
     NotReady {
@@ -295,12 +299,12 @@ impl Error {
         }
     }
 
-    /// Tells whether the call was understood and turned down: by the daemon, or by us because of who the daemon is.
+    /// Tells whether the call was understood and turned down: by the daemon, or by us because of who the daemon is, or whose the store.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         match self.innermost() {
             Self::Refused(error) => *error != WireError::Stopping,
-            Self::Foreign { .. } | Self::WrongStore { .. } | Self::ForeignScope { .. } => true,
+            Self::Foreign { .. } | Self::WrongStore { .. } | Self::ForeignScope { .. } | Self::Closed(_) => true,
             _ => false,
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 
+use datacache_proto::closed::Closed;
 use datacache_proto::layout::{DAEMON_LOG, LOCK};
 use rustix::fs::OFlags;
 
@@ -39,6 +40,8 @@ pub(crate) struct Spawned {
 pub(crate) fn spawn(settings: &Settings) -> Result<Spawned, Error> {
     wait_for_ended();
     let store = &settings.paths.store;
+    // Before the log is opened, which would fail in its own words.
+    Closed::check_use(store)?;
     DirBuilder::new().recursive(true).mode(0o700).create(store).during("create the store's folder", store)?;
     let path = log_folder(settings).join(DAEMON_LOG);
     let log = open_log(&path)?;

@@ -14,7 +14,7 @@
 //! | [`access`] | hints and counters in shared memory |
 //! | [`checked`] | which files of values need not be hashed again |
 //! | [`polling`] | when a message is looked for instead of slept for |
-//! | [`filesystem`] | where memory can be shared |
+//! | [`filesystem`], [`closed`] | where memory can be shared, and which folders this user can't use |
 //! | [`layout`], [`paths`], [`process`], [`holder`] | names in the store's folder, where it lies, who a process is, who holds a store |
 //!
 //! # Changing what is agreed on
@@ -26,6 +26,7 @@
 pub mod access;
 pub mod additions;
 pub mod checked;
+pub mod closed;
 pub mod codec;
 pub mod error;
 pub mod filesystem;

@@ -35,6 +35,13 @@ fn read_only_store() {
     }
     assert!(home.daemons().is_empty());
     assert_eq!(home.run(["len"]).number(), 0, "nothing is in the way of a later daemon");
+    home.run(["stop"]).text();
+    let mount = "mount --bind \"$STORE\" \"$STORE\"; mount -o remount,bind,ro \"$STORE\"";
+    for arguments in ["get k", "add /etc/passwd", "ls", "daemon"] {
+        let outcome = Run::new(behind(&home, mount, &format!("\"$DATACACHE_PROGRAM\" {arguments}"))).outcome();
+        let line = outcome.error(4);
+        assert!(line.contains(&format!("`{}` is on a read-only filesystem", home.store().display())), "{line}");
+    }
 }
 
 fn foreign_store() {
@@ -43,7 +50,7 @@ fn foreign_store() {
     fs::set_permissions(home.store(), fs::Permissions::from_mode(0o777)).unwrap();
     chown(home.store(), Some(SOMEBODY), None).unwrap();
     let outcome = home.run(["daemon"]);
-    assert_eq!(outcome.code(), 3, "{outcome:?}");
+    assert_eq!(outcome.code(), 4, "{outcome:?}");
     assert!(outcome.told().contains(home.store().to_str().unwrap()), "{outcome:?}");
     assert!(home.daemons().is_empty());
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -11,13 +11,14 @@ use std::process::{Command, ExitCode};
 use datacache_proto::PROTOCOL;
 use datacache_proto::codec::put_request;
 use datacache_proto::service::CacheRequest;
-use datacache_tests::Home;
 use datacache_tests::wait::PATIENCE;
+use datacache_tests::{Home, Run};
 
 use crate::{Case, Need, wire};
 
 pub(crate) const CASES: &[Case] = &[
     ("another_user_is_hung_up_on_wherever_he_gets_to", Need::Root, at_the_socket),
+    ("another_user_is_told_whose_a_store_is", Need::Root, before_the_folder),
     ("another_user_reads_no_file_of_a_store_whose_folder_is_open_to_him", Need::Root, in_the_folder),
 ];
 
@@ -117,4 +118,38 @@ fn in_the_folder() {
         let (is_read, told) = cat(name);
         assert!(!is_read && told.contains("Permission denied"), "{name}: {told}");
     }
+}
+
+/// He was told that there is none, or that he should move another user's log away.
+fn before_the_folder() {
+    let home = opened();
+    // It would be the socket that is somebody else's.
+    home.run(["stop"]).text();
+    let own = home.temporary().join("own");
+    for folder in ["", "run", "cache", "config"] {
+        fs::create_dir(own.join(folder)).unwrap();
+        chown(own.join(folder), Some(SOMEBODY.parse().unwrap()), None).unwrap();
+    }
+    let command = copied(&home, datacache_tests::program::program());
+    let verbs = ["get k", "ls", "stats", "status", "stop", "verify", "add /etc/passwd", "daemon"];
+    // The store's own folder, then one above it, then the store again where it can be looked into.
+    for (closed, mode) in [(home.store(), 0o700), (home.path().join("cache"), 0o700), (home.store(), 0o755)] {
+        open(&home.path().join("cache"));
+        fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+        for verb in &verbs[..if mode == 0o755 { 3 } else { verbs.len() }] {
+            let mut run = as_somebody(&home, &command);
+            run.args(verb.split(' ')).arg("--dir").arg(home.store());
+            for (name, folder) in [("RUNTIME_DIR", "run"), ("CACHE_HOME", "cache"), ("CONFIG_HOME", "config")] {
+                run.env(format!("XDG_{name}"), own.join(folder));
+            }
+            let outcome = Run::new(run).outcome();
+            let line = outcome.error(4);
+            let told = format!(
+                "permission denied: the folder `{}` belongs to user 0, not to user {SOMEBODY}",
+                closed.display()
+            );
+            assert!(line.contains(&told), "{line}");
+        }
+    }
+    assert_eq!(home.run(["get", "k"]).text(), "v");
 }

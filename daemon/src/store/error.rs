@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use datacache_proto::closed::Closed;
 use datacache_proto::error::{Resource, StagedFault};
 
 use super::folder::DAMAGED;
@@ -32,16 +33,9 @@ pub enum OpenError {
         /// The store's folder.
         path: PathBuf,
     },
-    /// The folder belongs to somebody else.
-    #[error("the store {} belongs to user {owner}, not to user {me}", .path.display())]
-    Foreign {
-        /// The store's folder.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// The user who wants it.
-        me: u32,
-    },
+    /// The folder is somebody else's, or can't be written to.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// The folder holds something that is not a store.
     #[error(
         "{} is no store of datacache and not empty: it holds `{found}`; name an empty folder or a new one, or move that file away",

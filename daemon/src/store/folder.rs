@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use datacache_proto::closed::Closed;
 use datacache_proto::filesystem::network;
 use datacache_proto::holder::Holder;
 use datacache_proto::layout::{BLOBS, CACHEDIR_TAG, CURRENT, DAEMON_LOG, GENERATION_PREFIX, LOCK, STAGING};
@@ -34,6 +35,7 @@ const CACHEDIR_TEXT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 /// Takes the folder for this daemon alone, making it where it is new. Holding the returned file holds the lock.
 pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+    Closed::check_use(path)?;
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(io("create the folders above"))?;
     }
@@ -97,7 +99,7 @@ fn check_owner(path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Intruder { path: path.to_owned(), found });
     }
     if metadata.uid() != me {
-        return Err(OpenError::Foreign { path: path.to_owned(), owner: metadata.uid(), me });
+        return Err(Closed::Foreign { folder: path.to_owned(), owner: metadata.uid(), me }.into());
     }
     if !metadata.is_dir() {
         return Err(OpenError::NotAStore { path: path.to_owned(), found: "a file".to_owned() });

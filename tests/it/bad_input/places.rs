@@ -2,10 +2,12 @@
 //! `confined`: nothing stops root.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use datacache_client::blocking;
 use datacache_proto::layout::{LAYOUT, meta};
+use datacache_tests::reads::Way;
 use datacache_tests::{Client, Home};
 
 use super::Unharmed;
@@ -140,6 +142,27 @@ fn a_folder_that_is_something_else_is_not_taken_for_a_store() {
     assert!(home.daemons().is_empty());
 }
 
+/// The daemon allowed itself to write to it again, and without a log in it, each read failed over that.
+#[test]
+fn a_store_that_its_user_closed_for_writing_is_read_and_not_opened_up() {
+    let home = Home::new();
+    home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+    home.run(["stop"]).text();
+    fs::set_permissions(home.store(), fs::Permissions::from_mode(0o500)).unwrap();
+    for verb in ["ls", "add /etc/passwd", "delete k", "daemon"] {
+        let outcome = home.run(verb.split(' '));
+        let line = outcome.error(4);
+        let told = format!("the mode of your folder `{}` is 500; allow yourself", home.store().display());
+        assert!(line.contains(&told) && line.contains("chmod u+rwx"), "{line}");
+    }
+    if Way::of_this_run() == Way::Direct {
+        assert_eq!(home.run(["get", "k"]).text(), "v");
+    }
+    assert_eq!(fs::metadata(home.store()).unwrap().permissions().mode() & 0o7777, 0o500);
+    fs::set_permissions(home.store(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(home.run(["ls"]).text(), "k");
+}
+
 #[test]
 fn a_file_in_the_place_of_the_socket_is_left_alone() {
     let home = Home::new();
@@ -153,7 +176,6 @@ fn a_file_in_the_place_of_the_socket_is_left_alone() {
 
 #[test]
 fn a_runtime_folder_that_others_can_write_to_is_refused() {
-    use std::os::unix::fs::PermissionsExt as _;
     let home = Home::new();
     let folder = home.path().join("run/datacache");
     fs::create_dir(&folder).unwrap();
