@@ -8,7 +8,7 @@ use datacache_client::blocking::DataCache;
 use datacache_proto::closed::Closed;
 use datacache_proto::key::DEFAULT_NAMESPACE;
 use datacache_proto::layout::{CURRENT, LOCK};
-use datacache_proto::paths::{DIR_VARIABLE, Overrides, Paths, SOCKET_VARIABLE};
+use datacache_proto::paths::{Overrides, Paths};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -85,11 +85,11 @@ impl Context {
     }
 
     fn names_store(&self) -> bool {
-        self.global.dir.is_some() || is_set(DIR_VARIABLE)
+        self.overrides().choose_store()
     }
 
     fn names_socket(&self) -> bool {
-        self.global.socket.is_some() || is_set(SOCKET_VARIABLE)
+        self.overrides().choose_socket()
     }
 
     /// Returns the folder of the store that the daemon in question serves: where only a socket was named, that behind the link beside it.
@@ -136,11 +136,6 @@ impl Context {
         let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
         tracing_subscriber::registry().with(lines.with_filter(filter(&self.global))).init();
     }
-}
-
-/// An empty variable counts as unset.
-fn is_set(variable: &str) -> bool {
-    std::env::var_os(variable).is_some_and(|place| !place.is_empty())
 }
 
 /// What is below us speaks only when everything is wanted: its warnings are about what we report ourselves.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use datacache_proto::key::{DEFAULT_NAMESPACE, check_namespace};
-use datacache_proto::paths::{DIR_VARIABLE, Overrides, Paths, SOCKET_VARIABLE};
+use datacache_proto::paths::{Overrides, Paths};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -223,10 +223,10 @@ impl Options {
         check_namespace(&namespace)?;
         let dir = self.dir.or_else(|| self.config.store().map(Path::to_owned));
         let named = Named { dir: dir.is_some(), socket: self.socket.is_some() };
-        let is_set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-        let socket_is_chosen = named.socket || is_set(SOCKET_VARIABLE);
-        let store_is_guessed = socket_is_chosen && !(named.dir || is_set(DIR_VARIABLE));
-        let paths = Paths::resolve(&Overrides { dir, socket: self.socket })?;
+        let overrides = Overrides { dir, socket: self.socket };
+        let socket_is_chosen = overrides.choose_socket();
+        let store_is_guessed = socket_is_chosen && !overrides.choose_store();
+        let paths = Paths::resolve(&overrides)?;
         let settings = Settings {
             paths,
             named,

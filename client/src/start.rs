@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use datacache_proto::layout::{DAEMON_LOG, LOCK, SOCKET_LINK};
+use datacache_proto::paths::check_folder_of;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -135,7 +136,11 @@ impl Starter<'_> {
     }
 
     fn try_lock(&self) -> Result<Option<File>, Error> {
-        let folder = self.settings.paths.socket.parent().unwrap_or(Path::new("/"));
+        let socket = &self.settings.paths.socket;
+        if self.settings.socket_is_chosen {
+            check_folder_of(socket)?;
+        }
+        let folder = socket.parent().unwrap_or(Path::new("/"));
         DirBuilder::new().recursive(true).mode(0o700).create(folder).during("create the socket's folder", folder)?;
         // The folder itself: a file would be left beside a socket that may lie anywhere.
         let file = File::open(folder).during("open", folder)?;

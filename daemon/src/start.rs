@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use datacache_proto::layout::SOCKET_LINK;
-use datacache_proto::paths::Paths;
+use datacache_proto::paths::{Paths, check_folder_of};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use tokio::runtime::{Builder, LocalOptions};
@@ -61,6 +61,9 @@ pub enum StartError {
 /// [`StartError`] says what it could not do, and what to do about it.
 pub fn start(flags: &Flags) -> Result<(), StartError> {
     let config = Config::load(flags)?;
+    if flags.overrides.choose_socket() {
+        check_folder_of(&config.paths.socket).map_err(ConfigError::from)?;
+    }
     let logging = Logging::install(&config.log)?;
     config.unknown().iter().for_each(|unknown| tracing::warn!("{unknown}"));
     forget_the_caller();

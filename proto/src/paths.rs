@@ -44,6 +44,25 @@ pub struct Overrides {
     pub socket: Option<PathBuf>,
 }
 
+impl Overrides {
+    /// Tells whether somebody chose the store, here or in the environment.
+    #[must_use]
+    pub fn choose_store(&self) -> bool {
+        self.dir.is_some() || is_set(DIR_VARIABLE)
+    }
+
+    /// Tells whether somebody chose the socket, here or in the environment.
+    #[must_use]
+    pub fn choose_socket(&self) -> bool {
+        self.socket.is_some() || is_set(SOCKET_VARIABLE)
+    }
+}
+
+/// An empty variable counts as unset.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|place| !place.is_empty())
+}
+
 /// Why the places can't be told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathsError {
@@ -63,6 +82,12 @@ pub enum PathsError {
     Nameless {
         /// The path.
         path: PathBuf,
+    },
+    /// The socket that was named has no folder to be in.
+    #[error("the socket is set to `{}`, and there is no folder `{}`; make it, or name another socket with --socket or {SOCKET_VARIABLE}", .socket.display(), .socket.parent().unwrap_or(Path::new("/")).display())]
+    NoFolder {
+        /// The socket.
+        socket: PathBuf,
     },
     /// A path that was named leads nowhere in particular.
     #[error("{what} is set to `{}`, which is not an absolute path", .path.display())]
@@ -113,6 +138,15 @@ impl Paths {
         };
         Ok(Self { store_link: link_beside(&socket), store, socket, config, is_default })
     }
+}
+
+/// Makes sure that a socket that somebody chose has a folder to be in. Only that of the default one is made: any other may be mistyped.
+///
+/// # Errors
+/// [`PathsError::NoFolder`] where there is none.
+pub fn check_folder_of(socket: &Path) -> Result<(), PathsError> {
+    let is_there = socket.parent().is_none_or(Path::exists);
+    if is_there { Ok(()) } else { Err(PathsError::NoFolder { socket: socket.to_owned() }) }
 }
 
 /// Returns the absolute path in an environment variable; an empty one counts as unset.

@@ -1,7 +1,7 @@
 //! Whose the files are and what of them stays: nothing is open to others, and nothing is left beside what was named.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use datacache_tests::wait::PATIENCE;
@@ -102,6 +102,7 @@ fn a_log_that_has_become_long_is_put_aside_and_in_nobodys_way() {
 fn nothing_but_the_way_to_its_store_is_left_beside_a_socket_that_was_named() {
     let home = Home::new();
     let folder = home.path().join("own");
+    DirBuilder::new().mode(0o700).create(&folder).unwrap();
     let run = |verb: &str| home.run([verb.as_ref(), "--socket".as_ref(), folder.join("mine").as_os_str()]);
     assert_eq!(run("len").number(), 0);
     let daemon = home.daemons().remove(0);

@@ -69,15 +69,18 @@ fn a_daemon_inherits_nothing() {
 }
 
 #[test]
-fn its_log_and_folders_are_the_users_alone() {
+fn its_log_is_the_users_alone_and_a_socket_that_was_named_gets_no_folder() {
     let daemon = FakeDaemon::absent();
-    fs::remove_dir(daemon.socket().parent().unwrap()).unwrap();
     let program = program(&daemon, "echo said");
+    let folder = daemon.socket().parent().unwrap().to_owned();
+    fs::remove_dir(&folder).unwrap();
+    let error = DataCache::open(options(&daemon, &program)).unwrap_err();
+    assert!(error.is_invalid_input() && !folder.exists(), "{error}");
+    fs::create_dir(&folder).unwrap();
     assert!(DataCache::open(options(&daemon, &program)).is_err());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&daemon.store().join("daemon.log")), 0o600);
-    assert_eq!(mode(daemon.socket().parent().unwrap()), 0o700);
-    let beside: Vec<_> = fs::read_dir(daemon.socket().parent().unwrap()).unwrap().collect();
+    let beside: Vec<_> = fs::read_dir(folder).unwrap().collect();
     assert!(beside.is_empty(), "nothing is left beside a socket: {beside:?}");
 }
 

@@ -35,6 +35,25 @@ fn a_socket_whose_path_is_just_short_enough() {
     run("stop").text();
 }
 
+/// All of its folders were made, and stayed.
+#[test]
+fn a_socket_without_a_folder_is_refused_and_none_is_made() {
+    let home = Home::new();
+    let socket = home.path().join("nonexistent/folder/sock");
+    for verb in ["len", "get k", "daemon"] {
+        let run = home.command(verb.split(' ').chain(["--socket", socket.to_str().unwrap()]));
+        let chosen = home.command(verb.split(' ')).env("DATACACHE_SOCKET", &socket);
+        for outcome in [run.outcome(), chosen.outcome()] {
+            let line = outcome.error(2);
+            assert!(line.contains("no folder `") && line.contains("nonexistent/folder`; make it"), "{line}");
+        }
+    }
+    assert!(!home.path().join("nonexistent").exists() && !home.store().exists());
+    fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    fs::set_permissions(socket.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(home.run(["len", "--socket", socket.to_str().unwrap()]).number(), 0);
+}
+
 #[test]
 fn a_second_socket_for_a_store_that_is_served_is_refused_with_the_first_one_named() {
     let unharmed = Unharmed::new();
