@@ -59,6 +59,20 @@ pub enum Error {
         /// Where a started daemon writes its log.
         log: PathBuf,
     },
+    /// A daemon has the store, and gave no answer in time.
+    #[error("the daemon of the store (process {pid}) gave no answer at `{}` within {waited:.1?}; {}", .socket.display(), remedy(*.pid, *.is_stopped, log))]
+    Silent {
+        /// The socket.
+        socket: PathBuf,
+        /// The process that has the store.
+        pid: u32,
+        /// Whether it is stopped, as by SIGSTOP.
+        is_stopped: bool,
+        /// How long we waited.
+        waited: Duration,
+        /// Where a started daemon writes its log.
+        log: PathBuf,
+    },
     /// The socket could not be reached for another reason than that nobody listens there.
     #[error("can't connect to the daemon at `{}`", .socket.display())]
     Connect {
@@ -251,6 +265,15 @@ pub enum Error {
     },
 }
 
+/// Returns the words that tell what to do about a daemon that gives no answer.
+fn remedy(pid: u32, is_stopped: bool, log: &Path) -> String {
+    if is_stopped {
+        return format!("it is stopped: `kill -CONT {pid}` lets it go on");
+    }
+    let log = log.display();
+    format!("it is busy or hangs: see `{log}`, or its journal under systemd, and `kill {pid}` ends it if it stays so")
+}
+
 /// Returns the words that tell whose value it is.
 fn of_key(key: Option<&str>) -> String {
     key.map(|key| format!(" under the key `{key}`")).unwrap_or_default()
@@ -283,6 +306,7 @@ impl Error {
                 | Self::Spawn { .. }
                 | Self::StartFailed { .. }
                 | Self::NotReady { .. }
+                | Self::Silent { .. }
                 | Self::ServedElsewhere { .. }
                 | Self::Connect { .. }
                 | Self::Lost { .. }

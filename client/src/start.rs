@@ -6,8 +6,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use datacache_proto::holder::Holder;
 use datacache_proto::layout::{DAEMON_LOG, LOCK, SOCKET_LINK};
 use datacache_proto::paths::check_folder_of;
+use datacache_proto::process::{Process, is_stopped};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -66,7 +68,14 @@ pub(crate) async fn reach(settings: &Settings, effort: Effort, scopes: &Scopes) 
 
 fn not_ready(settings: &Settings, waited: Duration) -> Error {
     let Settings { paths, .. } = settings;
-    Error::NotReady { socket: paths.socket.clone(), waited, log: paths.store.join(DAEMON_LOG) }
+    let linked = || paths.store_link.canonicalize().ok().filter(|_| settings.store_is_guessed);
+    let store = linked().unwrap_or_else(|| paths.store.clone());
+    let (socket, log) = (paths.socket.clone(), store.join(DAEMON_LOG));
+    // Not who listens: that may be systemd.
+    match Holder::of(&store) {
+        Some(Process { pid, .. }) => Error::Silent { socket, pid, is_stopped: is_stopped(pid), waited, log },
+        None => Error::NotReady { socket, waited, log },
+    }
 }
 
 /// Tries the socket, then the one of the daemon that has the store: it may listen elsewhere, as its environment had it.

@@ -3,10 +3,13 @@
 //! Frozen: alike in all protocols and layouts. It is how a daemon that speaks another protocol can still be ended.
 
 use std::fmt;
-use std::io;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _};
 use std::num::ParseIntError;
+use std::path::Path;
 use std::str::FromStr;
 
+use crate::layout::LOCK;
 use crate::process::{Process, pid_namespace};
 
 /// A daemon's process, and where its number counts.
@@ -34,6 +37,17 @@ impl Holder {
     /// Where the system does not tell.
     pub fn current() -> io::Result<Self> {
         Ok(Self { process: Process::current()?, namespace: pid_namespace() })
+    }
+
+    /// Returns the process that holds the lock of the store in a folder; `None` where nobody does, or it can't be told from here.
+    #[must_use]
+    pub fn of(store: &Path) -> Option<Process> {
+        let mut lock = File::open(store.join(LOCK)).ok()?;
+        let mut text = String::new();
+        lock.read_to_string(&mut text).ok()?;
+        let holder: Self = text.parse().ok()?;
+        let is_held = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+        (is_held && holder.is_visible()).then_some(holder.process)
     }
 
     /// Tells whether its number means the same process to us.

@@ -37,6 +37,13 @@ impl Process {
     }
 }
 
+/// Tells whether the process `pid` is stopped, as by SIGSTOP; not where the system does not tell.
+#[must_use]
+pub fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['T', 't']))
+}
+
 /// Returns the kernel's random id of the running boot.
 ///
 /// # Errors

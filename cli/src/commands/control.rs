@@ -1,14 +1,11 @@
 //! `status` and `stop`: the daemon itself. Neither ever starts one.
 
-use std::fs::{File, TryLockError};
-use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use datacache_client::blocking::DataCache;
 use datacache_daemon::store::moved_aside;
 use datacache_proto::holder::Holder;
-use datacache_proto::layout::LOCK;
 use datacache_proto::paths::Paths;
 use datacache_proto::process::Process;
 use datacache_proto::time::Timestamp;
@@ -158,10 +155,10 @@ fn stop_of_another_version(context: &Context, failure: Failure) -> Result<Option
         return Err(failure);
     }
     let store = context.served_store()?;
-    let Some(process) = holder_of(&store) else { return Err(failure) };
+    let Some(process) = Holder::of(&store) else { return Err(failure) };
     let Some(end) = ProcessEnd::watch(&process)? else { return Err(failure) };
     // Only now: whoever holds the lock after the process was taken hold of is that process.
-    if holder_of(&store) != Some(process) {
+    if Holder::of(&store) != Some(process) {
         return Err(failure);
     }
     end.ask()?;
@@ -169,16 +166,6 @@ fn stop_of_another_version(context: &Context, failure: Failure) -> Result<Option
     let ended = end.wait(PATIENCE)?;
     drop(progress);
     if ended { Ok(Some(process.pid)) } else { Err(Failure::StillRuns { pid: process.pid, waited: PATIENCE }) }
-}
-
-/// Returns the process that holds a store's lock; `None` where nobody does, or it can't be told from here.
-fn holder_of(store: &Path) -> Option<Process> {
-    let mut lock = File::open(store.join(LOCK)).ok()?;
-    let mut text = String::new();
-    lock.read_to_string(&mut text).ok()?;
-    let holder: Holder = text.parse().ok()?;
-    let is_held = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
-    (is_held && holder.is_visible()).then_some(holder.process)
 }
 
 /// Waits for the end of a process of another pid namespace: until nobody, or somebody else, answers at the socket.

@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
-use datacache_client::DataCache;
+use datacache_client::{DataCache, Options, blocking};
 use datacache_proto::PROTOCOL;
 use datacache_proto::codec::{MAX_MESSAGE, daemon_transport};
 use datacache_proto::error::WireError;
@@ -16,6 +17,7 @@ use datacache_proto::types::Fallback;
 use datacache_tests::wait::PATIENCE;
 use datacache_tests::{Home, eventually};
 use futures::{SinkExt as _, StreamExt as _};
+use rustix::process::Signal;
 use tarpc::{ClientMessage, Response};
 
 use super::Unharmed;
@@ -204,4 +206,23 @@ fn something_else_at_the_socket_is_told_to_be_that() {
     let outcome = home.run(["len"]);
     assert!(outcome.error(4).contains("does not speak the protocol"), "{outcome:?}");
     echo.join().unwrap();
+}
+
+#[test]
+fn a_daemon_that_is_stopped_or_hangs_is_named_with_what_to_do() {
+    let home = Home::new();
+    home.start();
+    let daemon = home.daemon();
+    daemon.signal(Signal::STOP);
+    let impatient = home.options().direct(false).connect_timeout(Duration::from_millis(300));
+    let by_socket = Options::new().socket(home.socket()).start(false).direct(false);
+    for options in [impatient, by_socket.connect_timeout(Duration::from_millis(300))] {
+        let error = blocking::DataCache::open(options).unwrap_err();
+        let told = format!("(process {}) gave no answer at `{}` within ", daemon.pid(), home.socket().display());
+        let what = format!("it is stopped: `kill -CONT {}` lets it go on", daemon.pid());
+        assert!(error.is_unavailable() && error.to_string().contains(&told), "{error}");
+        assert!(error.to_string().ends_with(&what), "{error}");
+    }
+    daemon.signal(Signal::CONT);
+    assert_eq!(home.run(["len"]).number(), 0);
 }
