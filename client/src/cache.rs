@@ -79,7 +79,7 @@ impl DataCache {
         let cache = Self::unconnected(options)?;
         match cache.session().connection(Effort::Once).await {
             Ok(_) => Ok(Some(cache)),
-            Err(Error::NoDaemon { .. }) => Ok(None),
+            Err(Error::NoDaemon { .. } | Error::ServedElsewhere { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -84,7 +84,7 @@ impl DataCache {
         session.look();
         let connection = match session.connection(Effort::Once).await {
             Ok(connection) => connection,
-            Err(Error::NoDaemon { .. }) => return Ok(()),
+            Err(Error::NoDaemon { .. } | Error::ServedElsewhere { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
         // It is not repeated: that could stop the next daemon.

@@ -65,6 +65,8 @@ impl Spawned {
 
     fn failure(&self, status: ExitStatus) -> Error {
         let last_line = last_line(&self.log).unwrap_or_else(|| format!("see `{}`", self.log.display()));
+        // What it told as a command, we tell in its place.
+        let last_line = last_line.strip_prefix("datacache: ").map_or_else(|| last_line.clone(), str::to_owned);
         Error::StartFailed { program: self.program.clone(), status, last_line }
     }
 }

@@ -53,9 +53,7 @@ pub(crate) async fn reach(settings: &Settings, effort: Effort, scopes: &Scopes) 
     loop {
         match attempt(settings, scopes, deadline(&starter)).await? {
             Attempt::Met(connection) => return Ok(*connection),
-            Attempt::Absent if effort == Effort::Once => {
-                return Err(Error::NoDaemon { socket: settings.paths.socket.clone() });
-            }
+            Attempt::Absent if effort == Effort::Once => return Err(starter.absent()),
             Attempt::Absent if effort == Effort::Starting => starter.go_on()?,
             Attempt::Absent | Attempt::Later => {}
         }
@@ -165,13 +163,19 @@ impl Starter<'_> {
     fn check_owner(&self, ended: Error) -> Result<(), Error> {
         let lock = File::open(self.settings.paths.store.join(LOCK));
         let is_owned = lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)));
-        match self.served_elsewhere() {
+        match self.absent() {
             _ if !is_owned => Err(ended),
-            Some(served) => {
-                let Settings { paths, .. } = self.settings;
-                Err(Error::ServedElsewhere { store: paths.store.clone(), served, socket: paths.socket.clone() })
-            }
-            None => Ok(()),
+            elsewhere @ Error::ServedElsewhere { .. } => Err(elsewhere),
+            _ => Ok(()),
+        }
+    }
+
+    fn absent(&self) -> Error {
+        let Settings { paths, .. } = self.settings;
+        let (store, socket) = (paths.store.clone(), paths.socket.clone());
+        match self.served_elsewhere() {
+            Some(served) => Error::ServedElsewhere { store, served, socket },
+            None => Error::NoDaemon { socket },
         }
     }
 

@@ -59,8 +59,10 @@ fn a_second_socket_for_a_store_that_is_served_is_refused_with_the_first_one_name
     let unharmed = Unharmed::new();
     let second = unharmed.home.path().join("second");
     let outcome = unharmed.home.run(["len".as_ref(), "--socket".as_ref(), second.as_os_str()]);
-    let line = outcome.error(3);
+    let line = outcome.error(3).to_owned();
     assert!(line.contains(&format!("is served at `{}`", unharmed.home.socket().display())), "{line}");
+    let outcome = unharmed.home.run(["len".as_ref(), "--no-start".as_ref(), "--socket".as_ref(), second.as_os_str()]);
+    assert_eq!(outcome.error(3), line, "that none is started changes nothing");
     let log = fs::read_to_string(unharmed.home.store().join("daemon.log")).unwrap();
     assert_eq!(log.matches("in use by another daemon").count(), 1, "one daemon tried:\n{log}");
     unharmed.check();

@@ -125,6 +125,7 @@ fn an_unknown_setting_of_the_daemon_keeps_it_from_starting_and_is_named() {
     home.configure("inlinemax = \"1 KiB\"\n");
     let outcome = home.run(["len"]);
     let line = outcome.error(3);
+    assert_eq!(line.matches("datacache: ").count(), 0, "the daemon's own line is not told within ours: {line}");
     assert!(line.contains("inlinemax") && line.contains("did you mean `inline_max`"), "{line}");
     let shown = home.run(["config", "show"]);
     assert!(shown.error(2).contains("line 1"), "{shown:?}");
