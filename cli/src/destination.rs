@@ -1,8 +1,9 @@
 //! Where a value goes: to stdout, into a device, or into a file that appears only when it is complete.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -63,8 +64,7 @@ impl Destination {
     fn beside(path: &Path, mode: Option<Permissions>) -> io::Result<Self> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let interrupts = Interrupts::hold_back()?;
-        let mut builder = tempfile::Builder::new();
-        let file = builder.prefix(".datacache-").permissions(Permissions::from_mode(MODE)).tempfile_in(folder)?;
+        let file = temporary_in(folder)?;
         if let Some(mode) = mode {
             file.as_file().set_permissions(mode)?;
         }
@@ -113,9 +113,21 @@ impl Destination {
     }
 }
 
+/// Makes a file that nobody asked for, and so its name is in no error.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let code = Cell::new(None);
+    let open = |path: &Path| {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path);
+        file.inspect_err(|error| code.set(error.raw_os_error()))
+    };
+    let made = tempfile::Builder::new().prefix(".datacache-").make_in(folder, open);
+    made.map_err(|error| code.get().map_or(error, io::Error::from_raw_os_error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::fs::symlink;
 
     fn names(folder: &Path) -> Vec<String> {

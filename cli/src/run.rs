@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
@@ -71,7 +71,8 @@ fn not_parsed(error: &clap::Error) -> Status {
             if error.use_stderr() { Status::Usage } else { Status::Done }
         }
         _ => {
-            say(usage_line(&error.render().to_string(), &help_for(std::env::args_os())));
+            let arguments: Vec<_> = std::env::args_os().collect();
+            say(mistake(error, &arguments));
             Status::Usage
         }
     }
@@ -86,11 +87,51 @@ fn help_for(arguments: impl IntoIterator<Item = OsString>) -> String {
     }
 }
 
+/// Returns what is wrong with these arguments, in one line.
+fn mistake(error: &clap::Error, arguments: &[OsString]) -> String {
+    let help = help_for(arguments.iter().cloned());
+    let page = match error.kind() {
+        // Which does not say in which.
+        ErrorKind::InvalidUtf8 => not_text(arguments),
+        _ => error.render().to_string(),
+    };
+    usage_line(&with_tip(error, &page, arguments), &help)
+}
+
+fn not_text(arguments: &[OsString]) -> String {
+    let wrong = arguments.iter().filter(|argument| argument.to_str().is_none());
+    let wrong: Vec<_> = wrong.map(|argument| format!("`{}`", argument.display())).collect();
+    format!("{} is not UTF-8; a key of bytes is given as hexadecimal digits with --key-type hex", wrong.join(", "))
+}
+
+/// Has clap's tip give what begins with a hyphen to the option before it, where there is one that takes a value.
+fn with_tip(error: &clap::Error, page: &str, arguments: &[OsString]) -> String {
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else { return page.to_owned() };
+    let texts = arguments.iter().map(|argument| argument.to_str().unwrap_or_default());
+    let mut pairs = texts.clone().zip(texts.skip(1));
+    match pairs.find(|(option, value)| value.starts_with(&**unknown) && takes_value(option)) {
+        // Of several letters, clap names the first.
+        Some((option, value)) => page.replace(
+            &format!("to pass '{unknown}' as a value, use '-- {unknown}'"),
+            &format!("to pass '{value}' as a value, use '{option}={value}'"),
+        ),
+        None => page.to_owned(),
+    }
+}
+
+fn takes_value(option: &str) -> bool {
+    let command = Cli::command();
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
+    let mut known = commands.flat_map(clap::Command::get_arguments).filter(|known| known.get_action().takes_values());
+    known.any(|known| known.get_long().is_some_and(|long| option.strip_prefix("--") == Some(long)))
+}
+
 /// Returns clap's page about a mistake as one line: what it says before it turns to usage, and where to read more.
 fn usage_line(page: &str, help: &str) -> String {
     let said = page.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
-    let said = said.join(" ").replace(" tip: ", "; ");
+    let hidden = format!(", {}", datacache_daemon::EXAMINE);
+    let said = said.join(" ").replace(" tip: ", "; ").replace(&hidden, "");
     let said = said.strip_prefix("error: ").unwrap_or(&said);
     one_line(&format!("{said}; see `{help}`")).into_owned()
 }
@@ -100,9 +141,39 @@ mod tests {
     use super::*;
 
     fn mistake(line: &str) -> String {
-        let arguments = || ["datacache"].into_iter().chain(line.split(' '));
-        let error = Cli::try_parse_from(arguments()).unwrap_err();
-        usage_line(&error.render().to_string(), &help_for(arguments().map(OsString::from)))
+        mistake_in(["datacache"].into_iter().chain(line.split(' ')).map(OsString::from))
+    }
+
+    fn mistake_in(arguments: impl IntoIterator<Item = OsString>) -> String {
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        super::mistake(&Cli::try_parse_from(&arguments).unwrap_err(), &arguments)
+    }
+
+    #[test]
+    fn a_value_that_begins_with_a_hyphen_is_told_how_to_be_given() {
+        let tip = |line: &str, tip: &str| {
+            let told = mistake(line);
+            assert!(told.contains(&format!("as a value, use '{tip}'; see `datacache ")), "{told}");
+        };
+        tip("add f --key -5", "--key=-5");
+        tip("add f --key -secret", "--key=-secret");
+        tip("touch k --expire -5m", "--expire=-5m");
+        tip("get -5", "-- -5");
+        tip("stat --json -5", "-- -5");
+    }
+
+    #[test]
+    fn an_argument_that_is_not_text_is_named() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let key = OsString::from_vec(b"k\xff".to_vec());
+        let line = mistake_in(["datacache".into(), "get".into(), key]);
+        assert!(line.starts_with("`k\u{fffd}` is not UTF-8; ") && line.ends_with("`datacache get --help`"), "{line}");
+    }
+
+    #[test]
+    fn a_hidden_command_is_not_proposed() {
+        let line = mistake("--namespace x");
+        assert!(line.contains("completions") && !line.contains(datacache_daemon::EXAMINE), "{line}");
     }
 
     #[test]

@@ -49,7 +49,8 @@ fn a_value_is_written_to_stdout_or_into_a_file_that_appears_whole() {
     let outcome = home.run(["get", "nothing", "-o", missing.to_str().unwrap()]);
     assert!(outcome.error(1).contains("no entry has the key `nothing`"), "{outcome:?}");
     assert!(!missing.exists());
-    assert!(home.run(["get", "k", "-o", "/no/such/folder/f"]).error(4).contains("/no/such/folder"));
+    let outcome = home.run(["get", "k", "-o", "/no/such/folder/f"]);
+    assert_eq!(outcome.error(4), "can't write `/no/such/folder/f`: No such file or directory (os error 2)");
 }
 
 #[test]
@@ -217,7 +218,10 @@ fn verifying_finds_nothing_in_a_sound_store_and_tells_and_mends_what_it_finds_in
     let found: Value = serde_json::from_slice(outcome.printed()).unwrap();
     let finding = json!({"fault": "missing-blob", "namespace": null, "key": null, "sha256": key, "repaired": false});
     assert_eq!(found["findings"], json!([finding]));
+    let told = home.run(["verify"]).told().to_owned();
+    assert!(told.ends_with("findings: 1; `datacache verify --repair` mends what can be mended\n"), "{told}");
     let repaired = home.run(["verify", "--repair"]);
+    assert!(repaired.told().ends_with("findings: 1\n"), "{repaired:?}");
     assert_eq!(repaired.code(), 1);
     assert!(String::from_utf8_lossy(repaired.printed()).contains("missing blob: sha256 "), "{repaired:?}");
     assert_eq!(home.run(["verify"]).code(), 0);

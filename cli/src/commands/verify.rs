@@ -10,7 +10,8 @@ use crate::render::human;
 /// The arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// Mend what can be mended; damaged entries are removed, but not an index that was moved aside
+    /// Mend what can be mended; damaged entries are removed, but not an index that was moved aside. Exit with 1 if anything was
+    /// wrong, mended or not
     #[arg(long)]
     repair: bool,
     /// Print a JSON object with entries, blobs, bytes, findings and moved_aside
@@ -30,8 +31,10 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> Result<Answer, Fai
         let mut output = Output::new();
         finding_lines(&outcome).try_for_each(|line| output.line(line))?;
         output.finish()?;
+        let is_left = !outcome.findings.is_empty() && !args.repair;
+        let advice = if is_left { "; `datacache verify --repair` mends what can be mended" } else { "" };
         context.remark(&format!(
-            "entries: {}, blobs: {}, {} read; findings: {}",
+            "entries: {}, blobs: {}, {} read; findings: {}{advice}",
             outcome.entries,
             outcome.blobs,
             human::size(outcome.bytes),

@@ -126,7 +126,7 @@ mod tests {
 size     2.00 KiB (2048 bytes)
 codec    text
 tags     one, two
-created  2024-05-01T12:00:00.250Z (60 seconds ago)
+created  2024-05-01T12:00:00.250Z (1 minute ago)
 expires  never
 bound    no
 version  7
