@@ -60,7 +60,7 @@ impl Context {
 
     /// The same for reads, which look into the store themselves.
     pub(crate) fn open_to_read(&self) -> Result<DataCache, Failure> {
-        self.check_store()?;
+        self.check_any_store()?;
         Ok(DataCache::open(self.options())?)
     }
 
@@ -70,10 +70,18 @@ impl Context {
         if !self.names_store() || self.names_socket() {
             return Ok(());
         }
-        let store = self.paths()?.store;
-        Closed::check_sight(&store)?;
-        let is_there = [CURRENT, LOCK].iter().any(|name| store.join(name).symlink_metadata().is_ok());
-        if is_there { Ok(()) } else { Err(Failure::NoStore { store }) }
+        check_store_at(self.paths()?.store)
+    }
+
+    /// The same for the default store, unless a daemon serves it that sees it elsewhere: who only reads makes no store.
+    pub(crate) fn check_any_store(&self) -> Result<(), Failure> {
+        if self.names_store() || self.names_socket() || self.global.no_start {
+            return self.check_store();
+        }
+        check_store_at(self.paths()?.store).or_else(|failure| {
+            let served = DataCache::try_connect(self.calling())?;
+            served.map(drop).ok_or(failure)
+        })
     }
 
     /// Makes sure that the folder that was named, if one was, is not closed to this user: what is in it could not be told.
@@ -136,6 +144,13 @@ impl Context {
         let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false);
         tracing_subscriber::registry().with(lines.with_filter(filter(&self.global))).init();
     }
+}
+
+/// Makes sure that there is a store in a folder, as far as this user can see it.
+fn check_store_at(store: PathBuf) -> Result<(), Failure> {
+    Closed::check_sight(&store)?;
+    let is_there = [CURRENT, LOCK].iter().any(|name| store.join(name).symlink_metadata().is_ok());
+    if is_there { Ok(()) } else { Err(Failure::NoStore { store }) }
 }
 
 /// What is below us speaks only when everything is wanted: its warnings are about what we report ourselves.

@@ -28,7 +28,8 @@ pub(crate) struct LsArgs {
 }
 
 pub(crate) fn ls(args: LsArgs, context: &Context) -> Result<Answer, Failure> {
-    let cache = context.open_existing()?;
+    context.check_any_store()?;
+    let cache = context.open()?;
     let mut list = cache.list();
     if let Some(prefix) = args.prefix {
         list = list.prefix(prefix);

@@ -185,6 +185,19 @@ fn a_store_that_its_user_closed_for_writing_is_read_and_not_opened_up() {
 }
 
 #[test]
+fn who_only_reads_makes_no_store_and_starts_no_daemon() {
+    let home = Home::new();
+    for verb in ["get k", "get-file k", "contains k", "stat k", "ls"] {
+        let outcome = home.run(verb.split(' '));
+        let line = outcome.error(1);
+        assert!(line.contains(&format!("there is no store at `{}`", home.store().display())), "{line}");
+    }
+    assert!(!home.store().exists() && home.daemons().is_empty());
+    home.run(["add", "/etc/passwd", "--key", "k"]).text();
+    assert_eq!(home.run(["ls"]).text(), "k");
+}
+
+#[test]
 fn a_file_in_the_place_of_the_socket_is_left_alone() {
     let home = Home::new();
     fs::create_dir_all(home.socket().parent().unwrap()).unwrap();

@@ -24,6 +24,7 @@ fn a_missing_entry_is_no_value_and_no_error() {
 #[test]
 fn the_command_tells_a_missing_key_by_its_status() {
     let home = Home::new();
+    home.start();
     let outcome = home.run(["get", "missing"]);
     assert!(outcome.error(1).contains("`missing`"), "{outcome:?}");
     assert!(home.run(["get", "missing", "--quiet"]).told().is_empty());
