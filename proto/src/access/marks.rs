@@ -58,6 +58,20 @@ impl<'a> Access<'a> {
         (word.load(Ordering::Relaxed) >> shift & FULL) as u8
     }
 
+    /// Lowers how often the key counts as marked, where it is more. The daemon alone does, when it looks whether to evict.
+    ///
+    /// A reader that marks a key of the same word at the same time may undo it: that is a look more for the key.
+    #[inline]
+    pub fn lower(self, hash: KeyHash, frequency: u8) {
+        let (word, shift) = self.cell(hash);
+        let found = word.load(Ordering::Relaxed);
+        let marked = found >> shift & FULL;
+        let lowered = found - (marked.saturating_sub(frequency.into()) << shift);
+        if lowered != found {
+            let _ = word.compare_exchange(found, lowered, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
     /// Returns the word with the key's cell, and the cell's lowest bit in it.
     #[inline]
     fn cell(self, hash: KeyHash) -> (&'a AtomicU64, usize) {
@@ -97,6 +111,20 @@ mod tests {
         assert_eq!(words[MARKS].load(Ordering::Relaxed), 3 << 2 | 3 << 62);
         assert_eq!(words.last().unwrap().load(Ordering::Relaxed), 3 << 62);
         assert_eq!(words[MARKS..].iter().filter(|word| word.load(Ordering::Relaxed) != 0).count(), 2);
+    }
+
+    #[test]
+    fn a_mark_is_lowered_and_its_neighbours_are_not() {
+        let words = fresh();
+        let access = Access::new(&words).unwrap();
+        let cells = [0, 1, 2].map(KeyHash::from_bits);
+        (0..3).for_each(|_| cells.iter().for_each(|hash| access.mark(*hash)));
+        access.lower(cells[1], 1);
+        assert_eq!(cells.map(|hash| access.frequency(hash)), [3, 1, 3]);
+        access.lower(cells[1], 2);
+        assert_eq!(access.frequency(cells[1]), 1, "it is never raised");
+        access.lower(cells[1], 0);
+        assert_eq!(cells.map(|hash| access.frequency(hash)), [3, 0, 3]);
     }
 
     #[test]
