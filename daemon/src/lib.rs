@@ -22,6 +22,7 @@
 //! | `leases`, `scopes`, `peer`, `watch` | who holds entries, and how it is noticed that they are gone |
 //! | `load` | how much memory the calls of all clients take |
 //! | `polling`, `callers` | trying for the next call for a moment instead of sleeping |
+//! | [`eviction`] | who goes when there is no room: a policy, without I/O |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
 //! | `laggards` | processes that are stopped in the middle of a read |
 //! | `notify`, `signals`, `logging`, `vanish` | the world outside |
@@ -52,6 +53,7 @@ mod connection;
 mod conversation;
 mod daemon;
 mod deadlines;
+pub mod eviction;
 mod gauge;
 mod inspection;
 mod laggards;

@@ -1,0 +1,143 @@
+//! The policy with all it remembers: tells new entries their place, and plans who goes.
+
+use datacache_proto::recent::KeyHash;
+
+use super::clock::{MOST_READS, judge_frequent, judge_recent};
+use super::place::{Head, Note, Place, Queue, State};
+use super::plan::{Ending, Plan, Verdict};
+use super::policy::Policy;
+use super::queues::Queues;
+use super::s3fifo::S3Fifo;
+use super::volume::Volume;
+
+/// Decides what is evicted. Its owner keeps the queues, and does what a [`Plan`] says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evictor {
+    pub(super) policy: Policy,
+    pub(super) queues: Queues,
+    /// Moves with [`Policy::S3Fifo`] alone.
+    pub(super) s3fifo: S3Fifo,
+    /// How many places were looked at since the last one that went.
+    fruitless: u64,
+}
+
+impl Evictor {
+    /// Begins with nothing: no entries, nothing learned.
+    pub fn new(policy: Policy) -> Self {
+        Self::from_parts(policy, Queues::default(), S3Fifo::new())
+    }
+
+    pub(super) fn from_parts(policy: Policy, queues: Queues, s3fifo: S3Fifo) -> Self {
+        Self { policy, queues, s3fifo, fruitless: 0 }
+    }
+
+    /// Goes on with another policy, and with the places that there are.
+    pub fn follow(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Returns what stands in a queue. What is gone counts until its place is looked at.
+    pub fn volume(&self, queue: Queue) -> Volume {
+        match queue {
+            Queue::Small => self.queues.small,
+            Queue::Main => self.queues.main,
+        }
+    }
+
+    /// Tells an entry of a key that had none where it stands. One that replaces another keeps the other's place.
+    pub fn add(&mut self, hash: KeyHash, bytes: u64) -> Place {
+        let place = match self.policy {
+            Policy::S3Fifo => self.s3fifo.admit(hash, bytes, &self.queues),
+            Policy::Lru | Policy::Lfu | Policy::Fifo | Policy::None => {
+                Place { queue: Queue::Main, note: Note::default() }
+            }
+        };
+        self.queues.join(place.queue, bytes);
+        place
+    }
+
+    /// Plans a slice of an eviction: what to do until `excess` is gone, after a look at `most` places at most.
+    ///
+    /// `next` takes the first place out of a queue, `None` where nobody stands there. It need not see again what the plan keeps,
+    /// which joins the end of a queue when the plan is carried out: where it gives out before that, the slice ends.
+    pub fn plan(&mut self, excess: Volume, most: usize, mut next: impl FnMut(Queue) -> Option<Head>) -> Plan {
+        let mut plan = Plan::default();
+        while !plan.evicted.covers(excess) {
+            let Some(queue) = self.turn() else {
+                plan.ending = Ending::Nothing;
+                break;
+            };
+            if plan.steps.len() >= most {
+                plan.ending = Ending::Slice;
+                break;
+            }
+            match next(queue) {
+                Some(head) => self.step(&mut plan, queue, &head),
+                None if plan.keeps() => {
+                    plan.ending = Ending::Slice;
+                    break;
+                }
+                None => self.queues.clear(queue),
+            }
+        }
+        plan
+    }
+
+    /// Returns the queue whose first place is to be looked at; `None` where that leads nowhere.
+    fn turn(&mut self) -> Option<Queue> {
+        if self.queues.all().entries == 0 || self.policy == Policy::None {
+            return None;
+        }
+        if self.fruitless > self.queues.all().entries.saturating_mul(self.rounds()) {
+            // Leases end: the next plan begins anew.
+            self.fruitless = 0;
+            return None;
+        }
+        Some(match self.policy {
+            Policy::S3Fifo => self.s3fifo.turn(&self.queues),
+            _ if self.queues.small.entries > 0 => Queue::Small,
+            _ => Queue::Main,
+        })
+    }
+
+    /// Returns how often an entry may be looked at before it goes, if nobody reads it.
+    fn rounds(&self) -> u64 {
+        match self.policy {
+            Policy::S3Fifo => 5,
+            Policy::Lru => 3,
+            Policy::Lfu => u64::from(MOST_READS) + 2,
+            Policy::Fifo | Policy::None => 2,
+        }
+    }
+
+    fn step(&mut self, plan: &mut Plan, queue: Queue, head: &Head) {
+        let verdict = match head.state {
+            State::Gone => Verdict::Drop,
+            State::Held => {
+                let place = Place { queue: Queue::Main, note: head.note };
+                Verdict::Keep { place, frequency: head.frequency }
+            }
+            State::Free => self.judge(queue, head),
+        };
+        self.queues.leave(queue, head.placed);
+        self.fruitless += 1;
+        match verdict {
+            Verdict::Keep { place, .. } => self.queues.join(place.queue, head.bytes),
+            Verdict::Drop => {}
+            Verdict::Evict => {
+                plan.evicted = plan.evicted.plus(Volume::one(head.bytes));
+                self.fruitless = 0;
+            }
+        }
+        plan.steps.push((queue, verdict));
+    }
+
+    fn judge(&mut self, queue: Queue, head: &Head) -> Verdict {
+        match self.policy {
+            Policy::S3Fifo => self.s3fifo.judge(queue, head, &self.queues),
+            Policy::Lru => judge_recent(head),
+            Policy::Lfu => judge_frequent(head),
+            Policy::Fifo | Policy::None => Verdict::Evict,
+        }
+    }
+}
