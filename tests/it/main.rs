@@ -25,6 +25,7 @@ mod load;
 mod peers;
 mod persistence;
 mod real_input;
+mod replay;
 mod round_trip;
 mod semantics;
 mod stopped;

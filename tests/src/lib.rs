@@ -12,6 +12,7 @@
 //! | [`churn`] | what keys hold at a version, and what a reader may see of them |
 //! | [`history`] | what concurrent clients did and saw, and whether it can have been in some order |
 //! | [`kills`] | a daemon that dies under load, again and again |
+//! | [`replay`] | traces of requests, and how often a policy has what they ask for |
 //! | [`reads`] | which way values are read: directly or by call |
 //! | [`wait`] | the one way to wait for something: a condition with a deadline |
 
@@ -26,6 +27,7 @@ pub mod kills;
 pub mod process;
 pub mod program;
 pub mod reads;
+pub mod replay;
 pub mod run;
 pub mod wait;
 
