@@ -24,12 +24,19 @@ use super::tables::{LOCK_FILE, forget_lock_file};
 pub(super) fn mend_lost_table(path: &Path) -> Result<(), OpenError> {
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
     let live = generation::current(path).map_err(io("find the live generation of"))?;
-    let is_lost = live.is_some_and(|generation| {
+    let is_lost = live.as_ref().is_some_and(|generation| {
         let is_there =
             |name| fs::metadata(generation.join(name)).map_or_else(|error| !is_missing(&error), |file| file.len() > 0);
         is_there(DATA_FILE) && !is_there(LOCK_FILE)
     });
-    if is_lost { forget_readers(path).map(drop) } else { Ok(()) }
+    match live {
+        Some(generation) if is_lost => {
+            // IMPORTANT: before anything is copied: a copy of what a link leads to would pass for ours.
+            generation::check_generation(path, &generation)?;
+            forget_readers(path).map(drop)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes the table of readers, for LMDB to make it anew; tells whether there is an index.
@@ -103,5 +110,20 @@ mod tests {
         assert!(fs::read(&data).unwrap() == content, "it is the same index");
         assert!(!in_the_way.exists());
         assert_eq!(Store::open(options, NOW).unwrap().namespaces().len(), 1);
+    }
+
+    /// What it led to was copied, and the copy was taken for an index of ours.
+    #[test]
+    fn a_link_in_the_place_of_an_index_without_a_table_of_readers_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(&folder);
+        Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
+        let [data, table] = [DATA_FILE, LOCK_FILE].map(|name| options.path.join(CURRENT).join(name));
+        let elsewhere = folder.path().join("elsewhere");
+        fs::rename(&data, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &data).unwrap();
+        fs::remove_file(table).unwrap();
+        assert!(matches!(Store::open(options, NOW), Err(OpenError::Intruder { .. })));
+        assert!(data.is_symlink(), "it is left as it is");
     }
 }
