@@ -51,7 +51,8 @@ pub(crate) async fn expire(daemon: &Daemon, namespace: Option<u32>, now: Timesta
     let mut count = 0;
     loop {
         daemon.writer.room_for_bulk().await;
-        let plan = daemon.writer.with(|store| store.plan_expired(namespace, now, cursor.as_ref(), SLICE))??;
+        let plan = daemon.writer.with(|store| store.plan_expired(namespace, now, cursor.as_ref(), SLICE))?;
+        let plan = daemon.writer.settle(plan)?;
         let removed = delete(daemon, plan.commands, |events, count| events.expired += count).await?;
         count += removed;
         // What the log brought is planned anew each time: where nothing goes (the clock was set back), nothing more will.
@@ -91,7 +92,7 @@ where
     let mut count = 0;
     loop {
         let (reader, plan) = (daemon.reader.clone(), plan.clone());
-        let page = blocking(move || plan(&reader, cursor.as_ref())).await??;
+        let page = daemon.writer.settle(blocking(move || plan(&reader, cursor.as_ref())).await?)?;
         count += delete(daemon, page.commands, |events, count| events.deletes += count).await?;
         cursor = match page.next {
             Some(next) => Some(next),

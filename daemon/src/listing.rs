@@ -26,7 +26,7 @@ pub(crate) async fn list(daemon: &Daemon, namespace: Option<u32>, query: ListQue
     let Some(namespace) = namespace else { return Ok(ListPage { entries: Vec::new(), next: None }) };
     daemon.writer.checkpoint().await?;
     let reader = daemon.reader.clone();
-    Ok(blocking(move || page(&reader, namespace, &query)).await??)
+    Ok(daemon.writer.settle(blocking(move || page(&reader, namespace, &query)).await?)?)
 }
 
 /// Puts a page together from portions, until it has enough entries or bytes.

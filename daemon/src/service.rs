@@ -203,7 +203,7 @@ impl Cache for Service {
     async fn len(self, _: Context, namespace: String) -> Result<u64, WireError> {
         let Some(namespace) = self.namespace(&namespace)? else { return Ok(0) };
         let now = Timestamp::now();
-        Ok(self.0.daemon.writer.read(|store| store.len(namespace, now))??)
+        Ok(self.0.daemon.writer.try_read(|store| store.len(namespace, now))?)
     }
 
     async fn list(self, _: Context, query: ListQuery) -> Result<ListPage, WireError> {

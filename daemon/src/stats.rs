@@ -65,7 +65,7 @@ impl FallbackCounts {
 /// Puts together counters and sizes, all at one moment.
 pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
     let now = Timestamp::now();
-    daemon.writer.read(|store| {
+    daemon.writer.try_read(|store| {
         let namespaces = namespaces(daemon, store, now)?;
         let Reads { hits: direct_hits, misses: direct_misses } = store.all_reads();
         let reads = ReadStats { direct_hits, direct_misses, fallbacks: daemon.fallbacks.all() };
@@ -76,7 +76,7 @@ pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
             daemon: dealings(daemon, store),
             laggard: daemon.laggards.current(),
         })
-    })?
+    })
 }
 
 fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<NamespaceStats>, StoreError> {

@@ -76,6 +76,22 @@ impl Writer {
         self.0.store.borrow().as_ref().map(look).ok_or(WriteError::Closed)
     }
 
+    /// The same where the look may fail: what the next daemon puts right is left to it, and the caller is told to come again then.
+    ///
+    /// # Errors
+    /// As [`Writer::read`], or what the look met with.
+    pub(crate) fn try_read<R>(&self, look: impl FnOnce(&Store) -> Result<R, StoreError>) -> Result<R, WriteError> {
+        Ok(self.read(|store| look(store).map_err(|failure| store.pass_on(failure)))??)
+    }
+
+    /// The same for a look at the index that another thread had.
+    ///
+    /// # Errors
+    /// As [`Writer::try_read`].
+    pub(crate) fn settle<R>(&self, seen: Result<R, StoreError>) -> Result<R, WriteError> {
+        self.try_read(|_| seen)
+    }
+
     /// Does something with the store that needs it whole and takes no time.
     ///
     /// # Errors

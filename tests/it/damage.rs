@@ -241,6 +241,23 @@ fn a_table_of_readers_that_is_damaged_under_a_client_costs_nothing_else() {
     assert!(!home.store().join("damaged").exists());
 }
 
+/// Only who looked up or changed an entry had the next daemon put it right: all others were told of an error, again and again.
+#[test]
+fn whoever_meets_with_a_damaged_table_of_readers_is_answered_by_the_next_daemon() {
+    for verb in ["ls", "len", "stats", "clear", "expire"] {
+        let home = Home::new();
+        home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
+        // The threads that look at the index have their rows then.
+        (0..2).for_each(|_| assert_eq!(home.run(["ls"]).text(), "k"));
+        home.run(["stats"]).text();
+        let readers = OpenOptions::new().write(true).open(home.store().join("current/lock.mdb")).unwrap();
+        // The rows stand behind two lines of the cache.
+        readers.write_all_at(&[0; 1_024], 128).unwrap();
+        let outcome = home.run([verb]);
+        assert_eq!(outcome.code(), 0, "{verb}: {outcome:?}");
+    }
+}
+
 /// The daemon did not see him in its own table, and wrote to the pages that he looked at.
 #[test]
 fn who_reads_while_the_table_of_readers_is_lost_under_him_sees_no_byte_change() {

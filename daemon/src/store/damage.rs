@@ -65,7 +65,7 @@ impl Store {
     }
 
     /// Leaves to the next daemon what this one can't go on with, where that helps; returns what the caller is told, who comes again then.
-    pub(super) fn pass_on(&self, failure: StoreError) -> StoreError {
+    pub(crate) fn pass_on(&self, failure: StoreError) -> StoreError {
         match &failure {
             StoreError::Damaged => {}
             StoreError::Read { source } if is_damage(source) => self.trial.suspect(),
