@@ -66,7 +66,7 @@ async fn look(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Resul
     let (reader, blobs) = (daemon.reader.clone(), daemon.blobs.clone());
     // The turn goes with the work: that goes on when the caller has gone.
     let (report, turn) = aside(move || (reader.verify(&blobs), turn)).await?;
-    let report = report?;
+    let report = daemon.writer.settle(report)?;
     let (verification, repairs) = daemon.writer.with(|store| store.conclude(report, repair))?;
     if repair {
         mend(daemon, repairs).await?;
@@ -113,13 +113,13 @@ async fn mend(daemon: &Daemon, repairs: Repairs) -> Result<(), WriteError> {
     if !repairs.lost_blobs.is_empty() {
         daemon.writer.checkpoint().await?;
         let reader = daemon.reader.clone();
-        let commands = blocking(move || reader.naming(&repairs.lost_blobs)).await??;
+        let commands = daemon.writer.settle(blocking(move || reader.naming(&repairs.lost_blobs)).await?)?;
         bulk::delete(daemon, commands, |_, _| ()).await?;
     }
     if repairs.rebuild {
         daemon.writer.checkpoint().await?;
         let reader = daemon.reader.clone();
-        let corrections = blocking(move || reader.rebuild()).await??;
+        let corrections = daemon.writer.settle(blocking(move || reader.rebuild()).await?)?;
         daemon.writer.with(|store| store.correct(&corrections))?;
     }
     Ok(())

@@ -16,7 +16,7 @@ use super::command::{Command, Condition};
 use super::error::StoreError;
 use super::examiner::{Occasion, Verdict};
 use super::store::Store;
-use super::trial::is_damage;
+use super::trial::is_damage_in_use;
 use super::verifier::BlobJob;
 
 /// Damage that was found and is not dealt with yet.
@@ -68,9 +68,9 @@ impl Store {
     pub(crate) fn pass_on(&self, failure: StoreError) -> StoreError {
         match &failure {
             StoreError::Damaged => {}
-            StoreError::Read { source } if is_damage(source) => self.trial.suspect(),
             // The thread's own row in the table of readers, and not the index.
             StoreError::Read { source: heed::Error::Mdb(MdbError::BadRslot) } => {}
+            StoreError::Read { source } if is_damage_in_use(source) => self.trial.suspect(),
             _ => return failure,
         }
         if !self.damage.needs_restart.replace(true) {

@@ -201,6 +201,7 @@ impl StoreError {
                 Self::Append { source: copy }
             }
             Self::ApplyFailed { errno } => Self::ApplyFailed { errno: *errno },
+            Self::Restarting => Self::Restarting,
             _ => Self::ApplyFailed { errno: None },
         }
     }

@@ -163,7 +163,7 @@ impl Store {
     pub fn apply_failure(&self) -> Option<StoreError> {
         match (&self.apply_failure, &self.next) {
             (Some(failure), _) | (None, Next::Failed(failure)) => Some(failure.again()),
-            _ if self.poisoned => Some(StoreError::ApplyFailed { errno: None }),
+            _ if self.poisoned => Some(StoreError::Restarting),
             _ => None,
         }
     }
@@ -312,7 +312,7 @@ mod tests {
         put(&mut store, NewValue::Inline(vec![7].into()));
         store.request_checkpoint();
         wait(&mut store, Store::is_poisoned);
-        assert!(matches!(store.close(NOW), Err(StoreError::ApplyFailed { .. })));
+        assert!(matches!(store.close(NOW), Err(StoreError::Restarting)));
     }
 
     /// The good file was set aside in the place of the damaged one, and its entry was left without a value.

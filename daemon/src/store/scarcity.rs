@@ -39,7 +39,7 @@ impl Store {
     /// what makes room does.
     pub(super) fn refusal(&self, batch: &Batch) -> Option<StoreError> {
         if self.poisoned {
-            return Some(StoreError::ApplyFailed { errno: None });
+            return Some(StoreError::Restarting);
         }
         let obstacle = self.apply_failure.as_ref().or(self.scarcity.shortage.as_ref())?;
         (!frees(batch)).then(|| obstacle.again())

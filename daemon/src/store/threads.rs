@@ -21,7 +21,7 @@ use super::position::Position;
 use super::replay::{LEAST_SLICE, Replay, ReplayError, SLICE};
 use super::segment::{ReadError, Segment};
 use super::tables::Tables;
-use super::trial::is_damage;
+use super::trial::is_damage_in_use;
 
 /// How long the threads wait before they try again what failed.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
@@ -196,7 +196,7 @@ pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> 
 /// damaged, and what the writer knows by heart will not be what the index gets.
 fn is_fatal(error: &ReplayError) -> bool {
     match error {
-        ReplayError::Index { source } => is_damage(source),
+        ReplayError::Index { source } => is_damage_in_use(source),
         ReplayError::Segment { source, .. } => matches!(source, ReadError::Bytes { .. }),
         ReplayError::Blob { .. } => false,
     }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use datacache_proto::layout::CURRENT;
 use heed::MdbError;
+use rustix::io::Errno;
 use tracing::{debug, error, info, warn};
 
 use super::error::OpenError;
@@ -157,6 +158,17 @@ pub(super) fn is_damage(error: &heed::Error) -> bool {
         error,
         BadDbi | BadTxn | BadValSize | Corrupted | CursorFull | Incompatible | Invalid | NotFound | PageFull
     ) || matches!(error, PageNotFound | Panic | Problem | VersionMismatch)
+}
+
+/// The same for who has had the index open: nobody else makes it longer, or changes the table of readers that it has.
+pub(super) fn is_damage_in_use(error: &heed::Error) -> bool {
+    match error {
+        heed::Error::Mdb(MdbError::MapResized | MdbError::BadRslot) => true,
+        heed::Error::Mdb(_) => is_damage(error),
+        // What the lock on the table of readers is said to be is no lock.
+        heed::Error::Io(error) => error.raw_os_error() == Some(Errno::INVAL.raw_os_error()),
+        _ => false,
+    }
 }
 
 fn is_suspicious(failure: &OpenError) -> bool {
