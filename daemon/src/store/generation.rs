@@ -6,10 +6,12 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
-use datacache_proto::layout::{CURRENT, GENERATION_PREFIX, LOG};
+use datacache_proto::layout::{CURRENT, GENERATION_PREFIX, LOG, RECENT};
+use tracing::warn;
 
 use super::blob::create_private;
 use super::error::OpenError;
+use super::examination::DATA_FILE;
 use super::failpoint::failpoint;
 use super::folder::check_below;
 
@@ -24,6 +26,34 @@ pub(super) fn current(path: &Path) -> io::Result<Option<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Makes a generation the live one again whose link is gone, as in a copy that leaves links out. Only where it is the one there is: of two,
+/// one may be half of a copy. The caller knows that the store had a live one.
+pub(super) fn link_again(path: &Path) -> io::Result<()> {
+    if current(path)?.is_some() {
+        return Ok(());
+    }
+    let mut generations = names(path)?.into_iter().map(|name| path.join(name));
+    if let (Some(generation), None) = (generations.next(), generations.next())
+        && is_made(&generation)
+    {
+        warn!(generation = %generation.display(), "the link `{CURRENT}` to the index is gone; it is made anew");
+        make_current(path, &generation)?;
+    }
+    Ok(())
+}
+
+/// Tells whether a generation has all that the making of one brings.
+fn is_made(generation: &Path) -> bool {
+    let is_there = |name| fs::metadata(generation.join(name)).is_ok_and(|file| file.is_file() && file.len() > 0);
+    is_there(DATA_FILE) && is_there(RECENT)
+}
+
+/// Returns the names of all generations.
+fn names(path: &Path) -> io::Result<Vec<OsString>> {
+    let names: io::Result<Vec<OsString>> = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect();
+    Ok(names?.into_iter().filter(|name| name.to_string_lossy().starts_with(GENERATION_PREFIX)).collect())
 }
 
 /// Tells whether a path is a generation's name, and leads nowhere else.
@@ -64,10 +94,8 @@ fn create_numbered(path: &Path, number: u64) -> io::Result<PathBuf> {
 
 /// Removes all generations but the live one.
 pub(super) fn remove_others(path: &Path, live: &Path) -> io::Result<()> {
-    let is_other =
-        |name: &OsString| name.to_string_lossy().starts_with(GENERATION_PREFIX) && live.file_name() != Some(name);
-    let names: io::Result<Vec<OsString>> = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect();
-    let others: Vec<OsString> = names?.into_iter().filter(is_other).collect();
+    let mut others = names(path)?;
+    others.retain(|name| live.file_name() != Some(name));
     if others.is_empty() {
         return Ok(());
     }
@@ -92,7 +120,39 @@ pub(super) fn make_current(path: &Path, generation: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::NewValue;
+    use super::super::folder::UNCLEAN;
+    use super::super::store::Store;
+    use super::super::testing::{NOW, options, put};
     use super::*;
+
+    /// Another store took its place without a word, and what was in it was removed.
+    #[test]
+    fn an_index_whose_link_is_gone_is_found_where_it_is_the_one_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(&folder);
+        let (link, half) = (options.path.join(CURRENT), options.path.join("gen-9"));
+        let namespaces = || Store::open(options.clone(), NOW).unwrap().namespaces().len();
+        let mut store = Store::open(options.clone(), NOW).unwrap();
+        put(&mut store, NewValue::Inline(vec![1].into()));
+        drop(store);
+        fs::remove_file(&link).unwrap();
+        assert_eq!(namespaces(), 1, "a daemon died");
+        Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
+        fs::remove_file(&link).unwrap();
+        assert_eq!(namespaces(), 1, "it was closed");
+        fs::remove_dir_all(options.path.join("gen-1")).unwrap();
+        fs::remove_file(&link).unwrap();
+        create_numbered(&options.path, 9).unwrap();
+        assert_eq!(namespaces(), 0, "nobody had made all of that one");
+        assert!(!half.exists());
+        let mut store = Store::open(options.clone(), NOW).unwrap();
+        put(&mut store, NewValue::Inline(vec![1].into()));
+        drop(store);
+        fs::remove_file(&link).unwrap();
+        fs::write(options.path.join(UNCLEAN), "2").unwrap();
+        assert_eq!(namespaces(), 0, "it may never have been live");
+    }
 
     #[test]
     fn a_link_to_the_live_generation_that_leads_elsewhere_is_refused() {

@@ -54,6 +54,10 @@ pub(super) struct Trial {
 pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recovered, Trial), OpenError> {
     let trial = Trial::of(path);
     let mut deaths = trial.deaths();
+    if trial.was_served() {
+        let failed = |source| OpenError::Io { action: "link to the index in", path: path.to_owned(), source };
+        generation::link_again(path).map_err(failed)?;
+    }
     forget_lost(path)?;
     if deaths >= SUSPICIOUS {
         info!("{}; the index is looked through", trial.reason());
@@ -109,6 +113,13 @@ impl Trial {
             Some(Ok(0)) | None => 0,
             Some(_) => SUSPICIOUS,
         }
+    }
+
+    /// Tells whether the daemon before had opened the store.
+    fn was_served(&self) -> bool {
+        let mut mark = [0];
+        let read = self.mark.as_ref().map(|file| file.read_at(&mut mark, 0));
+        matches!(read, Some(Ok(1))) && mark[0].checked_sub(b'0').is_some_and(|deaths| deaths <= IN_USE)
     }
 
     /// Says why the index is looked through.
