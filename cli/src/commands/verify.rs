@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::failure::{Answer, Failure};
 use crate::output::{Output, print_line};
 use crate::progress::Extent;
-use crate::render::finding::{finding_lines, verified_json};
+use crate::render::finding::{can_be_mended, finding_lines, verified_json};
 use crate::render::human;
 
 /// The arguments of `verify`.
@@ -31,8 +31,11 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> Result<Answer, Fai
         let mut output = Output::new();
         finding_lines(&outcome).try_for_each(|line| output.line(line))?;
         output.finish()?;
-        let is_left = !outcome.findings.is_empty() && !args.repair;
-        let advice = if is_left { "; `datacache verify --repair` mends what can be mended" } else { "" };
+        let advice = if can_be_mended(&outcome) && !args.repair {
+            "; `datacache verify --repair` mends what can be mended"
+        } else {
+            ""
+        };
         context.remark(&format!(
             "entries: {}, blobs: {}, {} read; findings: {}{advice}",
             outcome.entries,

@@ -51,15 +51,30 @@ pub(crate) fn finding_lines(outcome: &Verification) -> impl Iterator<Item = Stri
     })
 }
 
+/// Tells whether something is left that a repair mends.
+pub(crate) fn can_be_mended(outcome: &Verification) -> bool {
+    outcome.findings.iter().any(|finding| !finding.repaired && finding.fault != Fault::LostIndex)
+}
+
 /// Returns one finding as a line: `missing blob: NAMESPACE/KEY, sha256 …: repaired`.
 fn finding_line(finding: &Finding) -> String {
     let entry = finding.entry.as_ref().map(|(namespace, key)| format!("{}/{}", one_line(namespace), key_line(key)));
     let blob = finding.digest.map(|digest| format!("sha256 {digest}"));
     let about: Vec<_> = entry.into_iter().chain(blob).collect();
-    let state = if finding.repaired { "repaired" } else { "not repaired" };
+    let state = state(finding);
     match about.as_slice() {
         [] => format!("{}: {state}", finding.fault),
         about => format!("{}: {}: {state}", finding.fault, about.join(", ")),
+    }
+}
+
+/// Returns what became of it. Who has a whole index repaired loses what is in it, which is said before and after.
+fn state(finding: &Finding) -> &'static str {
+    match (finding.fault, finding.repaired) {
+        (Fault::DamagedIndex, true) => "moved aside, all that was in it is lost; the store begins empty",
+        (Fault::DamagedIndex, false) => "not repaired; a repair moves it aside, and all that is in it is lost",
+        (_, true) => "repaired",
+        (_, false) => "not repaired",
     }
 }
 
@@ -81,6 +96,28 @@ mod tests {
         assert_eq!(finding_line(&missing_blob()), line);
         let count = Finding { fault: Fault::WrongCount, entry: None, digest: None, repaired: false };
         assert_eq!(finding_line(&count), "wrong count: not repaired");
+    }
+
+    #[test]
+    fn a_damaged_index_is_told_with_what_its_repair_takes() {
+        let line =
+            |repaired| finding_line(&Finding { fault: Fault::DamagedIndex, entry: None, digest: None, repaired });
+        assert!(line(true).contains("all that was in it is lost"), "{}", line(true));
+        assert!(
+            line(false).starts_with("damaged index: not repaired; ") && line(false).contains("lost"),
+            "{}",
+            line(false)
+        );
+    }
+
+    #[test]
+    fn what_no_repair_mends_is_not_said_to_be_mendable() {
+        let outcome = |fault, repaired| {
+            let findings = vec![Finding { fault, entry: None, digest: None, repaired }];
+            Verification { findings, ..Verification::default() }
+        };
+        assert!(can_be_mended(&outcome(Fault::WrongCount, false)));
+        assert!(!can_be_mended(&outcome(Fault::WrongCount, true)) && !can_be_mended(&outcome(Fault::LostIndex, false)));
     }
 
     #[test]
