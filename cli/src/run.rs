@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory as _, Parser as _};
+use clap::{Arg, CommandFactory as _, Parser as _, value_parser};
 
 use crate::args::{Cli, Command};
 use crate::commands::config::{self, ConfigCommand};
@@ -99,9 +99,33 @@ fn mistake(error: &clap::Error, arguments: &[OsString]) -> String {
 }
 
 fn not_text(arguments: &[OsString]) -> String {
-    let wrong = arguments.iter().filter(|argument| argument.to_str().is_none());
-    let wrong: Vec<_> = wrong.map(|argument| format!("`{}`", argument.display())).collect();
-    format!("{} is not UTF-8; a key of bytes is given as hexadecimal digits with --key-type hex", wrong.join(", "))
+    let wrong: Vec<_> = arguments.iter().filter(|argument| argument.to_str().is_none()).collect();
+    let tip = match has_key_of_bytes(arguments) {
+        true => "; a key of bytes is given as hexadecimal digits with --key-type hex",
+        false => "",
+    };
+    let wrong: Vec<_> = wrong.iter().map(|argument| format!("`{}`", argument.display())).collect();
+    format!("{} is not UTF-8{tip}", wrong.join(", "))
+}
+
+/// Tells whether what is not text was given where a key is expected.
+fn has_key_of_bytes(arguments: &[OsString]) -> bool {
+    // Every value is taken, to see where it would go.
+    let taking = |argument: Arg| match argument.get_action().takes_values() {
+        true => argument.value_parser(value_parser!(OsString)),
+        false => argument,
+    };
+    let command = Cli::command().mut_subcommands(move |command| command.mut_args(taking)).mut_args(taking);
+    let Ok(matches) = command.clone().ignore_errors(true).try_get_matches_from(arguments) else { return false };
+    let Some((name, matches)) = matches.subcommand() else { return false };
+    let known = command.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    // `add` has it as an option.
+    let mut keys =
+        known.filter(|known| known.get_id() == "key" || known.get_value_names().is_some_and(|it| it == ["KEY"]));
+    keys.any(|key| {
+        let mut given = matches.get_raw(key.get_id().as_str()).into_iter().flatten();
+        given.any(|value| value.to_str().is_none())
+    })
 }
 
 /// Has clap's tip give what begins with a hyphen to the option before it, where there is one that takes a value.
@@ -168,6 +192,31 @@ mod tests {
         let key = OsString::from_vec(b"k\xff".to_vec());
         let line = mistake_in(["datacache".into(), "get".into(), key]);
         assert!(line.starts_with("`k\u{fffd}` is not UTF-8; ") && line.ends_with("`datacache get --help`"), "{line}");
+    }
+
+    #[test]
+    fn only_who_gives_a_key_that_is_not_text_is_told_how_keys_of_bytes_are_given() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let told = |line: &str| {
+            let bytes: Vec<_> = line.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
+            let words = bytes.split(|byte| *byte == b' ').map(|word| OsString::from_vec(word.to_vec()));
+            mistake_in(["datacache".into()].into_iter().chain(words))
+        };
+        for line in
+            ["get ?", "delete a k?", "contains ?", "stat k?", "touch k? --expire 5m", "add f --key k?", "add --key=?"]
+        {
+            assert!(told(line).contains("--key-type hex"), "{line}: {}", told(line));
+        }
+        for line in [
+            "len --namespace n?",
+            "--namespace ? get k",
+            "add f --tag ?",
+            "touch k --expire ?",
+            "ls --prefix=?",
+            "evict t?",
+        ] {
+            assert!(told(line).contains("` is not UTF-8; see "), "{line}: {}", told(line));
+        }
     }
 
     #[test]
