@@ -2,6 +2,7 @@
 
 mod amount;
 mod file;
+mod log_filter;
 mod nearest;
 mod quantity;
 mod setting;

@@ -12,6 +12,7 @@ use datacache_proto::time::Lifetime;
 
 use super::amount::Size;
 use super::file::{self, FileError};
+use super::log_filter::LogFilter;
 use super::setting::{Fault, SETTINGS, Setting, Source, Typed};
 use super::short_span::ShortSpan;
 use super::variable::{self, Unknown};
@@ -55,7 +56,7 @@ pub struct Config {
     pub busy_poll: Duration,
     /// How long to stay without connections and leases; `None` for ever.
     pub idle_exit: Option<Duration>,
-    /// Which events to log, in the syntax of `tracing_subscriber::EnvFilter`.
+    /// Which events to log, in the syntax of `tracing_subscriber::EnvFilter`, but that a word alone is a level.
     pub log: String,
     /// The values as they were typed; what [`Config::sources`] tells.
     typed: BTreeMap<&'static str, Typed>,
@@ -227,8 +228,7 @@ impl Values<'_> {
     }
 
     fn filter(&self, name: &'static str) -> Result<String, Fault> {
-        self.parsed::<tracing_subscriber::EnvFilter>(name)?;
-        Ok(self.typed(name).text.clone())
+        Ok(self.parsed::<LogFilter>(name)?.0)
     }
 }
 
@@ -296,6 +296,7 @@ mod tests {
             ("busy_poll", "50", "`50` is not a short duration"),
             ("idle_exit", "soon", "`soon` is not a duration"),
             ("log", "info,[", "invalid"),
+            ("log", "inof", "`inof` is no level; there are off, error, warn, info, debug and trace"),
         ];
         for (name, text, reason) in cases {
             let error = read_with(name, text).unwrap_err().to_string();
