@@ -1,4 +1,4 @@
-//! Folders that this user is kept out of, or can't write to: which it is, whose, and what to do. Changes nothing.
+//! Folders that this user is kept out of, or can't write to, or that are none: which it is, whose, and what to do. Changes nothing.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -49,18 +49,41 @@ pub enum Closed {
         /// The folder: the store's, or the one above it that is there.
         folder: PathBuf,
     },
+    /// Something else is in its place.
+    #[error("`{}` is {what}, and no folder for a store; move it away, or name another store with --dir or DATACACHE_DIR", .path.display())]
+    NoFolder {
+        /// What is in the way: the store's path, or one above it.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
 }
 
 impl Closed {
-    /// Makes sure that this user can see what is in a store's folder, or that there is none.
+    /// Makes sure that this user can see what is in a store's folder, or that there is nothing.
     ///
     /// # Errors
     /// [`Closed`] names the folder on the way that keeps him out.
     pub fn check_sight(store: &Path) -> Result<(), Self> {
         match fs::symlink_metadata(store.join("x")) {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Self::on_the_way(store)),
-            _ => Ok(()),
+            Err(_) => Self::check_is_folder(store),
+            Ok(_) => Ok(()),
         }
+    }
+
+    /// Makes sure that the lowest of a path that is there is a folder, or leads to one.
+    fn check_is_folder(store: &Path) -> Result<(), Self> {
+        let lowest = store.ancestors().find_map(|path| Some((path, fs::symlink_metadata(path).ok()?.file_type())));
+        let Some((path, kind)) = lowest else { return Ok(()) };
+        let what = match fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(found) if found.is_file() => "a file",
+            Ok(_) => "a device, pipe or socket",
+            Err(error) if kind.is_symlink() && error.kind() == ErrorKind::NotFound => "a link that leads nowhere",
+            Err(_) => return Ok(()),
+        };
+        Err(Self::NoFolder { path: path.to_owned(), what })
     }
 
     /// Makes sure that this user can keep a store in a folder, as far as can be told before it is tried: one that is there has to be
@@ -131,9 +154,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_folder_is_somebody_elses_finding() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(Closed::check_use(file.path()), Ok(()));
-        assert_eq!(Closed::check_use(&file.path().join("below")), Ok(()));
+    fn what_is_in_the_place_of_a_folder_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link, alias, dangling] = ["file", "link", "alias", "dangling"].map(|name| folder.path().join(name));
+        fs::write(&file, "").unwrap();
+        for (target, link) in
+            [(&file, &link), (&folder.path().to_owned(), &alias), (&folder.path().join("gone"), &dangling)]
+        {
+            std::os::unix::fs::symlink(target, link).unwrap();
+        }
+        let found = |path: &Path, what| Err(Closed::NoFolder { path: path.to_owned(), what });
+        for check in [Closed::check_use, Closed::check_sight] {
+            assert_eq!(check(&file), found(&file, "a file"));
+            assert_eq!(check(&file.join("below/it")), found(&file, "a file"));
+            assert_eq!(check(&link), found(&link, "a file"));
+            assert_eq!(check(&dangling), found(&dangling, "a link that leads nowhere"));
+            assert_eq!(check(&alias.join("store")), Ok(()), "a link to a folder is as good");
+        }
     }
 }

@@ -154,13 +154,28 @@ fn a_folder_that_is_something_else_is_not_taken_for_a_store() {
     assert_eq!(fs::read(occupied.join("letter.txt")).unwrap(), b"Dear Sir or Madam");
     let left: Vec<_> = fs::read_dir(&occupied).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(left, ["letter.txt"], "nothing of ours may be left in it");
-    let file = home.file("file", "");
-    for dir in [file.clone(), file.join("below")] {
-        let outcome = home.run(["len".as_ref(), "--dir".as_ref(), dir.as_os_str()]);
-        assert_ne!(outcome.code(), 0);
-        assert!(outcome.told().contains(file.to_str().unwrap()), "{outcome:?}");
-    }
     assert!(home.daemons().is_empty());
+}
+
+/// Who added was told that "File exists", who read that there is no store, and to make one.
+#[test]
+fn a_file_or_a_link_to_nowhere_in_the_place_of_the_store_is_told_as_that() {
+    let home = Home::new();
+    let (file, link) = (home.file("file", ""), home.path().join("link"));
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    for (dir, in_the_way, what) in [
+        (file.clone(), &file, "a file"),
+        (file.join("below"), &file, "a file"),
+        (link.clone(), &link, "a link that leads nowhere"),
+    ] {
+        for verb in ["len", "get k", "add /etc/passwd", "daemon"] {
+            let outcome = home.run(verb.split(' ').chain(["--dir", dir.to_str().unwrap()]));
+            let line = outcome.error(4);
+            let told = format!("`{}` is {what}, and no folder for a store; move it away", in_the_way.display());
+            assert!(line.contains(&told) && line.contains("--dir"), "{verb}: {line}");
+        }
+    }
+    assert!(home.daemons().is_empty() && !home.path().join("nowhere").exists());
 }
 
 /// The daemon allowed itself to write to it again, and without a log in it, each read failed over that.
