@@ -249,6 +249,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A large value has no room in the store's folder.
+    #[error("no space left on the filesystem of `{}`, or none for its user; free space there, or delete or evict entries", .folder.display())]
+    NoSpace {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A reader that was handed in failed.
     #[error("can't read the value that is to be added")]
     Source {
@@ -279,6 +287,11 @@ fn of_key(key: Option<&str>) -> String {
     key.map(|key| format!(" under the key `{key}`")).unwrap_or_default()
 }
 
+/// Tells whether there is no room, on the filesystem or for this user.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl From<NotUtf8> for Error {
     fn from(NotUtf8 { valid_up_to }: NotUtf8) -> Self {
         Self::NotText { valid_up_to }
@@ -286,6 +299,14 @@ impl From<NotUtf8> for Error {
 }
 
 impl Error {
+    /// Says what to do where a store has no room for a file in it.
+    pub(crate) fn within(self, store: &Path) -> Self {
+        match self {
+            Self::Io { source, .. } if is_full(&source) => Self::NoSpace { folder: store.to_owned(), source },
+            other => other,
+        }
+    }
+
     /// Says which key it is about, where it is about a value and does not say so yet.
     pub(crate) fn about(self, of: &Key) -> Self {
         let named = || Some(of.to_string());
@@ -338,9 +359,8 @@ impl Error {
     pub fn is_no_space(&self) -> bool {
         match self.innermost() {
             Self::Refused(error) => error.is_no_space(),
-            Self::Io { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
+            Self::NoSpace { .. } => true,
+            Self::Io { source, .. } => is_full(source),
             _ => false,
         }
     }
@@ -442,6 +462,10 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_wherever_it_shows() {
         assert!(io_error(io::ErrorKind::StorageFull).is_no_space());
+        let staged = io_error(io::ErrorKind::StorageFull).within(Path::new("/s"));
+        assert!(staged.is_no_space());
+        assert_eq!(staged.to_string(), no_space().to_string(), "as the daemon says it");
+        assert!(matches!(io_error(io::ErrorKind::NotFound).within(Path::new("/s")), Error::Io { .. }));
         assert!(Error::from(no_space()).is_no_space());
         assert!(Error::from(WireError::IndexFull { limit: 1 }).is_no_space());
         assert!(!io_error(io::ErrorKind::NotFound).is_no_space());

@@ -179,7 +179,8 @@ fn large(kind: Kind) {
     for transfer in [Transfer::Staging, Transfer::Chunks] {
         let cache = DataCache::open(home.options().transfer(transfer)).unwrap();
         let refusal = cache.add_reader(io::repeat(7).take(32 * MIB)).run().unwrap_err();
-        assert!(refusal.is_no_space(), "{refusal}");
+        let told = format!("of `{}`, or none for its user; free space there", home.store().display());
+        assert!(refusal.is_no_space() && refusal.to_string().contains(&told), "{refusal}");
         eventually("nothing is left of it", PATIENCE, || disk.free() > 5 * MIB);
         cache.set("small", "v").unwrap();
     }
