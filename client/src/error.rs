@@ -288,7 +288,7 @@ fn of_key(key: Option<&str>) -> String {
 }
 
 /// Tells whether there is no room, on the filesystem or for this user.
-fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

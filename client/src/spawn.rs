@@ -10,9 +10,9 @@ use std::sync::Mutex;
 
 use datacache_proto::closed::Closed;
 use datacache_proto::layout::{DAEMON_LOG, LOCK};
-use rustix::fs::OFlags;
+use rustix::fs::{FallocateFlags, OFlags};
 
-use crate::error::{Error, IoContext};
+use crate::error::{Error, IoContext, is_full};
 use crate::options::Settings;
 
 /// The variables that a daemon is started with, and the beginnings of names of more.
@@ -30,6 +30,8 @@ static STARTED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 pub(crate) struct Spawned {
     program: PathBuf,
     log: PathBuf,
+    /// How long the log was before, in bytes: what others said is not why this one ended.
+    said_before: u64,
     child: Option<Child>,
 }
 
@@ -45,6 +47,7 @@ pub(crate) fn spawn(settings: &Settings) -> Result<Spawned, Error> {
     DirBuilder::new().recursive(true).mode(0o700).create(store).during("create the store's folder", store)?;
     let path = log_folder(settings).join(DAEMON_LOG);
     let log = open_log(&path)?;
+    let said_before = log.metadata().during("look at", &path)?.len();
     let also = log.try_clone().during("open", &path)?;
     let program = absolute(&settings.program);
     let mut command = Command::new(&program);
@@ -53,7 +56,7 @@ pub(crate) fn spawn(settings: &Settings) -> Result<Spawned, Error> {
     command.current_dir("/").stdin(Stdio::null()).stdout(log).stderr(also);
     let child = command.spawn().map_err(|source| Error::Spawn { program: program.clone(), source })?;
     tracing::info!(program = %program.display(), pid = child.id(), "started a daemon");
-    Ok(Spawned { program, log: path, child: Some(child) })
+    Ok(Spawned { program, log: path, said_before, child: Some(child) })
 }
 
 impl Spawned {
@@ -64,10 +67,24 @@ impl Spawned {
     }
 
     fn failure(&self, status: ExitStatus) -> Error {
-        let last_line = last_line(&self.log).unwrap_or_else(|| format!("see `{}`", self.log.display()));
+        let last_line = last_line(&self.log, self.said_before).unwrap_or_else(|| self.silence());
         // What it told as a command, we tell in its place.
         let last_line = last_line.strip_prefix("datacache: ").map_or_else(|| last_line.clone(), str::to_owned);
         Error::StartFailed { program: self.program.clone(), status, last_line }
+    }
+}
+
+impl Spawned {
+    /// Returns where to look although it said nothing, which it may have had no room for.
+    fn silence(&self) -> String {
+        let folder = self.log.parent().unwrap_or(&self.log);
+        match has_room(folder) {
+            true => format!("see `{}`", self.log.display()),
+            false => format!(
+                "no space left on the filesystem of `{}`, or none for its user, and so not for its log either; free a few megabytes there",
+                folder.display()
+            ),
+        }
     }
 }
 
@@ -142,20 +159,28 @@ fn open_log(path: &Path) -> Result<File, Error> {
     Ok(log)
 }
 
-/// Returns the last line of a log that is not empty.
-fn last_line(path: &Path) -> Option<String> {
-    let tail = tail(path).ok()?;
+/// Returns the last line of a log that is not empty, and that was written behind its first `said_before` bytes.
+fn last_line(path: &Path, said_before: u64) -> Option<String> {
+    let tail = tail(path, said_before).ok()?;
     let tail = String::from_utf8_lossy(&tail).into_owned();
     tail.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
+fn tail(path: &Path, said_before: u64) -> io::Result<Vec<u8>> {
     let mut log = File::open(path)?;
     let length = log.metadata()?.len();
-    log.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    log.seek(SeekFrom::Start(length.saturating_sub(TAIL).max(said_before)))?;
     let mut bytes = Vec::new();
     log.take(TAIL).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Tells whether a file in `folder` could grow, or whether that can't be told. It is tried: who may have the last blocks of a
+/// filesystem, no count of them tells.
+fn has_room(folder: &Path) -> bool {
+    let tried = OpenOptions::new().write(true).custom_flags(OFlags::TMPFILE.bits().cast_signed()).open(folder);
+    let tried = tried.and_then(|file| Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, 1)?));
+    !tried.is_err_and(|error| is_full(&error))
 }
 
 #[cfg(test)]
@@ -221,8 +246,20 @@ mod tests {
     fn the_last_line_of_a_log_is_found_at_the_end_of_much_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        assert_eq!(last_line(&path), None);
+        assert_eq!(last_line(&path, 0), None);
         std::fs::write(&path, format!("{}\nERROR the store is in use\n\n", "x".repeat(10_000))).unwrap();
-        assert_eq!(last_line(&path).as_deref(), Some("ERROR the store is in use"));
+        assert_eq!(last_line(&path, 0).as_deref(), Some("ERROR the store is in use"));
+        assert_eq!(last_line(&path, std::fs::metadata(&path).unwrap().len()), None, "another one said that");
+    }
+
+    #[test]
+    fn a_daemon_that_said_nothing_is_told_with_its_log_where_there_was_room_for_it() {
+        let log = PathBuf::from("/s/daemon.log");
+        let spawned = Spawned { program: "/bin/false".into(), log, said_before: 0, child: None };
+        let told = spawned.failure(ExitStatus::default()).to_string();
+        assert!(told.ends_with(": see `/s/daemon.log`"), "{told}");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(has_room(folder.path()) && has_room(Path::new("/proc/self")), "where it can't be told");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -25,6 +25,9 @@ fn made_or_refused(kind: Kind) {
         let told = home.run(["len"]);
         assert!(!told.told().contains("signal"), "with {pages} pages: {}", told.told());
         assert_eq!(told.code() == 0, pages == 8_000, "with {pages} pages: {}", told.told());
+        // Who started it says so where the daemon's log had no room either.
+        let is_told = told.told().contains("no space left on the filesystem of ");
+        assert_eq!(is_told, pages != 8_000, "with {pages} pages: {}", told.told());
         disk.give_back();
         home.start();
         assert_eq!(home.run(["stop"]).code(), 0);
