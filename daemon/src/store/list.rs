@@ -37,7 +37,7 @@ impl Reader {
             if let Some(tag) = tag {
                 let begins = [tag_prefix(namespace, tag.as_str())];
                 return page(&txn, tables.by_tag, &begins, after, limit, |_, index_key| {
-                    let entry = tables.entries.get(&txn, index_key)?;
+                    let entry = tables.entry(&txn, index_key)?;
                     Ok(entry.and_then(|row| live(index_key, row, now)).filter(|entry| has_prefix(&entry.key)))
                 });
             }

@@ -31,6 +31,6 @@ pub(super) fn key_in(tables: &Tables, txn: &RoTxn<'_>, index_key: &[u8]) -> heed
     if let Some(encoded) = key_of_index_key(index_key) {
         return Ok(Key::from_encoded(encoded).ok());
     }
-    let row = tables.entries.get(txn, index_key)?;
+    let row = tables.entry(txn, index_key)?;
     Ok(row.and_then(|row| key_of(index_key, row)))
 }

@@ -227,6 +227,11 @@ impl Tables {
 }
 
 impl Tables {
+    /// Returns the record under an index key; none under one that damage has made empty, which LMDB takes for a mistake of the caller.
+    pub(super) fn entry<'t>(&self, txn: &'t RoTxn<'_>, index_key: &[u8]) -> heed::Result<Option<&'t [u8]>> {
+        if index_key.is_empty() { Ok(None) } else { self.entries.get(txn, index_key) }
+    }
+
     /// Returns who reads, and how long the index's file is by now. Waits for none of them.
     pub(super) fn readers(&self) -> io::Result<Readers> {
         Ok(Readers { places: readers::places(&self.lock_file)?, length: self.room.end()? })

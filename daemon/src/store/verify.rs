@@ -207,7 +207,7 @@ fn verify_derived(
     (derived, index_key): (&[u8], &[u8]),
     report: &mut Report,
 ) -> heed::Result<()> {
-    let entry = tables.entries.get(txn, index_key)?.and_then(|row| entry_of(index_key, row));
+    let entry = tables.entry(txn, index_key)?.and_then(|row| entry_of(index_key, row));
     let is_right = entry.is_some_and(|(namespace, _, record)| {
         let by_expiry = record.expires.map(|expires| expiry_key(namespace, expires, record.version));
         by_expiry.is_some_and(|key| derived == key)
