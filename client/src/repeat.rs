@@ -21,6 +21,8 @@ use crate::start::Effort;
 
 /// How often a connection may break off under one call; a daemon that dies of a call is not sent it for ever.
 const LOSSES: u32 = 8;
+/// How many daemons may end instead of answering one call: each looks for what the one before ended for.
+const STOPS: u32 = 16;
 /// For calls that walk over the store: deletes by tag, a check of everything.
 const WALK: Duration = Duration::from_secs(12 * 60 * 60);
 /// For calls that wait until the daemon has applied its log.
@@ -126,6 +128,8 @@ struct Course {
     may_start: bool,
     /// How often the connection broke off after the call was sent.
     losses: u32,
+    /// How many daemons were about to end when it came.
+    stops: u32,
     /// Whether a daemon was there for this call: then another one is waited for.
     was_reached: bool,
 }
@@ -134,7 +138,7 @@ impl Course {
     fn begin(call: Call, limit: Duration, may_start: bool) -> Self {
         let may_start = may_start && call.may_start;
         let deadline = Instant::now() + limit.min(datacache_proto::codec::MAX_DEADLINE);
-        Self { call, limit, deadline, pause: Pause::new(), may_start, losses: 0, was_reached: false }
+        Self { call, limit, deadline, pause: Pause::new(), may_start, losses: 0, stops: 0, was_reached: false }
     }
 
     fn effort(&self) -> Effort {
@@ -150,9 +154,8 @@ impl Course {
         self.was_reached |= fault != Fault::Unsent;
         let verb = self.call.verb;
         match fault {
-            Fault::Refused(WireError::Stopping) | Fault::Unsent | Fault::Throttled | Fault::Elsewhere => {
-                self.check_time()
-            }
+            Fault::Refused(error @ WireError::Stopping) => self.end_of_daemon(error),
+            Fault::Unsent | Fault::Throttled | Fault::Elsewhere => self.check_time(),
             Fault::Refused(error) => Err(error.into()),
             Fault::Lost => {
                 self.losses += 1;
@@ -165,6 +168,11 @@ impl Course {
             Fault::Garbled => Err(self.unanswered(Error::Garbled { socket: connection.socket.clone() })),
             Fault::Aborted => Err(self.unanswered(Error::Aborted { verb })),
         }
+    }
+
+    fn end_of_daemon(&mut self, error: WireError) -> Result<(), Error> {
+        self.stops += 1;
+        if self.stops < STOPS { self.check_time() } else { Err(self.unanswered(error.into())) }
     }
 
     fn check_time(&self) -> Result<(), Error> {
@@ -211,6 +219,16 @@ mod tests {
         assert_eq!(Call::change("clear").walking().limit(SHORT), WALK);
         assert_eq!(Call::read("list").after_checkpoint().limit(SHORT), CHECKPOINT);
         assert_eq!(Call::read("list").after_checkpoint().limit(WALK), WALK);
+    }
+
+    /// A call that walks over the store had daemons started for twelve hours.
+    #[test]
+    fn daemons_that_end_one_after_the_other_are_not_asked_for_ever() {
+        let mut course = Course::begin(Call::read("list").walking(), SHORT, true);
+        for _ in 1..STOPS {
+            course.end_of_daemon(WireError::Stopping).unwrap();
+        }
+        assert!(course.end_of_daemon(WireError::Stopping).unwrap_err().is_unavailable());
     }
 
     #[test]
