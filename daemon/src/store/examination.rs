@@ -21,10 +21,7 @@ pub(super) const DATA_FILE: &str = "data.mdb";
 
 /// How many rows of an index in use are looked at in one transaction.
 const SLICE: usize = 4_096;
-/// What LMDB's first two pages are known by, and where.
-const MAGIC: u32 = 0xbeef_c0de;
-const MAGIC_AT: u64 = 16;
-/// Where the format's version is on them.
+/// Where the format's version is on LMDB's first two pages.
 const VERSION_AT: u64 = 20;
 /// Where the size of a page is on the first one.
 const PAGE_SIZE_AT: u64 = 40;
@@ -87,7 +84,7 @@ fn walk(generation: &Path, occasion: Occasion) -> Result<Verdict, Obstacle> {
         return Err(damage("its file is empty"));
     }
     let open = if occasion == Occasion::Alone { open_env_alone } else { open_env };
-    let env = open(generation).map_err(|error| of_opening(error, &data, occasion))?;
+    let env = open(generation).map_err(|error| of_opening(error, generation, occasion))?;
     let walked = walk_env(&env, occasion);
     env.prepare_for_closing().wait();
     walked
@@ -133,31 +130,31 @@ fn of_copy(error: heed::Error) -> Result<Verdict, Obstacle> {
     })
 }
 
-/// Another build of LMDB writes one version on both of its first pages; damage hits one of them. Where both are known for what they are,
-/// it is the table of readers that is damaged, which LMDB looks at as well where others have the index open.
-fn of_opening(error: heed::Error, data: &Path, occasion: Occasion) -> Obstacle {
-    let words = |at| first_words(data, at);
+/// Another build of LMDB writes one version on both of its first pages; damage hits one of them. What can be opened without its table of
+/// readers has that damaged, which LMDB looks at as well where others have the index open.
+fn of_opening(error: heed::Error, generation: &Path, occasion: Occasion) -> Obstacle {
     let system = |what: String| Obstacle::System(io::Error::other(what));
-    match (&error, words(VERSION_AT), words(MAGIC_AT)) {
-        (heed::Error::Mdb(MdbError::VersionMismatch), Ok([one, other]), _) if one == other => {
+    match (&error, versions(&generation.join(DATA_FILE))) {
+        (heed::Error::Mdb(MdbError::VersionMismatch), Ok([one, other])) if one == other => {
             system(format!("the index has version {one} of LMDB's format"))
         }
-        (heed::Error::Mdb(_), _, Ok([MAGIC, MAGIC])) if occasion != Occasion::Alone => {
+        // Opened only: nobody is to read it without that table while others write.
+        (heed::Error::Mdb(_), _) if occasion != Occasion::Alone && open_env_alone(generation).is_ok() => {
             system(format!("its table of readers is damaged ({error}), which the next daemon mends"))
         }
         _ => error.into(),
     }
 }
 
-/// Returns the word that stands at this place on each of the two pages that say where all others are.
-fn first_words(data: &Path, at: u64) -> io::Result<[u32; 2]> {
+/// Returns the version that stands on each of the two pages that say where all others are.
+fn versions(data: &Path) -> io::Result<[u32; 2]> {
     let file = File::open(data)?;
     let word = |at| {
         let mut bytes = [0; 4];
         file.read_exact_at(&mut bytes, at).map(|()| u32::from_le_bytes(bytes))
     };
     let page = u64::from(word(PAGE_SIZE_AT)?);
-    Ok([word(at)?, word(page + at)?])
+    Ok([word(VERSION_AT)?, word(page + VERSION_AT)?])
 }
 
 /// Touches every byte, and makes sure that the rows are in the order that looks rely on; so it also ends.
