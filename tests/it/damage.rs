@@ -264,6 +264,9 @@ fn a_table_of_readers_that_is_damaged_under_its_daemon_is_no_damage_of_the_index
     let home = Home::new();
     home.command(["add", "-", "--key", "k"]).input("v").outcome().text();
     settle(&home);
+    // Where somebody has the index open, LMDB makes nothing of it anew.
+    let mut reader = client(&home);
+    reader.ask(&["take", "bytes", "k"]);
     let readers = OpenOptions::new().write(true).open(home.store().join("current/lock.mdb")).unwrap();
     // What it is known by, its locks, and the readers; but not which state of the index is the last.
     for (at, length) in [(0, 8), (24, 40), (64, 40), (128, 1_024)] {

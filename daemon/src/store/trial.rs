@@ -56,7 +56,7 @@ pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recov
     let mut deaths = trial.deaths();
     if trial.was_served() {
         let failed = |source| OpenError::Io { action: "link to the index in", path: path.to_owned(), source };
-        generation::link_again(path).map_err(failed)?;
+        generation::link_again(path).map_err(|source| failed(source).or_no_space(path))?;
     }
     forget_lost(path)?;
     if deaths >= SUSPICIOUS {
@@ -119,7 +119,8 @@ impl Trial {
     fn was_served(&self) -> bool {
         let mut mark = [0];
         let read = self.mark.as_ref().map(|file| file.read_at(&mut mark, 0));
-        matches!(read, Some(Ok(1))) && mark[0].checked_sub(b'0').is_some_and(|deaths| deaths <= IN_USE)
+        // Only who has it open suspects it.
+        matches!(read, Some(Ok(1))) && (matches!(mark[0], b'0' | b'1') || SUSPECTED.contains(&mark[0]))
     }
 
     /// Says why the index is looked through.
@@ -176,15 +177,19 @@ pub(super) fn is_damage_in_use(error: &heed::Error) -> bool {
     match error {
         heed::Error::Mdb(MdbError::MapResized | MdbError::BadRslot) => true,
         heed::Error::Mdb(_) => is_damage(error),
-        // What the lock on the table of readers is said to be is no lock.
-        heed::Error::Io(error) => error.raw_os_error() == Some(Errno::INVAL.raw_os_error()),
+        // What stands in the place of a lock in the table of readers is none.
+        heed::Error::Io(error) => {
+            let of_locks = [Errno::INVAL, Errno::NOTRECOVERABLE, Errno::DEADLK];
+            error.raw_os_error().is_some_and(|code| of_locks.iter().any(|errno| errno.raw_os_error() == code))
+        }
         _ => false,
     }
 }
 
 fn is_suspicious(failure: &OpenError) -> bool {
     match failure {
-        OpenError::Index { source, .. } => is_damage(source),
+        // Also a lock that is none: where a client has the index open, LMDB does not make it anew.
+        OpenError::Index { source, .. } => is_damage_in_use(source),
         OpenError::Layout { found, .. } => *found == 0,
         _ => false,
     }
