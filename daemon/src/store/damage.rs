@@ -15,8 +15,8 @@ use tracing::{error, warn};
 use super::command::{Command, Condition};
 use super::error::StoreError;
 use super::examiner::{Occasion, Verdict};
+use super::lmdb_damage::is_damage_in_use;
 use super::store::Store;
-use super::trial::is_damage_in_use;
 use super::verifier::BlobJob;
 
 /// Damage that was found and is not dealt with yet.
@@ -70,7 +70,7 @@ impl Store {
             StoreError::Damaged => {}
             // The thread's own row in the table of readers, and not the index.
             StoreError::Read { source: heed::Error::Mdb(MdbError::BadRslot) } => {}
-            StoreError::Read { source } if is_damage_in_use(source) => self.trial.suspect(),
+            StoreError::Read { source } if is_damage_in_use(source) => self.deaths.suspect(),
             _ => return failure,
         }
         if !self.damage.needs_restart.replace(true) {
@@ -94,7 +94,7 @@ impl Store {
 
     /// Has the next daemon look the index through before it is opened, and move it aside if it is damaged.
     pub fn distrust(&self) {
-        self.trial.suspect();
+        self.deaths.suspect();
     }
 
     /// Takes note of a blob that is damaged, or gone: `file` is what was found in its place. What names it is a miss from now on,

@@ -13,8 +13,8 @@ use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, MdbError, RoTxn};
 
 use super::examiner::{Occasion, Verdict};
+use super::lmdb_damage::is_damage;
 use super::tables::{open_env, open_env_alone};
-use super::trial::is_damage;
 
 /// LMDB's file, in a generation's folder.
 pub(super) const DATA_FILE: &str = "data.mdb";

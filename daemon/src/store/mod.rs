@@ -26,7 +26,7 @@
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
 //! | open, recover | the owner's, before all else | `folder`, `generation`, `recovery`, `restart_steps`, `takeover` |
 //! | die, where a test wants it | any | `failpoint` |
-//! | tell whether an index can be trusted | the owner's, before all else | `trial`, `unseen`, `examiner`; in a child `examination` |
+//! | tell whether an index can be trusted | the owner's, before all else | `trial`, `deaths`, `unseen`, `examiner`; in a child `examination` |
 //!
 //! # Invariants
 //! - There is one path for every change: an operation in a frame of the log. What a bulk operation plans is a list of
@@ -63,6 +63,7 @@ mod command;
 mod content;
 mod counts;
 mod damage;
+mod deaths;
 mod draft;
 mod durability;
 mod error;
@@ -81,6 +82,7 @@ mod index;
 mod index_copy;
 mod leases;
 mod list;
+mod lmdb_damage;
 mod load;
 mod lookup;
 mod memory;

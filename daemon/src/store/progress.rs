@@ -50,7 +50,7 @@ impl Store {
             Event::ApplyFailed(error) => self.apply_failure = Some(error),
             Event::Broken => {
                 error!("the store's threads can't go on; the daemon has to start anew");
-                self.trial.suspect();
+                self.deaths.suspect();
                 self.poisoned = true;
             }
             Event::Prepared(segment) => self.next = Next::Ready(segment),

@@ -21,6 +21,7 @@ use super::blob::BlobStore;
 use super::command::Holder;
 use super::counts::Counts;
 use super::damage::Damage;
+use super::deaths::Deaths;
 use super::draft::Draft;
 use super::error::{OpenError, StoreError};
 use super::expiring::Expiring;
@@ -39,7 +40,7 @@ use super::segment::{self, Segment};
 use super::syncer::{SyncJob, Tail, syncer};
 use super::table_keys::namespace_prefix;
 use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
-use super::trial::{Trial, recover_trusted};
+use super::trial::recover_trusted;
 use super::verifier::{BlobJob, verifier};
 
 /// The only writer of a store. Belongs to one thread; what it shares with others is in [`Reader`] and [`BlobStore`].
@@ -100,7 +101,7 @@ pub struct Store {
     /// Every entry that ended until then is planned to go; see [`Store::plan_expired`].
     pub(super) swept: Timestamp,
     pub(super) counters: Counters,
-    pub(super) trial: Trial,
+    pub(super) deaths: Deaths,
     /// The daemon's lock on the folder. Last: it is given back when all else is done.
     pub(super) _lock: File,
 }
@@ -148,7 +149,7 @@ impl Store {
     /// [`OpenError::InUse`] where another daemon has it; else what is wrong with the folder.
     pub fn open(options: StoreOptions, now: Timestamp) -> Result<Self, OpenError> {
         let lock = folder::take(&options.path)?;
-        let (recovered, trial) = recover_trusted(&options.path, &options.examiner)?;
+        let (recovered, deaths) = recover_trusted(&options.path, &options.examiner)?;
         let Recovered { generation, store_id, tables, blobs, index, access, segment, memory, applied } = recovered;
         failpoint!(StoreRecovered);
         let (outbox, events) = Outbox::new(Arc::clone(&options.wake));
@@ -199,7 +200,7 @@ impl Store {
             damage: Damage::default(),
             swept: Timestamp::default(),
             counters: Counters::default(),
-            trial,
+            deaths,
             options,
             _lock: lock,
         };
@@ -430,7 +431,7 @@ impl Store {
         let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
         failpoint!(CloseMarked);
         marked.map_err(|source| StoreError::append(source, &self.options.path))?;
-        self.trial.end_well();
+        self.deaths.end_well();
         Ok(())
     }
 }

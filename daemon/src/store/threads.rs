@@ -17,11 +17,11 @@ use super::blob::BlobStore;
 use super::command::Command;
 use super::error::StoreError;
 use super::failpoint::failpoint;
+use super::lmdb_damage::is_damage_in_use;
 use super::position::Position;
 use super::replay::{LEAST_SLICE, Replay, ReplayError, SLICE};
 use super::segment::{ReadError, Segment};
 use super::tables::Tables;
-use super::trial::is_damage_in_use;
 
 /// How long the threads wait before they try again what failed.
 pub(super) const RETRY: Duration = Duration::from_secs(1);

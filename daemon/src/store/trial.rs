@@ -1,74 +1,49 @@
 //! Whether an index is trusted. A damaged page may end the daemon that looks at it, and the next one, and the next: so lives that did
-//! not end well are counted in a small file of the store, and an index on which daemons keep dying is looked through by a process
+//! not end well are counted (`deaths`), and an index on which daemons keep dying is looked through by a process
 //! of its own before it is opened again. One that can't be read is moved aside, and the store begins anew.
 //!
 //! ```text
-//! STORE/unclean   one digit: 0 = closed in good order; else a daemon has the store, or died; a letter from `a` on: it met with damage
 //! STORE/damaged/  the generation that was moved aside last
 //! ```
 
-use std::cell::Cell;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use datacache_proto::layout::CURRENT;
-use heed::MdbError;
-use rustix::io::Errno;
 use tracing::{debug, error, info, warn};
 
+use super::deaths::{AT_OPENING, Deaths, HOPELESS, IN_USE, SUSPICIOUS};
 use super::error::OpenError;
 use super::examiner::{Examiner, Occasion, Verdict};
 use super::failpoint::failpoint;
-use super::folder::{self, DAMAGED, UNCLEAN};
+use super::folder::{self, DAMAGED};
 use super::generation;
 use super::index::Index;
+use super::lmdb_damage::is_damage_in_use;
 use super::moved_aside::note_loss;
 use super::recovery::{Recovered, recover};
 use super::unseen::{forget_readers, mend_lost_table};
 
-/// What a death counts in the middle of a store's opening: the next start looks before it opens anything.
-const AT_OPENING: u8 = 2;
-/// What any other death counts: mostly somebody's `kill -9`, so a second one is waited for.
-const IN_USE: u8 = 1;
-/// From here on the index is looked through.
-const SUSPICIOUS: u8 = 2;
-/// The letters that stand for the count, from 0 on, where the daemon before met with damage, and nobody has to have died. No digits, so
-/// that a build that does not know them looks the index through, too.
-const SUSPECTED: std::ops::RangeInclusive<u8> = b'a'..=b'a' + MOST;
-/// From here on an index is not trusted either that only leaks: its daemons go on dying.
-const HOPELESS: u8 = 5;
-/// The count stays one digit.
-const MOST: u8 = 9;
-
-/// The count of deaths of a store that is open.
-#[derive(Debug)]
-pub(super) struct Trial {
-    mark: Option<File>,
-    /// Set when there is reason to look the index through at the next start, however this one ends.
-    is_suspected: Cell<bool>,
-}
-
 /// Opens the store in `path`, whose lock the caller holds, unless its index is beyond reading; then it is moved aside first.
-pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recovered, Trial), OpenError> {
-    let trial = Trial::of(path);
-    let mut deaths = trial.deaths();
-    if trial.was_served() {
+pub(super) fn recover_trusted(path: &Path, examiner: &Examiner) -> Result<(Recovered, Deaths), OpenError> {
+    let deaths = Deaths::of(path);
+    let mut count = deaths.count();
+    if deaths.was_served() {
         let failed = |source| OpenError::Io { action: "link to the index in", path: path.to_owned(), source };
         generation::link_again(path).map_err(|source| failed(source).or_no_space(path))?;
     }
     forget_lost(path)?;
-    if deaths >= SUSPICIOUS {
-        info!("{}; the index is looked through", trial.reason());
+    if count >= SUSPICIOUS {
+        info!("{}; the index is looked through", deaths.reason());
         // What may be its list of free pages shows itself in that they go on dying.
-        let goes_on = matches!(look(path, examiner, deaths >= HOPELESS)?, Some(Verdict::Leaky));
-        deaths = if goes_on { deaths } else { 0 };
+        let goes_on = matches!(look(path, examiner, count >= HOPELESS)?, Some(Verdict::Leaky));
+        count = if goes_on { count } else { 0 };
     }
-    trial.note(deaths + AT_OPENING);
+    deaths.note(count + AT_OPENING);
     let recovered = recover_mended(path, examiner);
-    trial.note(deaths + if recovered.is_ok() { IN_USE } else { 0 });
-    Ok((recovered.map_err(|failure| failure.or_no_space(path))?, trial))
+    deaths.note(count + if recovered.is_ok() { IN_USE } else { 0 });
+    Ok((recovered.map_err(|failure| failure.or_no_space(path))?, deaths))
 }
 
 /// Opens the store. Where LMDB meets with damage, gives up what that can be in: the table of readers first.
@@ -90,99 +65,6 @@ fn recover_mended(path: &Path, examiner: &Examiner) -> Result<Recovered, OpenErr
             outcome => outcome,
         },
         _ => Err(failure),
-    }
-}
-
-impl Trial {
-    fn of(path: &Path) -> Self {
-        let mut open = OpenOptions::new();
-        open.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(folder::no_link());
-        let opened = open.open(path.join(UNCLEAN));
-        if let Err(error) = &opened {
-            debug!(%error, "daemons that die are not counted");
-        }
-        Self { mark: opened.ok(), is_suspected: Cell::new(false) }
-    }
-
-    /// Returns what the deaths since the last good end count; what can't be read as a number was written by one who died.
-    fn deaths(&self) -> u8 {
-        let mut digit = [0];
-        match self.mark.as_ref().map(|mark| mark.read_at(&mut digit, 0)) {
-            Some(Ok(1)) if digit[0].is_ascii_digit() => digit[0] - b'0',
-            Some(Ok(1)) if SUSPECTED.contains(&digit[0]) => digit[0] - SUSPECTED.start(),
-            Some(Ok(0)) | None => 0,
-            Some(_) => SUSPICIOUS,
-        }
-    }
-
-    /// Tells whether the daemon before had opened the store.
-    fn was_served(&self) -> bool {
-        let mut mark = [0];
-        let read = self.mark.as_ref().map(|file| file.read_at(&mut mark, 0));
-        // Only who has it open suspects it.
-        matches!(read, Some(Ok(1))) && (matches!(mark[0], b'0' | b'1') || SUSPECTED.contains(&mark[0]))
-    }
-
-    /// Says why the index is looked through.
-    fn reason(&self) -> &'static str {
-        let mut mark = [0];
-        match self.mark.as_ref().map(|file| file.read_at(&mut mark, 0)) {
-            Some(Ok(1)) if SUSPECTED.contains(&mark[0]) => {
-                "the daemon before took the index for damaged, and ended for that"
-            }
-            _ => "a daemon died as it opened this store, or several died one after the other",
-        }
-    }
-
-    fn note(&self, deaths: u8) {
-        self.write(b'0' + deaths.min(MOST));
-    }
-
-    /// In place, which needs no room and is there whole whenever the process dies.
-    fn write(&self, mark: u8) {
-        if let Some(Err(error)) = self.mark.as_ref().map(|file| file.write_all_at(&[mark], 0)) {
-            debug!(%error, "daemons that die are not counted");
-        }
-    }
-
-    /// The store was closed in good order.
-    pub(super) fn end_well(&self) {
-        if !self.is_suspected.get() {
-            self.note(0);
-        }
-    }
-
-    /// LMDB has found damage: the next daemon is to look the index through first.
-    pub(super) fn suspect(&self) {
-        self.is_suspected.set(true);
-        self.write(SUSPECTED.start() + self.deaths().clamp(SUSPICIOUS, MOST));
-    }
-}
-
-/// Tells whether LMDB says that what it reads is not what it wrote.
-pub(super) fn is_damage(error: &heed::Error) -> bool {
-    use MdbError::{
-        BadDbi, BadTxn, BadValSize, Corrupted, CursorFull, Incompatible, Invalid, NotFound, PageFull, PageNotFound,
-        Panic, Problem, VersionMismatch,
-    };
-    let heed::Error::Mdb(error) = error else { return false };
-    matches!(
-        error,
-        BadDbi | BadTxn | BadValSize | Corrupted | CursorFull | Incompatible | Invalid | NotFound | PageFull
-    ) || matches!(error, PageNotFound | Panic | Problem | VersionMismatch)
-}
-
-/// The same for who has had the index open: nobody else makes it longer, or changes the table of readers that it has.
-pub(super) fn is_damage_in_use(error: &heed::Error) -> bool {
-    match error {
-        heed::Error::Mdb(MdbError::MapResized | MdbError::BadRslot) => true,
-        heed::Error::Mdb(_) => is_damage(error),
-        // What stands in the place of a lock in the table of readers is none.
-        heed::Error::Io(error) => {
-            let of_locks = [Errno::INVAL, Errno::NOTRECOVERABLE, Errno::DEADLK];
-            error.raw_os_error().is_some_and(|code| of_locks.iter().any(|errno| errno.raw_os_error() == code))
-        }
-        _ => false,
     }
 }
 
@@ -275,6 +157,7 @@ fn forget_lost(path: &Path) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::super::command::NewValue;
+    use super::super::folder::UNCLEAN;
     use super::super::options::StoreOptions;
     use super::super::store::Store;
     use super::super::testing::{NOW, options, put, wait};
@@ -362,7 +245,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (options, looks) = examined(&folder, &Verdict::Sound);
         Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
-        Trial::of(&options.path).note(AT_OPENING);
+        Deaths::of(&options.path).note(AT_OPENING);
         drop(Store::open(options, NOW).unwrap());
         assert_eq!(looks.load(Ordering::Relaxed), 1);
     }
@@ -372,7 +255,7 @@ mod tests {
     fn the_reason_for_a_look_is_a_death_only_where_a_daemon_died() {
         let folder = tempfile::tempdir().unwrap();
         let (options, looks) = examined(&folder, &Verdict::Sound);
-        let reason = || Trial::of(&options.path).reason();
+        let reason = || Deaths::of(&options.path).reason();
         drop(Store::open(options.clone(), NOW).unwrap());
         drop(Store::open(options.clone(), NOW).unwrap());
         assert!(reason().contains("died"), "{}", reason());
@@ -384,19 +267,6 @@ mod tests {
         Store::open(options.clone(), NOW).unwrap().close(NOW).unwrap();
         assert_eq!(looks.load(Ordering::Relaxed), before + 1);
         assert_eq!(fs::read(options.path.join(UNCLEAN)).unwrap(), b"0");
-    }
-
-    /// It began anew at two with each suspicion, and an index that only leaks was never given up.
-    #[test]
-    fn who_suspects_the_index_keeps_the_count_of_deaths() {
-        let folder = tempfile::tempdir().unwrap();
-        let trial = Trial::of(folder.path());
-        for (before, after) in [(0, SUSPICIOUS), (4, 4), (MOST, MOST)] {
-            trial.note(before);
-            trial.suspect();
-            assert_eq!(trial.deaths(), after);
-            assert!(trial.reason().contains("took the index for damaged"), "{}", trial.reason());
-        }
     }
 
     #[test]
