@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use datacache_proto::holder::Holder;
 use datacache_proto::layout::{DAEMON_LOG, LOCK, SOCKET_LINK};
+use datacache_proto::listening::is_listening;
 use datacache_proto::paths::check_folder_of;
 use datacache_proto::process::{Process, is_stopped};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::connection::{Attempt, Connection};
 use crate::error::{Error, IoContext};
@@ -191,16 +190,6 @@ impl Starter<'_> {
         let is_next = self.lock.is_some() && !self.has_spawned;
         if is_next || self.daemon.is_some() { RECOVERY } else { Duration::ZERO }
     }
-}
-
-/// Tells whether somebody takes connections at a socket; does not wait for one who has too many of them.
-pub(crate) fn is_listening(socket: &Path) -> bool {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let connect = || {
-        let stream = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        rustix::net::connect(&stream, &SocketAddrUnix::new(socket)?)
-    };
-    matches!(connect(), Ok(()) | Err(Errno::AGAIN))
 }
 
 fn ended_by_signal(error: &Error) -> bool {

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use datacache_proto::listening::is_listening;
 use datacache_proto::paths::MAX_SOCKET_PATH;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -240,19 +241,9 @@ fn check_vacant(path: &Path) -> Result<(), ListenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(ListenError::io("look at", path, error)),
         Ok(found) if !found.file_type().is_socket() => Err(ListenError::InTheWay { path: path.to_owned() }),
-        Ok(_) if is_listened_on(path) => Err(ListenError::InUse { path: path.to_owned() }),
+        Ok(_) if is_listening(path) => Err(ListenError::InUse { path: path.to_owned() }),
         Ok(_) => Ok(()),
     }
-}
-
-/// Tells whether a connection is accepted; never waits for one.
-fn is_listened_on(path: &Path) -> bool {
-    let Ok(address) = SocketAddrUnix::new(path) else { return false };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let Ok(probe) = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else {
-        return false;
-    };
-    matches!(rustix::net::connect(&probe, &address), Ok(()) | Err(rustix::io::Errno::AGAIN))
 }
 
 /// Returns the name that a socket has until it listens. Always the same: what a daemon leaves that dies before the next step, its

@@ -15,7 +15,7 @@
 //! | [`checked`] | which files of values need not be hashed again |
 //! | [`polling`] | when a message is looked for instead of slept for |
 //! | [`filesystem`], [`closed`] | where memory can be shared, and which folders this user can't use |
-//! | [`layout`], [`paths`], [`process`], [`holder`] | names in the store's folder, where it lies, who a process is, who holds a store |
+//! | [`layout`], [`paths`], [`process`], [`holder`], [`listening`] | names in the store's folder, where it lies, who a process is, who holds a store, who listens |
 //!
 //! # Changing what is agreed on
 //! Calls: a change to [`service`], [`types`] or [`additions`] is a new [`PROTOCOL`]; a daemon may go on speaking older ones. Stored bytes: a
@@ -36,6 +36,7 @@ pub mod holder;
 pub mod json;
 pub mod key;
 pub mod layout;
+pub mod listening;
 mod lists;
 pub mod log;
 pub mod lost;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use datacache_proto::access::FREQUENCY_MAX;
 use datacache_proto::checked::Checked;
 use datacache_proto::key::Key;
+use datacache_proto::listening::is_listening;
 use datacache_proto::recent::KeyHash;
 use datacache_proto::record::Record;
 use datacache_proto::types::Fallback;
@@ -19,7 +20,6 @@ use super::map::Map;
 use super::slot::{Loan, Slot, let_go_of_the_gone};
 use crate::namespace::Namespace;
 use crate::options::Settings;
-use crate::start::is_listening;
 
 /// How often one lookup opens the store again because its map is of the past. A generation ends once in its life.
 const OPENINGS: u32 = 4;
