@@ -35,6 +35,10 @@ pub const LAYOUT: u32 = 3;
 pub const CURRENT: &str = "current";
 /// What a generation's folder is called, before its number.
 pub const GENERATION_PREFIX: &str = "gen-";
+/// LMDB's file in a generation's folder: the index.
+pub const DATA_FILE: &str = "data.mdb";
+/// LMDB's table of readers in a generation's folder, which clients store to.
+pub const LOCK_FILE: &str = "lock.mdb";
 /// The shared index, in a generation's folder.
 pub const RECENT: &str = "recent";
 /// The shared hints and counters, in a generation's folder.

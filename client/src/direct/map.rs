@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use datacache_proto::access::{self, Field as AccessField};
 use datacache_proto::checked::Checked;
-use datacache_proto::layout::{ACCESS, CHECKED, CURRENT, GENERATION_PREFIX, LOG, READER_SLOTS, RECENT};
+use datacache_proto::layout::{
+    ACCESS, CHECKED, CURRENT, DATA_FILE, GENERATION_PREFIX, LOCK_FILE, LOG, READER_SLOTS, RECENT,
+};
 use datacache_proto::recent::{self, Field, Header, Mark, Place, View, Word, Words};
 use datacache_proto::types::Fallback;
 
 use super::clock;
-use super::registry::{DATA_FILE, LOCK_FILE, Share, kept};
+use super::registry::{Share, kept};
 use super::segments::Segments;
 use super::shared::{Memory, check_blocks};
 

@@ -17,17 +17,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use datacache_proto::layout::{DATA_FILE, LOCK_FILE};
 use datacache_proto::types::Fallback;
 
 use super::clock;
 use super::environment::{Environment, Identity};
 use super::shared::Memory;
 use crate::fork::{Mark, hold_off};
-
-/// LMDB's data, in a generation's folder.
-pub(super) const DATA_FILE: &str = "data.mdb";
-/// LMDB's table of readers, there too.
-pub(super) const LOCK_FILE: &str = "lock.mdb";
 
 /// How long an environment stays open without a user, in seconds: far longer than a thread needs to end.
 const REST: u64 = 3;

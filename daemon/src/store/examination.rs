@@ -8,16 +8,13 @@ use std::ops::Bound;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use datacache_proto::layout::{meta, tables};
+use datacache_proto::layout::{DATA_FILE, meta, tables};
 use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, MdbError, RoTxn};
 
 use super::examiner::{Occasion, Verdict};
 use super::lmdb_damage::is_damage;
 use super::tables::{open_env, open_env_alone};
-
-/// LMDB's file, in a generation's folder.
-pub(super) const DATA_FILE: &str = "data.mdb";
 
 /// How many rows of an index in use are looked at in one transaction.
 const SLICE: usize = 4_096;

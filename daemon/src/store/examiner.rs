@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use datacache_proto::layout::DATA_FILE;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
-use super::examination::{DATA_FILE, look_through};
+use super::examination::look_through;
 use super::tables::make_lock_file;
 
 /// How a process ends that found damage; what it is stands on its standard output.

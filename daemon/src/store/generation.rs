@@ -6,12 +6,11 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
-use datacache_proto::layout::{CURRENT, GENERATION_PREFIX, LOG, RECENT};
+use datacache_proto::layout::{CURRENT, DATA_FILE, GENERATION_PREFIX, LOG, RECENT};
 use tracing::warn;
 
 use super::blob::create_private;
 use super::error::OpenError;
-use super::examination::DATA_FILE;
 use super::failpoint::failpoint;
 use super::folder::check_below;
 

@@ -31,6 +31,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use datacache_proto::layout::DATA_FILE;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 
@@ -44,8 +45,6 @@ const RESERVE: u64 = 64 << 20;
 const LEAST: u64 = 4 << 20;
 /// What is left to others, in bytes, and to the log: with less the filesystem counts as full.
 const MARGIN: u64 = 2 << 20;
-/// LMDB's file, in a generation's folder.
-const DATA_FILE: &str = "data.mdb";
 
 /// LMDB's own file, open a second time. LMDB takes no notice of what is behind its end.
 #[derive(Debug)]

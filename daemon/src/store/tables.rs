@@ -21,7 +21,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
-use datacache_proto::layout::{self, LAYOUT, MAP_SIZES, READER_SLOTS};
+use datacache_proto::layout::{self, LAYOUT, LOCK_FILE, MAP_SIZES, READER_SLOTS};
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, RoRange, RoTxn, RwTxn};
 use tracing::debug;
@@ -40,8 +40,6 @@ const ENTRIES_OF_2: &str = "entries";
 /// The table that layout 1 had too many.
 const BY_SEQ_OF_1: &str = "by_seq";
 
-/// LMDB's table of readers, which clients store to. All its blocks are allocated.
-pub(super) const LOCK_FILE: &str = "lock.mdb";
 /// The most that it takes: a cache line for each reader, and less than a page for all.
 const LOCK_LENGTH: u64 = (READER_SLOTS as u64 * 64 + 4096).next_multiple_of(4096);
 
