@@ -180,7 +180,7 @@ impl Course {
             return Ok(());
         }
         let Call { verb, changes, .. } = self.call;
-        let unknown = changes && self.losses > 0;
+        let unknown = changes && self.may_be_done();
         Err(if unknown { Error::UnknownOutcome { verb, source: None } } else { self.too_late() })
     }
 
@@ -202,7 +202,12 @@ impl Course {
 
     /// There is no daemon, or none any more.
     fn unreached(&self, error: Error) -> Error {
-        if self.losses > 0 { self.unanswered(error) } else { error }
+        if self.may_be_done() { self.unanswered(error) } else { error }
+    }
+
+    /// Tells whether a daemon had the call and did not say what came of it. One that ends may have it in its log by then.
+    fn may_be_done(&self) -> bool {
+        self.losses > 0 || self.stops > 0
     }
 }
 
@@ -248,6 +253,9 @@ mod tests {
         assert!(course.unreached(away()).is_unavailable());
         assert!(course.late().is_unknown_outcome());
         course.losses = 1;
+        assert!(course.unreached(away()).is_unknown_outcome());
+        let mut course = Course::begin(Call::change("add"), SHORT, true);
+        course.end_of_daemon(WireError::Stopping).unwrap();
         assert!(course.unreached(away()).is_unknown_outcome());
         let mut course = Course::begin(Call::read("get"), SHORT, true);
         course.losses = 1;
