@@ -239,6 +239,10 @@ mod tests {
 
     /// An index with a row, closed, whose two first pages are changed at `place` so; returns what is thought of it.
     fn changed(pages: &[u64], place: u64, change: impl Fn(u8) -> u8) -> io::Result<Verdict> {
+        changed_on(Occasion::Alone, pages, place, change)
+    }
+
+    fn changed_on(occasion: Occasion, pages: &[u64], place: u64, change: impl Fn(u8) -> u8) -> io::Result<Verdict> {
         let folder = tempfile::tempdir().unwrap();
         let tables = Tables::open(folder.path()).unwrap();
         let mut txn = tables.env.write_txn().unwrap();
@@ -258,7 +262,7 @@ mod tests {
             file.read_exact_at(&mut byte, at).unwrap();
             file.write_all_at(&[change(byte[0])], at).unwrap();
         }
-        look_through(folder.path(), Occasion::Alone)
+        look_through(folder.path(), occasion)
     }
 
     /// All of the index was moved aside for a page that nobody uses.
@@ -296,6 +300,11 @@ mod tests {
         let other = |version| version ^ 4;
         let error = changed(&[0, 1], VERSION_AT, other).unwrap_err();
         assert!(error.to_string().contains("LMDB's format"), "{error}");
-        assert!(matches!(changed(&[1], VERSION_AT, other).unwrap(), Verdict::Damaged(_)));
+        for occasion in [Occasion::Alone, Occasion::InUse, Occasion::Repair] {
+            assert!(
+                matches!(changed_on(occasion, &[1], VERSION_AT, other).unwrap(), Verdict::Damaged(_)),
+                "{occasion:?}"
+            );
+        }
     }
 }
