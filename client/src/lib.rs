@@ -160,6 +160,7 @@ pub use datacache_proto::paths::{Paths, PathsError};
 pub use datacache_proto::process::Process;
 pub use datacache_proto::time::{Lifetime, LifetimeError, Timestamp};
 pub use datacache_proto::types::{
-    Codec, DaemonStats, Digest, Fallback, Fault, Finding, Laggard, LostValues, Metadata, MovedAside, NamespaceStats,
-    ReadStats, Scarce, Shortage, Stats, StoreStats, Verification,
+    CallLatencies, Codec, DaemonStats, Digest, Fallback, Fault, Finding, FrameStats, Laggard, Latency, LatencyStats,
+    LostValues, Metadata, MovedAside, NamespaceStats, ReadStats, ReaderStats, Scarce, Shortage, Sizes, Stats,
+    StoreStats, Verification,
 };

@@ -79,6 +79,8 @@ pub(crate) struct Daemon {
     pub(crate) process: Process,
     /// Since when it runs.
     pub(crate) started: Timestamp,
+    /// The same moment by a clock that nobody sets.
+    pub(crate) began: Instant,
     /// The store's folder.
     pub(crate) store_path: PathBuf,
     /// The store's identity.
@@ -121,6 +123,7 @@ impl Daemon {
             lifecycle: Lifecycle::new(),
             process,
             started: Timestamp::now(),
+            began: Instant::now(),
             store_path,
             store_id,
         })

@@ -27,6 +27,8 @@ pub(crate) struct Events {
     pub(crate) deletes: u64,
     /// Entries removed because their time was over.
     pub(crate) expired: u64,
+    /// Entries removed to make room for others.
+    pub(crate) evicted: u64,
 }
 
 /// The events of all namespaces, by their numbers.
@@ -71,10 +73,12 @@ pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
         let reads = ReadStats { direct_hits, direct_misses, fallbacks: daemon.fallbacks.all() };
         Ok(Stats {
             namespaces,
+            taken: now,
             reads,
             store: store.stats()?,
             daemon: dealings(daemon, store),
             laggard: daemon.laggards.current(),
+            ..Stats::default()
         })
     })
 }
@@ -82,7 +86,7 @@ pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
 fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<NamespaceStats>, StoreError> {
     let mut rows = Vec::new();
     for (name, number) in store.namespaces() {
-        let Events { hits, misses, adds, deletes, expired } = daemon.events.of(number);
+        let Events { hits, misses, adds, deletes, expired, evicted } = daemon.events.of(number);
         let (entries, bytes) = (store.len(number, now)?, store.counts(number).bytes);
         let Reads { hits: direct_hits, misses: direct_misses } = store.reads(number).unwrap_or_default();
         rows.push(NamespaceStats {
@@ -96,6 +100,8 @@ fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<Name
             adds,
             deletes,
             expired,
+            evicted,
+            oldest: None,
         });
     }
     rows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -106,11 +112,14 @@ fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<Name
 fn dealings(daemon: &Daemon, store: &Store) -> DaemonStats {
     let counters = store.counters();
     DaemonStats {
+        started: daemon.started,
+        uptime_ms: u64::try_from(daemon.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         connections: daemon.connections.count() as u64,
         refused: daemon.refused.get(),
         calls: daemon.activity.count(),
         frames: counters.frames,
         operations: counters.operations,
+        log_bytes: counters.log_bytes,
         segments: counters.segments,
         waits: counters.waits,
         damaged: counters.damaged,

@@ -46,12 +46,29 @@ const fn counter(name: &'static str, value: u64, help: &'static str) -> Metric {
     Metric { name, help, unit: Unit::Count, kind: Kind::Counter, value }
 }
 
+/// Bytes that became more.
+const fn bytes_counter(name: &'static str, value: u64, help: &'static str) -> Metric {
+    Metric { name, help, unit: Unit::Bytes, kind: Kind::Counter, value }
+}
+
 // The structs are taken apart without `..`, so that a new field can't be forgotten here.
 
 /// Returns the numbers of one namespace, in the same order for each.
 pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
-    let &NamespaceStats { name: _, entries, bytes, hits, misses, direct_hits, direct_misses, adds, deletes, expired } =
-        stats;
+    let &NamespaceStats {
+        name: _,
+        entries,
+        bytes,
+        hits,
+        misses,
+        direct_hits,
+        direct_misses,
+        adds,
+        deletes,
+        expired,
+        evicted,
+        oldest: _,
+    } = stats;
     vec![
         gauge("entries", entries, "Live entries."),
         size("bytes", bytes, "Bytes of the values of all entries, expired ones included until they are removed."),
@@ -62,6 +79,7 @@ pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
         counter("adds", adds, "Entries added."),
         counter("deletes", deletes, "Entries deleted, evicted by tag or cleared."),
         counter("expired", expired, "Entries removed because their time was over."),
+        counter("evicted", evicted, "Entries removed to make room for others."),
     ]
 }
 
@@ -121,13 +139,26 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
 
 /// Returns the numbers of the daemon.
 pub(crate) fn of_daemon(stats: &DaemonStats) -> Vec<Metric> {
-    let &DaemonStats { connections, refused, calls, frames, operations, segments, waits, damaged } = stats;
+    let &DaemonStats {
+        started: _,
+        uptime_ms: _,
+        connections,
+        refused,
+        calls,
+        frames,
+        operations,
+        log_bytes,
+        segments,
+        waits,
+        damaged,
+    } = stats;
     vec![
         gauge("connections", connections, "Connections that are open."),
         counter("refused_connections", refused, "Connections that were turned away."),
         counter("calls", calls, "Calls that were begun."),
         counter("frames", frames, "Frames appended to the log."),
         counter("operations", operations, "Operations in these frames."),
+        bytes_counter("log_bytes", log_bytes, "Bytes of the log that these frames take."),
         counter("segments", segments, "Segments of the log applied to the index."),
         counter("waits", waits, "Times that writers waited for a segment to be applied."),
         counter("damaged", damaged, "Entries and values that were found to be damaged."),

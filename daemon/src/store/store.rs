@@ -133,6 +133,8 @@ pub struct Counters {
     pub frames: u64,
     /// Operations in them.
     pub operations: u64,
+    /// Bytes of the log that they take.
+    pub log_bytes: u64,
     /// Segments that were applied to the index.
     pub segments: u64,
     /// Times that nothing could be written before a segment was applied.

@@ -136,6 +136,7 @@ impl Store {
         self.last_seq = self.draft.frame.next_seq() - 1;
         self.counters.frames += 1;
         self.counters.operations += self.draft.frame.operations() as u64;
+        self.counters.log_bytes += length;
         self.end += length;
         let brought = self.draft.decided().iter().filter(|decided| decided.decision.kind == Kind::Put);
         self.tail.advance(self.end, brought.filter_map(|decided| decided.decision.digest));

@@ -7,9 +7,11 @@ mod codec;
 mod digest;
 mod fallback;
 mod greeting;
+mod latency;
 mod list;
 mod lookup;
 mod metadata;
+mod readers;
 mod stats;
 mod verification;
 
@@ -19,9 +21,11 @@ pub use codec::Codec;
 pub use digest::Digest;
 pub use fallback::Fallback;
 pub use greeting::{Hello, Introduced, Introduction, Welcome};
+pub use latency::{CallLatencies, FrameStats, Latency, LatencyStats, Sizes};
 pub use list::{ListPage, ListQuery};
 pub use lookup::{Lookup, Opened};
 pub use metadata::Metadata;
+pub use readers::ReaderStats;
 pub use stats::{
     DaemonStats, Laggard, LostValues, MovedAside, NamespaceStats, ReadStats, Scarce, Shortage, Stats, StoreStats,
 };

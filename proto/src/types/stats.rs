@@ -2,12 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Fallback;
+use super::{Fallback, FrameStats, LatencyStats, ReaderStats};
 use crate::time::Timestamp;
 
 /// Counters and sizes, all at one moment.
+///
+/// Counters only grow, and where nothing else is said they count since the daemon began to run: with [`Stats::taken`] and
+/// [`DaemonStats::uptime_ms`] two measurements tell what happened in between, if [`DaemonStats::started`] is the same in both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
+    /// When these were taken. In JSON, milliseconds since 1970.
+    #[serde(rename = "taken_unix_ms")]
+    pub taken: Timestamp,
     /// One row for each namespace, by name.
     pub namespaces: Vec<NamespaceStats>,
     /// How values were read.
@@ -16,6 +22,12 @@ pub struct Stats {
     pub store: StoreStats,
     /// The daemon's dealings since it began to run.
     pub daemon: DaemonStats,
+    /// Who reads the index.
+    pub readers: ReaderStats,
+    /// How long what the daemon does takes.
+    pub latency: LatencyStats,
+    /// How much shares a frame of the log.
+    pub frames: FrameStats,
     /// The process that does not come to the end of a read, where there is one: it keeps the index from using freed space again.
     pub laggard: Option<Laggard>,
 }
@@ -44,6 +56,16 @@ pub struct NamespaceStats {
     pub deletes: u64,
     /// Entries removed because their time was over.
     pub expired: u64,
+    /// Entries removed to make room for others.
+    pub evicted: u64,
+    /// A moment before which no live entry was added, as far as clocks were never set back; mostly the one at which the oldest was.
+    /// `None` where there is no entry, and while it is not known yet. In JSON, milliseconds since 1970.
+    ///
+    /// The daemon looks for the oldest entries when statistics are asked for, and keeps some hundred of them in mind. It does not
+    /// look again while one of these is there, nor for more than a hundredth of its time: until then this is the moment of the
+    /// last of those that are gone.
+    #[serde(rename = "oldest_unix_ms")]
+    pub oldest: Option<Timestamp>,
 }
 
 /// How values were read: by the clients themselves, which counters in shared memory tell, or by call.
@@ -163,6 +185,11 @@ pub struct Laggard {
 /// The daemon's dealings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonStats {
+    /// When it began to run. In JSON, milliseconds since 1970.
+    #[serde(rename = "started_unix_ms")]
+    pub started: Timestamp,
+    /// For how long it runs, in milliseconds; no clock that is set back changes that.
+    pub uptime_ms: u64,
     /// Connections that are open.
     pub connections: u64,
     /// Connections that were turned away.
@@ -173,6 +200,8 @@ pub struct DaemonStats {
     pub frames: u64,
     /// Operations in them.
     pub operations: u64,
+    /// Bytes of the log that they take.
+    pub log_bytes: u64,
     /// Segments of the log that were applied to the index.
     pub segments: u64,
     /// Times that writers had to wait for a segment to be applied.
