@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::future::pending;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datacache_proto::error::WireError;
 use datacache_proto::service::{Cache, CacheRequest};
@@ -15,6 +15,7 @@ use tarpc::server::Serve;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
+use crate::call_spans::CallClass;
 use crate::conversation::{Conversation, Done, Host, Work};
 use crate::daemon::Daemon;
 use crate::leases;
@@ -159,10 +160,13 @@ impl Host for Attendant {
 /// Does a call. It counts as under way until its answer is on the wire.
 fn do_call(connection: Rc<Connection>, request: Request<CacheRequest>, bytes: usize) -> impl Future<Output = Done> {
     let (counted, load) = (connection.daemon.calls.enter(), connection.daemon.load.take(bytes));
-    connection.daemon.note_call(connection.id);
+    let (begun, class) = (Instant::now(), CallClass::of(&request.message));
+    connection.daemon.note_call(connection.id, begun);
+    let daemon = Rc::clone(&connection.daemon);
     let answer = Service::new(connection).serve().serve(request.context, request.message);
     async move {
         let answer = answer.await;
+        daemon.spans.note(class, begun);
         drop(load);
         (answer, counted)
     }

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::Config;
 use crate::activity::Activity;
+use crate::call_spans::CallSpans;
 use crate::callers::Callers;
 use crate::gauge::Gauge;
 use crate::inspection::Inspecting;
@@ -20,6 +21,7 @@ use crate::leases::Leases;
 use crate::lifecycle::Lifecycle;
 use crate::load::Load;
 use crate::long_calls::LongCalls;
+use crate::oldest::Oldest;
 use crate::scopes::ConnectionId;
 use crate::stats::{EventCounts, Events, FallbackCounts};
 use crate::store::{Adopter, BlobStore, Reader, Store};
@@ -53,6 +55,10 @@ pub(crate) struct Daemon {
     pub(crate) events: EventCounts,
     /// Why reads came by call.
     pub(crate) fallbacks: FallbackCounts,
+    /// How long calls took.
+    pub(crate) spans: CallSpans,
+    /// The oldest entries.
+    pub(crate) oldest: Oldest,
     /// Calls that were begun.
     pub(crate) activity: Activity,
     /// Clients that left.
@@ -110,6 +116,8 @@ impl Daemon {
             suspicions: Suspicions::default(),
             events: EventCounts::default(),
             fallbacks: FallbackCounts::default(),
+            spans: CallSpans::default(),
+            oldest: Oldest::default(),
             activity: Activity::default(),
             departures: Activity::default(),
             callers: Callers::default(),
@@ -134,10 +142,10 @@ impl Daemon {
         if self.lifecycle.is_serving() { Ok(()) } else { Err(WriteError::Closed) }
     }
 
-    /// Notes a call over a connection.
-    pub(crate) fn note_call(&self, caller: ConnectionId) {
+    /// Notes a call over a connection that is begun now.
+    pub(crate) fn note_call(&self, caller: ConnectionId, now: Instant) {
         self.activity.note();
-        if let Some(callers) = self.callers.note(caller, Instant::now()) {
+        if let Some(callers) = self.callers.note(caller, now) {
             // A store that is closed tells nobody anything.
             self.writer.read(|store| store.tell_callers(callers)).ok();
         }
@@ -154,9 +162,9 @@ impl Daemon {
 /// The threads for what calls have done that may block.
 const FOR_CALLS: usize = 4;
 /// The threads for what is done beside them, each at most so often at once: two batches that are looked up ahead, the two kinds of
-/// housekeeping, one look at the whole store, and the end of what is dropped. They may hang on another process that is
-/// stopped where it looks into the index, and calls are not to wait for them.
-const ASIDE: usize = 6;
+/// housekeeping, one look at the whole store, one for its oldest entries, and the end of what is dropped. They may hang on another
+/// process that is stopped where it looks into the index, and calls are not to wait for them.
+const ASIDE: usize = 7;
 /// The threads of the blocking pool.
 pub(crate) const THREADS: usize = FOR_CALLS + ASIDE;
 

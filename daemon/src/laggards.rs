@@ -50,6 +50,12 @@ impl Laggards {
         self.0.borrow().filter(|oldest| oldest.is_told).map(Oldest::laggard)
     }
 
+    /// Returns for how long the process that has been at one read for the longest time is at it, where one was when it was last
+    /// looked.
+    pub(crate) fn oldest_read(&self) -> Option<Duration> {
+        self.0.borrow().map(|oldest| oldest.seen.0.elapsed())
+    }
+
     /// Takes in who reads at this moment, but for the daemon itself and its child; returns what is new about it.
     fn look(&self, readers: &Readers, own: [Option<u32>; 2], now: (Instant, Timestamp)) -> [Option<News>; 2] {
         let mut oldest = self.0.borrow_mut();

@@ -212,7 +212,7 @@ impl Cache for Service {
     }
 
     async fn stats(self, _: Context) -> Result<Box<Stats>, WireError> {
-        Ok(Box::new(stats::stats(self.admit()?)?))
+        Ok(Box::pin(stats::stats(self.admit()?)).await?)
     }
 
     async fn upload_begin(self, _: Context) -> Result<u64, WireError> {

@@ -2,17 +2,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
 
 use datacache_proto::access::Reads;
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{DaemonStats, Fallback, NamespaceStats, ReadStats, Stats};
+use datacache_proto::types::{DaemonStats, Fallback, LatencyStats, NamespaceStats, ReadStats, ReaderStats, Stats};
+
+use tokio::task::yield_now;
 
 use crate::daemon::Daemon;
-use crate::store::{Store, StoreError};
+use crate::oldest;
+use crate::store::Store;
 use crate::writer::WriteError;
 
 /// The most namespaces that are told of: with the longest names there are, 3 MiB, which fits a message.
 const ROWS_MAX: usize = 9_000;
+/// How many of them are looked at before others get their turn.
+const ROWS_AT_ONCE: usize = 64;
 
 /// What happened in one namespace since the daemon began to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,32 +71,57 @@ impl FallbackCounts {
     }
 }
 
-/// Puts together counters and sizes, all at one moment.
-pub(crate) fn stats(daemon: &Daemon) -> Result<Stats, WriteError> {
+/// Puts together counters and sizes.
+///
+/// # Errors
+/// Where the index can't be read.
+pub(crate) async fn stats(daemon: &Rc<Daemon>) -> Result<Box<Stats>, WriteError> {
+    oldest::look(daemon).await?;
     let now = Timestamp::now();
+    let namespaces = namespaces(daemon, now).await?;
     daemon.writer.try_read(|store| {
-        let namespaces = namespaces(daemon, store, now)?;
         let Reads { hits: direct_hits, misses: direct_misses } = store.all_reads();
         let reads = ReadStats { direct_hits, direct_misses, fallbacks: daemon.fallbacks.all() };
-        Ok(Stats {
-            namespaces,
+        Ok(Box::new(Stats {
             taken: now,
+            namespaces,
             reads,
             store: store.stats()?,
             daemon: dealings(daemon, store),
+            readers: ReaderStats { oldest_read_ms: daemon.laggards.oldest_read().map(millis), ..store.reader_stats()? },
+            latency: LatencyStats { calls: daemon.spans.latencies(), ..store.latency() },
+            frames: store.frame_stats(),
             laggard: daemon.laggards.current(),
-            ..Stats::default()
-        })
+        }))
     })
 }
 
-fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<NamespaceStats>, StoreError> {
-    let mut rows = Vec::new();
-    for (name, number) in store.namespaces() {
-        let Events { hits, misses, adds, deletes, expired, evicted } = daemon.events.of(number);
-        let (entries, bytes) = (store.len(number, now)?, store.counts(number).bytes);
+/// Others get their turn now and then: there may be many namespaces, and many entries whose time has just come.
+async fn namespaces(daemon: &Daemon, now: Timestamp) -> Result<Vec<NamespaceStats>, WriteError> {
+    // By name, as the store has them.
+    let all = daemon.writer.read(Store::namespaces)?;
+    let mut rows = Vec::with_capacity(all.len().min(ROWS_MAX));
+    for (at, (name, number)) in all.into_iter().take(ROWS_MAX).enumerate() {
+        if at % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
+            yield_now().await;
+        }
+        rows.push(namespace(daemon, name, number, now).await?);
+    }
+    Ok(rows)
+}
+
+async fn namespace(daemon: &Daemon, name: String, number: u32, now: Timestamp) -> Result<NamespaceStats, WriteError> {
+    let mut count = daemon.writer.read(|store| store.begin_len(number, now))?;
+    while daemon.writer.try_read(|store| store.go_on_with_len(&mut count))? {
+        yield_now().await;
+    }
+    let entries = count.live();
+    let Events { hits, misses, adds, deletes, expired, evicted } = daemon.events.of(number);
+    let oldest = daemon.oldest.of(number).filter(|_| entries > 0);
+    daemon.writer.read(|store| {
+        let bytes = store.counts(number).bytes;
         let Reads { hits: direct_hits, misses: direct_misses } = store.reads(number).unwrap_or_default();
-        rows.push(NamespaceStats {
+        NamespaceStats {
             name,
             entries,
             bytes,
@@ -101,19 +133,20 @@ fn namespaces(daemon: &Daemon, store: &Store, now: Timestamp) -> Result<Vec<Name
             deletes,
             expired,
             evicted,
-            oldest: None,
-        });
-    }
-    rows.sort_by(|a, b| a.name.cmp(&b.name));
-    rows.truncate(ROWS_MAX);
-    Ok(rows)
+            oldest,
+        }
+    })
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn dealings(daemon: &Daemon, store: &Store) -> DaemonStats {
     let counters = store.counters();
     DaemonStats {
         started: daemon.started,
-        uptime_ms: u64::try_from(daemon.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        uptime_ms: millis(daemon.began.elapsed()),
         connections: daemon.connections.count() as u64,
         refused: daemon.refused.get(),
         calls: daemon.activity.count(),

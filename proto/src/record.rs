@@ -66,6 +66,17 @@ pub struct Record<'a> {
     pub value: Value<'a>,
 }
 
+/// How old an entry is, as its record says before that is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    /// When the content was added.
+    pub created: Timestamp,
+    /// The sequence number of the operation that brought the content.
+    pub version: u64,
+    /// When the entry ends; `None` for never.
+    pub expires: Option<Timestamp>,
+}
+
 /// The value of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -205,6 +216,16 @@ impl<'a> Record<'a> {
         let head = bytes.get(..HEAD).filter(|head| head[FLAGS_AT] & WHOLE_KEY != 0)?;
         let (_, rest) = Tags::split(head[TAG_COUNT_AT], &bytes[HEAD..])?;
         rest.get(..key_length(head))
+    }
+
+    /// Returns how old the entry is, without a look at what would have to be read for the checksum. It may be anything where the
+    /// record is damaged.
+    #[must_use]
+    pub fn unchecked_age(bytes: &[u8]) -> Option<Age> {
+        let head = bytes.get(..HEAD).filter(|head| head[FORMAT_AT] == FORMAT)?;
+        let expires = Some(number(head, EXPIRES_AT)).filter(|expires| *expires > 0).map(Timestamp::from_millis);
+        let created = Timestamp::from_millis(number(head, CREATED_AT));
+        Some(Age { created, version: number(head, VERSION_AT), expires })
     }
 
     /// Appends the record's bytes to `out`; `seed` is the hash of its namespace and key.
@@ -347,6 +368,8 @@ mod tests {
             record.encode(42, &mut bytes);
             assert_eq!(Record::decode(&bytes[3..], 42), Ok(record));
             assert_eq!(Record::unchecked_key(&bytes[3..]), record.key);
+            let age = Age { created: record.created, version: record.version, expires: record.expires };
+            assert_eq!(Record::unchecked_age(&bytes[3..]), Some(age));
         }
     }
 

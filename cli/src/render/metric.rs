@@ -1,6 +1,7 @@
 //! Every counter and size of `stats`, named and explained once; people and Prometheus see the same list.
 
-use datacache_proto::types::{DaemonStats, Fallback, NamespaceStats, ReadStats, StoreStats};
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{DaemonStats, Fallback, NamespaceStats, ReadStats, ReaderStats, StoreStats};
 
 /// What a number counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -9,6 +10,8 @@ pub(crate) enum Unit {
     Count,
     /// Bytes.
     Bytes,
+    /// Milliseconds; programs are told seconds.
+    Millis,
 }
 
 /// How a number moves.
@@ -23,7 +26,7 @@ pub(crate) enum Kind {
 /// A number with all that has to be said about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Metric {
-    /// Its name within its group; those in bytes end in `bytes`.
+    /// Its name within its group; those in bytes end in `bytes`, moments and spans in `seconds`.
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
     pub(crate) unit: Unit,
@@ -49,6 +52,11 @@ const fn counter(name: &'static str, value: u64, help: &'static str) -> Metric {
 /// Bytes that became more.
 const fn bytes_counter(name: &'static str, value: u64, help: &'static str) -> Metric {
     Metric { name, help, unit: Unit::Bytes, kind: Kind::Counter, value }
+}
+
+/// A moment, in seconds since 1970, or a span.
+const fn seconds(name: &'static str, millis: u64, help: &'static str) -> Metric {
+    Metric { name, help, unit: Unit::Millis, kind: Kind::Gauge, value: millis }
 }
 
 // The structs are taken apart without `..`, so that a new field can't be forgotten here.
@@ -81,6 +89,12 @@ pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
         counter("expired", expired, "Entries removed because their time was over."),
         counter("evicted", evicted, "Entries removed to make room for others."),
     ]
+}
+
+/// Returns since when a namespace has an entry, where that is known.
+pub(crate) fn of_oldest(oldest: Option<Timestamp>) -> Option<Metric> {
+    let help = "Since when the oldest entry is there, in seconds since 1970; left out where there is none.";
+    oldest.map(|oldest| seconds("oldest_entry_timestamp_seconds", oldest.as_millis(), help))
 }
 
 /// Returns the numbers of reads in all namespaces, but for those by call.
@@ -137,10 +151,27 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
     ]
 }
 
+/// Returns the numbers of those who read the index.
+pub(crate) fn of_readers(stats: &ReaderStats) -> Vec<Metric> {
+    let &ReaderStats { places, places_max, processes, reading, behind_transactions, oldest_read_ms } = stats;
+    vec![
+        gauge("places", places, "Threads with a place among the readers of the index."),
+        gauge("places_limit", places_max, "How many there can be."),
+        gauge("processes", processes, "Their processes."),
+        gauge("reading", reading, "Those in the middle of a read."),
+        gauge("behind_transactions", behind_transactions, "Transactions since the one that the oldest read sees."),
+        seconds(
+            "oldest_read_seconds",
+            oldest_read_ms.unwrap_or(0),
+            "For how long the oldest read goes on, to a second.",
+        ),
+    ]
+}
+
 /// Returns the numbers of the daemon.
 pub(crate) fn of_daemon(stats: &DaemonStats) -> Vec<Metric> {
     let &DaemonStats {
-        started: _,
+        started,
         uptime_ms: _,
         connections,
         refused,
@@ -153,6 +184,7 @@ pub(crate) fn of_daemon(stats: &DaemonStats) -> Vec<Metric> {
         damaged,
     } = stats;
     vec![
+        seconds("start_time_seconds", started.as_millis(), "When the daemon began to run, in seconds since 1970."),
         gauge("connections", connections, "Connections that are open."),
         counter("refused_connections", refused, "Connections that were turned away."),
         counter("calls", calls, "Calls that were begun."),
@@ -175,8 +207,11 @@ mod tests {
         all.extend(of_reads(&ReadStats::default()));
         all.extend(of_store(&StoreStats::default()));
         all.extend(of_daemon(&DaemonStats::default()));
+        all.extend(of_readers(&ReaderStats::default()));
+        all.extend(of_oldest(Some(Timestamp::from_millis(1))));
         for metric in all {
             assert_eq!(metric.unit == Unit::Bytes, metric.name.ends_with("bytes"), "{}", metric.name);
+            assert_eq!(metric.unit == Unit::Millis, metric.name.ends_with("seconds"), "{}", metric.name);
         }
     }
 }

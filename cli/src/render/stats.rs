@@ -1,28 +1,79 @@
 //! Counters and sizes for people.
 
-use datacache_proto::types::{Laggard, ReadStats, Scarce, Stats, StoreStats};
-use indicatif::HumanBytes;
+use datacache_proto::time::Timestamp;
+use datacache_proto::types::{DaemonStats, Laggard, NamespaceStats, ReadStats, ReaderStats, Scarce, Stats, StoreStats};
+use indicatif::{HumanBytes, HumanCount};
 
 use super::aside::aside_line;
+use super::compact::{ratio, span};
+use super::human::distance;
 use super::line::one_line;
 use super::metric::{self, Metric, Unit};
 use super::moment::rfc3339;
+use super::stats_tables;
 use super::table::aligned;
 
-/// Returns one block for each namespace, and one each for all reads, the store and the daemon.
+/// Returns a block for the only namespace, or a table of all, and one block each for all reads, the store, its readers and the daemon,
+/// with tables of what its work took.
 pub(crate) fn plain(stats: &Stats) -> String {
-    let namespaces = stats.namespaces.iter().map(|namespace| {
-        let title = format!("namespace {}", one_line(&namespace.name));
-        block(&title, &metric::of_namespace(namespace))
-    });
-    let rest = [reads(&stats.reads), store(&stats.store), block("daemon", &metric::of_daemon(&stats.daemon))];
+    let namespaces = match &stats.namespaces[..] {
+        [] => None,
+        [only] => Some(namespace(only, stats.taken)),
+        all => Some(stats_tables::namespaces(all, stats.taken)),
+    };
     let aside = stats.store.moved_aside.as_ref().map(|aside| format!("lost index\n  {}\n", aside_line(aside)));
-    let rest = rest.into_iter().chain(stats.laggard.as_ref().map(laggard)).chain(aside);
-    namespaces.chain(rest).collect::<Vec<_>>().join("\n")
+    let blocks = [
+        namespaces,
+        Some(reads(&stats.reads)),
+        Some(store(&stats.store)),
+        Some(readers(&stats.readers)),
+        Some(block("daemon", &daemon(&stats.daemon, stats.taken))),
+        stats_tables::latencies(&stats.latency),
+        stats_tables::frames(&stats.frames),
+        stats.laggard.as_ref().map(laggard),
+        aside,
+    ];
+    blocks.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
-fn block(title: &str, metrics: &[Metric]) -> String {
-    format!("{title}\n{}", aligned(&metrics.iter().map(row).collect::<Vec<_>>()))
+fn namespace(stats: &NamespaceStats, now: Timestamp) -> String {
+    let mut rows: Vec<_> = metric::of_namespace(stats).iter().map(row).collect();
+    let (hits, reads) = stats_tables::reads(stats);
+    let oldest = match stats.oldest {
+        Some(oldest) => moment(oldest, now),
+        None if stats.entries == 0 => "none".to_owned(),
+        None => "not found yet".to_owned(),
+    };
+    rows.extend(
+        [("hit ratio", ratio(hits, reads)), ("oldest entry", oldest)].map(|(name, told)| [format!("  {name}"), told]),
+    );
+    block(&format!("namespace {}", one_line(&stats.name)), &rows)
+}
+
+fn daemon(stats: &DaemonStats, now: Timestamp) -> Vec<[String; 2]> {
+    let mut rows: Vec<_> = metric::of_daemon(stats).iter().map(row).collect();
+    if let Some(started) = rows.first_mut() {
+        *started = ["  started".to_owned(), moment(stats.started, now)];
+    }
+    rows
+}
+
+fn readers(stats: &ReaderStats) -> String {
+    let mut rows: Vec<_> = metric::of_readers(stats).iter().map(row).collect();
+    if let Some([name, value]) = rows.last_mut() {
+        *name = "  oldest read".to_owned();
+        *value =
+            stats.oldest_read_ms.map_or_else(|| "none".to_owned(), |millis| span(millis.saturating_mul(1_000_000)));
+    }
+    block("readers", &rows)
+}
+
+fn moment(moment: Timestamp, now: Timestamp) -> String {
+    format!("{} ({})", rfc3339(moment), distance(moment, now))
+}
+
+fn block(title: &str, rows: &[[String; 2]]) -> String {
+    format!("{title}\n{}", aligned(rows))
 }
 
 /// What is short is told in words, and with what to do.
@@ -73,8 +124,9 @@ fn row(metric: &Metric) -> [String; 2] {
 
 fn value(metric: &Metric) -> String {
     match metric.unit {
-        Unit::Count => metric.value.to_string(),
+        Unit::Count => HumanCount(metric.value).to_string(),
         Unit::Bytes => HumanBytes(metric.value).to_string(),
+        Unit::Millis => span(metric.value.saturating_mul(1_000_000)),
     }
 }
 
@@ -82,8 +134,7 @@ fn value(metric: &Metric) -> String {
 mod tests {
     use super::super::aside::an_aside;
     use super::*;
-    use datacache_proto::time::Timestamp;
-    use datacache_proto::types::{Fallback, NamespaceStats, Shortage};
+    use datacache_proto::types::{Fallback, Shortage};
 
     #[test]
     fn blocks_name_what_they_count() {

@@ -3,6 +3,7 @@
 //! is deterministic and may be repeated from any commit on.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use datacache_proto::layout::index_key;
 use datacache_proto::log::{Kind, Operation};
@@ -21,6 +22,7 @@ use super::tables::{Meta, Tables};
 
 /// One transaction's worth of the log.
 pub(super) struct Slice<'t> {
+    begun: Instant,
     tables: &'t Tables,
     txn: RwTxn<'t>,
     counts: HashMap<u32, Counts>,
@@ -40,13 +42,17 @@ pub(super) struct Committed {
     pub(super) applied: u64,
     /// Blobs that no record of the index names any more.
     pub(super) dropped: Vec<Digest>,
+    /// How long it took from its begin until it was on the disk.
+    pub(super) took: Duration,
 }
 
 impl<'t> Slice<'t> {
     pub(super) fn begin(tables: &'t Tables) -> heed::Result<Self> {
+        let begun = Instant::now();
         let txn = tables.env.write_txn()?;
         let applied = tables.meta(&txn, Meta::Applied)?.unwrap_or(0);
         Ok(Self {
+            begun,
             tables,
             txn,
             counts: HashMap::new(),
@@ -228,7 +234,8 @@ impl<'t> Slice<'t> {
         let known = self.tables.meta(&self.txn, Meta::NextSegment)?.unwrap_or(0);
         self.tables.set_meta(&mut self.txn, Meta::NextSegment, known.max(next_segment))?;
         self.txn.commit()?;
-        Ok(Committed { applied: self.applied, dropped: self.dropped.into_iter().collect() })
+        let dropped = self.dropped.into_iter().collect();
+        Ok(Committed { applied: self.applied, dropped, took: self.begun.elapsed() })
     }
 
     fn write_replies(&mut self) -> heed::Result<()> {

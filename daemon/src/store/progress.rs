@@ -10,6 +10,7 @@ use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
 use tracing::{error, warn};
 
+use super::apply::Committed;
 use super::command::{Batch, Command};
 use super::error::StoreError;
 use super::failpoint::failpoint;
@@ -41,9 +42,10 @@ impl Store {
 
     pub(super) fn take(&mut self, event: Event, now: Timestamp) {
         match event {
-            Event::Slice { applied, dropped } => {
+            Event::Slice(Committed { applied, dropped, took }) => {
                 debug_assert!(applied <= self.applying_seq, "only what was rotated out is applied");
                 self.apply_failure = None;
+                self.timings.note_transaction(took);
                 self.dropped.extend(dropped);
             }
             Event::Applied { segment } => self.retire(segment),
@@ -53,7 +55,10 @@ impl Store {
                 self.deaths.suspect();
                 self.poisoned = true;
             }
-            Event::Prepared(segment) => self.next = Next::Ready(segment),
+            Event::Prepared(segment) => {
+                self.next = Next::Ready(segment);
+                self.timings.end_wait();
+            }
             Event::PrepareFailed(error) => {
                 if !matches!(self.next, Next::Failed(_)) {
                     warn!(%error, "the next segment of the log can't be made");
@@ -87,6 +92,7 @@ impl Store {
             "after a segment is retired the active one is alone"
         );
         self.applied = self.applying_seq;
+        self.applying_since = None;
         self.apply_failure = None;
         self.counters.segments += 1;
         self.named.applying.clear();

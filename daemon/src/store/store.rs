@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use datacache_proto::key::Key;
-use datacache_proto::layout::LOG;
+use datacache_proto::layout::{LOG, READER_SLOTS};
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::recent::{KeyHash, Mark};
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Digest, MovedAside, StoreStats};
+use datacache_proto::types::{Digest, FrameStats, LatencyStats, MovedAside, ReaderStats, StoreStats};
 use tracing::debug;
 
 use super::access::AccessFile;
@@ -40,6 +40,7 @@ use super::segment::{self, Segment};
 use super::syncer::{SyncJob, Tail, syncer};
 use super::table_keys::namespace_prefix;
 use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
+use super::timings::Timings;
 use super::trial::recover_trusted;
 use super::verifier::{BlobJob, verifier};
 
@@ -67,6 +68,10 @@ pub struct Store {
     pub(super) end: u64,
     /// How many distinct keys the active segment has.
     pub(super) used: usize,
+    /// When its first frame was appended.
+    pub(super) active_since: Option<Timestamp>,
+    /// The same of the segment that is being applied.
+    pub(super) applying_since: Option<Timestamp>,
     /// The sequence number of the last operation in the log.
     pub(super) last_seq: u64,
     /// The same of the segment that is being applied.
@@ -101,6 +106,7 @@ pub struct Store {
     /// Every entry that ended until then is planned to go; see [`Store::plan_expired`].
     pub(super) swept: Timestamp,
     pub(super) counters: Counters,
+    pub(super) timings: Timings,
     pub(super) deaths: Deaths,
     /// The daemon's lock on the folder. Last: it is given back when all else is done.
     pub(super) _lock: File,
@@ -137,10 +143,32 @@ pub struct Counters {
     pub log_bytes: u64,
     /// Segments that were applied to the index.
     pub segments: u64,
-    /// Times that nothing could be written before a segment was applied.
+    /// Times that nothing could be written before a segment was applied, each from the first attempt until it could.
     pub waits: u64,
     /// Records and blobs that were found to be damaged, by readers or by the store itself.
     pub damaged: u64,
+}
+
+/// How many entries that have ended are looked at on a page of [`Store::go_on_with_len`].
+const LEN_PAGE: usize = 1_024;
+
+/// A count of live entries, as far as it has come.
+#[derive(Debug)]
+pub struct LenCount {
+    namespace: u32,
+    now: Timestamp,
+    /// How many there were when it began, live or not.
+    entries: u64,
+    expired: u64,
+    after: Vec<u8>,
+}
+
+impl LenCount {
+    /// Returns how many are live.
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        self.entries.saturating_sub(self.expired)
+    }
 }
 
 impl Store {
@@ -181,6 +209,8 @@ impl Store {
             tail,
             end: SEGMENT_HEADER as u64,
             used: 0,
+            active_since: None,
+            applying_since: None,
             last_seq: applied,
             applying_seq: applied,
             applying_end: Position::default(),
@@ -202,6 +232,7 @@ impl Store {
             damage: Damage::default(),
             swept: Timestamp::default(),
             counters: Counters::default(),
+            timings: Timings::default(),
             deaths,
             options,
             _lock: lock,
@@ -280,19 +311,35 @@ impl Store {
     /// # Errors
     /// Where the index can't be read.
     pub fn len(&self, namespace: u32, now: Timestamp) -> Result<u64, StoreError> {
-        let mut expired = self.expiring.count_until(now, namespace);
-        let mut after = namespace_prefix(namespace).to_vec();
-        loop {
-            let due = self.reader().due(namespace, &after, now, 1_024).map_err(|source| StoreError::Read { source })?;
-            let Some((last, _)) = due.last() else { break };
-            after.clone_from(last);
-            let stands = |key: &Key| {
-                let hash = KeyHash::of(namespace, key.encoded());
-                self.lookup.locate(namespace, key.encoded(), hash).is_none()
-            };
-            expired += due.iter().filter(|(_, key)| key.as_ref().is_some_and(stands)).count() as u64;
-        }
-        Ok(self.memory.counts(namespace).entries.saturating_sub(expired))
+        let mut count = self.begin_len(namespace, now);
+        while self.go_on_with_len(&mut count)? {}
+        Ok(count.live())
+    }
+
+    /// Begins to count the live entries of a namespace page by page, for somebody who can't wait while as many as there are have
+    /// just ended.
+    #[must_use]
+    pub fn begin_len(&self, namespace: u32, now: Timestamp) -> LenCount {
+        let (entries, expired) = (self.memory.counts(namespace).entries, self.expiring.count_until(now, namespace));
+        LenCount { namespace, now, entries, expired, after: namespace_prefix(namespace).to_vec() }
+    }
+
+    /// Goes on with a count; tells whether there may be more to count. What is removed between two pages counts as live, and
+    /// nothing that is live as not.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn go_on_with_len(&self, count: &mut LenCount) -> Result<bool, StoreError> {
+        let &mut LenCount { namespace, now, ref after, .. } = count;
+        let due = self.reader().due(namespace, after, now, LEN_PAGE).map_err(|source| StoreError::Read { source })?;
+        let Some((last, _)) = due.last() else { return Ok(false) };
+        count.after.clone_from(last);
+        let stands = |key: &Key| {
+            let hash = KeyHash::of(namespace, key.encoded());
+            self.lookup.locate(namespace, key.encoded(), hash).is_none()
+        };
+        count.expired += due.iter().filter(|(_, key)| key.as_ref().is_some_and(stands)).count() as u64;
+        Ok(due.len() == LEN_PAGE)
     }
 
     /// Returns a way to look at the index from other threads.
@@ -363,6 +410,43 @@ impl Store {
     /// Where that can't be told.
     pub fn readers(&self) -> Result<Readers, StoreError> {
         self.lookup.tables.readers().map_err(|source| StoreError::Read { source: source.into() })
+    }
+
+    /// Returns how many read the index, and how far behind the oldest read is. For how long it goes on is not known here.
+    ///
+    /// # Errors
+    /// Where that can't be told.
+    pub fn reader_stats(&self) -> Result<ReaderStats, StoreError> {
+        let Readers { places, .. } = self.readers()?;
+        let last = self.lookup.tables.env.info().last_txn_id as u64;
+        let reading = || places.iter().filter_map(|place| place.reading);
+        Ok(ReaderStats {
+            places: places.len() as u64,
+            places_max: READER_SLOTS.into(),
+            processes: places.iter().map(|place| place.pid).collect::<BTreeSet<_>>().len() as u64,
+            reading: reading().count() as u64,
+            behind_transactions: reading().min().map_or(0, |oldest| last.saturating_sub(oldest)),
+            oldest_read_ms: None,
+        })
+    }
+
+    /// Returns since when the log has what the index has not; `None` where that is nothing.
+    #[must_use]
+    pub fn unapplied_since(&self) -> Option<Timestamp> {
+        let active = self.active_since.filter(|_| self.end > SEGMENT_HEADER as u64);
+        self.applying_since.into_iter().chain(active).min()
+    }
+
+    /// Returns how long the store's own work took; that of calls is not known here.
+    #[must_use]
+    pub fn latency(&self) -> LatencyStats {
+        self.timings.latency()
+    }
+
+    /// Returns how much shared a frame of the log.
+    #[must_use]
+    pub fn frame_stats(&self) -> FrameStats {
+        self.timings.frames()
     }
 
     /// Plans to remove entries whose time is over, `limit` at most on a page. A sweep over all namespaces begins where the one

@@ -13,6 +13,7 @@ use std::{io, thread};
 use datacache_proto::types::Digest;
 use tracing::{debug, error, info};
 
+use super::apply::Committed;
 use super::blob::BlobStore;
 use super::command::Command;
 use super::error::StoreError;
@@ -30,7 +31,7 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Event {
     /// A slice is in the index: up to this sequence number.
-    Slice { applied: u64, dropped: Vec<Digest> },
+    Slice(Committed),
     /// The whole segment is in the index.
     Applied { segment: u64 },
     /// A segment could not be applied, for this reason; it is tried again.
@@ -205,7 +206,7 @@ fn is_fatal(error: &ReplayError) -> bool {
 fn apply(replay: &Replay<'_>, job: &ApplyJob, outbox: &Outbox) -> Result<(), ReplayError> {
     let segment = job.segment.number();
     replay.segment(&job.segment, Some(job.end), segment + 1, |committed| {
-        outbox.send(Event::Slice { applied: committed.applied, dropped: committed.dropped });
+        outbox.send(Event::Slice(committed));
     })?;
     failpoint!(SegmentApplied);
     outbox.send(Event::Applied { segment });

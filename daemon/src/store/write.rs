@@ -1,6 +1,7 @@
 //! Writing: what waits is decided on, appended to the log as one frame, and made visible, in this order.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use datacache_proto::log::{Kind, SEGMENT_HEADER};
 use datacache_proto::recent::{Location, Offset, Published, ROTATE_AT, approach, publish, rotate};
@@ -48,9 +49,12 @@ impl Store {
                 return results.push(Err(error));
             }
         }
-        let mut done = Vec::new();
+        if self.end == SEGMENT_HEADER as u64 {
+            self.active_since = Some(now);
+        }
+        let (begun, mut done) = (Instant::now(), Vec::new());
         let decided = self.decide(batches, now, &mut done);
-        match self.append() {
+        match self.append(begun, decided.iter().filter(|result| result.is_ok()).count()) {
             Ok(()) => {
                 for (batch, result) in done.iter().zip(&decided) {
                     self.settle(batch, result.is_ok());
@@ -96,10 +100,11 @@ impl Store {
     }
 
     fn write_alone(&mut self, batch: &Batch, now: Timestamp) -> BatchResult {
+        let begun = Instant::now();
         self.draft.begin(self.last_seq + 1);
         let decided = self.turn(now).batch(batch);
         let result = decided.map_err(|failure| self.pass_on(failure));
-        let result = result.and_then(|outcomes| self.append().map(|()| outcomes));
+        let result = result.and_then(|outcomes| self.append(begun, 1).map(|()| outcomes));
         self.settle(batch, result.is_ok());
         result
     }
@@ -109,8 +114,9 @@ impl Store {
         Turn { lookup, snapshot: lookup.snapshot(), memory, draft, blobs, now, segments: counters.segments }
     }
 
-    /// Appends the draft and publishes what it decides. After an error nothing has happened.
-    fn append(&mut self) -> Result<(), StoreError> {
+    /// Appends the draft, on which was decided since `begun` for so many `batches`, and publishes what it decides. After an error
+    /// nothing has happened.
+    fn append(&mut self, begun: Instant, batches: usize) -> Result<(), StoreError> {
         if self.draft.frame.operations() == 0 {
             self.memory.commit();
             return Ok(());
@@ -133,6 +139,7 @@ impl Store {
         self.publish();
         failpoint!(FramePublished);
         self.memory.commit();
+        self.timings.note_frame(begun, self.draft.frame.operations(), batches);
         self.last_seq = self.draft.frame.next_seq() - 1;
         self.counters.frames += 1;
         self.counters.operations += self.draft.frame.operations() as u64;
@@ -196,6 +203,7 @@ impl Store {
     fn make_room(&mut self) -> Result<bool, StoreError> {
         let is_full = self.used >= ROTATE_AT || self.end >= self.options.segment_bytes;
         if !is_full && !self.checkpoint {
+            self.timings.end_wait();
             return Ok(true);
         }
         let failure = match &self.next {
@@ -203,12 +211,13 @@ impl Store {
             _ => None,
         };
         if self.rotate() {
+            self.timings.end_wait();
             return Ok(true);
         }
         // A frame more than half full the table bears; after that it is too crowded to be quick.
         let is_crowded = self.used >= ROTATE_AT || self.end >= 2 * self.options.segment_bytes;
         let must_wait = is_crowded || self.scarcity.is_cramped;
-        if must_wait {
+        if must_wait && self.timings.begin_wait() {
             self.counters.waits += 1;
         }
         // Waiting has an end: what failed is tried again, but whoever comes meanwhile is told.
@@ -247,6 +256,7 @@ impl Store {
         self.expiring.rotate();
         self.memory.rotate();
         self.applying_seq = self.last_seq;
+        self.applying_since = self.active_since.take();
         self.end = SEGMENT_HEADER as u64;
         self.used = 0;
         self.checkpoint = false;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Fallback, FrameStats, LatencyStats, ReaderStats};
 use crate::time::Timestamp;
 
-/// Counters and sizes, all at one moment.
+/// Counters and sizes, all taken within a moment.
 ///
 /// Counters only grow, and where nothing else is said they count since the daemon began to run: with [`Stats::taken`] and
 /// [`DaemonStats::uptime_ms`] two measurements tell what happened in between, if [`DaemonStats::started`] is the same in both.
@@ -37,7 +37,7 @@ pub struct Stats {
 pub struct NamespaceStats {
     /// Its name.
     pub name: String,
-    /// Live entries.
+    /// Live entries. Where more than a thousand have just ended, those of them count too that are removed while it is counted.
     pub entries: u64,
     /// Bytes of the values of all entries that are there, expired ones included until they are removed.
     pub bytes: u64,
