@@ -16,7 +16,7 @@ use crate::oldest;
 use crate::store::Store;
 use crate::writer::WriteError;
 
-/// The most namespaces that are told of: with the longest names there are, 3 MiB, which fits a message.
+/// The most namespaces that are told of: with the longest names and the largest numbers there are, 3.4 MiB, which fits a message.
 const ROWS_MAX: usize = 9_000;
 /// How many of them are looked at before others get their turn.
 const ROWS_AT_ONCE: usize = 64;

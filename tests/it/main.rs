@@ -28,6 +28,7 @@ mod real_input;
 mod replay;
 mod round_trip;
 mod semantics;
+mod statistics;
 mod stopped;
 mod support;
 mod tags;

@@ -70,6 +70,12 @@ fn a_process_that_is_stopped_in_the_middle_of_a_read_is_told_of_and_its_space_co
     let stats = overwrite_until("the daemon tells of it", &cache, lags);
     let Some(Laggard { pid: told, is_stopped: true, .. }) = stats.laggard else { panic!("{stats:?}") };
     assert_eq!(told, pid);
+    let readers = &stats.readers;
+    assert!(
+        readers.oldest_read_ms.is_some_and(|millis| millis >= 4_000),
+        "it is told of after four seconds: {readers:?}"
+    );
+    assert!(readers.reading >= 1 && readers.behind_transactions >= 1 && readers.processes >= 2, "{readers:?}");
     let page = home.run(["stats"]).text();
     assert!(page.contains(&format!("process {pid}, which is stopped, has been in the middle of a read")), "{page}");
     let begun = log(&home);

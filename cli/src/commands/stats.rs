@@ -8,7 +8,7 @@ use crate::render::{json, prometheus, stats};
 /// The arguments of `stats`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatsArgs {
-    /// Print a JSON object
+    /// Print a JSON object, whose fields docs/statistics.md lists
     #[arg(long)]
     json: bool,
     /// Print Prometheus' text format

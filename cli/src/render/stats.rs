@@ -191,3 +191,6 @@ mod tests {
         assert!(text.starts_with(block), "{text}");
     }
 }
+
+#[cfg(test)]
+mod documented;

