@@ -32,9 +32,14 @@ impl Output {
         self.bytes(b"\n")
     }
 
+    /// Writes out what is buffered: what follows takes its time.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.0.flush().map_err(Failure::from_stdout)
+    }
+
     /// Writes out what is still buffered.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
-        self.0.flush().map_err(Failure::from_stdout)
+        self.flush()
     }
 }
 

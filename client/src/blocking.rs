@@ -445,6 +445,19 @@ impl Iterator for List<DataCache> {
     }
 }
 
+impl List<DataCache> {
+    /// Returns the next page, `None` after the last: what an iterator has taken a part of comes first.
+    ///
+    /// # Errors
+    /// Where the daemon can't be reached, or the prefix, tag or page size is out of bounds.
+    pub fn next_page(&mut self) -> Result<Option<Vec<Metadata>>, Error> {
+        if let Some(rest) = self.pages.rest() {
+            return Ok(Some(rest));
+        }
+        self.cache.engine.run(self.pages.next(&self.cache.cache))
+    }
+}
+
 impl FusedIterator for List<DataCache> {}
 
 /// A scope of a blocking cache; see [`crate::Scope`]. Dropping it tells the daemon at once, and waits for the answer.

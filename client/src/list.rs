@@ -17,8 +17,8 @@ const PAGE: u32 = 1_000;
 /// A list of a namespace's entries, by key, or by age where a tag is asked for.
 ///
 /// Each page is a snapshot of its own: an entry that is there all the time is listed once, one that comes or goes meanwhile
-/// may be listed or not. [`next_page`](List::next_page) and [`collect`](List::collect) are for an asynchronous cache; for a
-/// blocking one it is an iterator.
+/// may be listed or not. `next_page` takes a page at a time; [`collect`](List::collect) is for an asynchronous cache, for a blocking one
+/// it is an iterator.
 ///
 /// # Examples
 /// ```no_run
@@ -115,6 +115,13 @@ impl Pages {
     pub(crate) fn hold(&mut self, mut page: Vec<Metadata>) {
         page.reverse();
         self.entries = page;
+    }
+
+    /// Returns what is left of the page that is handed out one by one, if anything is.
+    pub(crate) fn rest(&mut self) -> Option<Vec<Metadata>> {
+        let mut rest = std::mem::take(&mut self.entries);
+        rest.reverse();
+        (!rest.is_empty()).then_some(rest)
     }
 
     /// Lists nothing more.

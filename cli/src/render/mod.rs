@@ -7,6 +7,7 @@ pub(crate) mod finding;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod line;
+pub(crate) mod listing;
 pub(crate) mod metric;
 pub(crate) mod moment;
 pub(crate) mod prometheus;

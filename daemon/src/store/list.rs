@@ -14,9 +14,12 @@ use super::rows::entry_of;
 use super::table_keys::{namespace_prefix, tag_prefix};
 use super::tables::Table;
 
+/// How many rows are looked at for one page, whether they are listed or not: no snapshot is held for longer than that takes.
+const ROWS_MAX: usize = 4_096;
+
 impl Reader {
     /// Lists live entries: by key, or, where a tag is asked for, in the order of their versions. `after` is the `next`
-    /// of the page before.
+    /// of the page before. A page may be short of `limit`, and even empty, with more to come: only `next` tells.
     ///
     /// # Errors
     /// Where the index can't be read.
@@ -63,6 +66,7 @@ fn page(
     entry: impl Fn(&[u8], &[u8]) -> heed::Result<Option<Metadata>>,
 ) -> heed::Result<ListPage> {
     let mut page = ListPage { entries: Vec::new(), next: None };
+    let mut looked_at = 0;
     for begin in begins {
         let from = match after {
             Some(after) if after >= &begin[..] => Bound::Excluded(after),
@@ -73,9 +77,10 @@ fn page(
             if !key.starts_with(begin) {
                 break;
             }
-            if page.entries.len() == limit {
+            if page.entries.len() == limit || looked_at == ROWS_MAX {
                 return Ok(page);
             }
+            looked_at += 1;
             page.next = Some(key.to_vec());
             page.entries.extend(entry(key, row)?);
         }
@@ -87,4 +92,39 @@ fn page(
 fn live(index_key: &[u8], row: &[u8], now: Timestamp) -> Option<Metadata> {
     let (_, key, record) = entry_of(index_key, row)?;
     (!record.is_expired(now)).then(|| record.metadata(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{Batch, Command, NewValue, Put};
+    use super::super::testing::{NOW, put_of, store, wait};
+    use super::*;
+
+    /// A list of few among many held one snapshot until it had found them: the index could use nothing again meanwhile.
+    #[test]
+    fn a_page_looks_at_so_many_rows_and_no_more_and_tells_where_it_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let tag = Tag::new("t").unwrap();
+        let put = |number: usize| {
+            let key = if number == ROWS_MAX { "wanted".into() } else { format!("other {number}") };
+            let (key, tags) = (Key::from(key).into(), vec![tag.clone()]);
+            Command::Put(Put { key, tags, ..put_of(NewValue::Inline(vec![1].into())) })
+        };
+        for commands in (0..=ROWS_MAX).collect::<Vec<_>>().chunks(1_000) {
+            let batch = Batch::all(commands.iter().copied().map(put).collect(), None);
+            let mut results = Vec::new();
+            store.write(&mut [batch].into(), NOW, &mut results);
+            results.pop().unwrap().unwrap();
+        }
+        let target = store.request_checkpoint();
+        wait(&mut store, |store| store.applied() >= target);
+        let (reader, namespace) = (store.reader(), store.namespace("n").unwrap());
+        let list = |after: Option<&[u8]>| reader.list(namespace, Some("w"), Some(&tag), after, 10, NOW).unwrap();
+        let first = list(None);
+        assert!(first.entries.is_empty() && first.next.is_some());
+        let second = list(first.next.as_deref());
+        assert_eq!(second.entries.iter().map(|entry| entry.key.to_string()).collect::<Vec<_>>(), ["wanted"]);
+        assert_eq!(second.next, None);
+    }
 }
