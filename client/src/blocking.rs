@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datacache_proto::key::Key;
-use datacache_proto::types::{Fallback, Lookup, Metadata, Stats, Verification};
+use datacache_proto::types::{Fallback, Lookup, Metadata, Stats, TagStats, Verification};
 use serde::de::DeserializeOwned;
 
 use crate::add::Add;
@@ -301,6 +301,14 @@ impl DataCache {
     /// Those of [`crate::DataCache::stats`].
     pub fn stats(&self) -> Result<Stats, Error> {
         self.run(self.cache.stats())
+    }
+
+    /// Returns what is known of tags; see [`crate::DataCache::tags`].
+    ///
+    /// # Errors
+    /// Those of [`crate::DataCache::tags`].
+    pub fn tags(&self, namespace: Option<&str>) -> Result<TagStats, Error> {
+        self.run(self.cache.tags(namespace))
     }
 
     /// Checks the whole store, and mends what can be mended if `repair` is set.

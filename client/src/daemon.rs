@@ -6,7 +6,7 @@ use std::time::Instant;
 use datacache_proto::codec::until;
 use datacache_proto::error::WireError;
 use datacache_proto::process::Process;
-use datacache_proto::types::{Stats, Verification};
+use datacache_proto::types::{Stats, TagStats, Verification};
 
 use crate::cache::DataCache;
 use crate::error::Error;
@@ -62,6 +62,20 @@ impl DataCache {
         let call = Call::read("stats").after_checkpoint();
         let stats = self.ask(call, |connection, context| async move { settle(connection.client.stats(context).await) });
         Ok(*stats.await?)
+    }
+
+    /// Returns what is known of the tags of a namespace, or of all where none is named, and has them counted anew where that was long ago.
+    /// What is counted and what is estimated, and how old it may be, is said at [`TagStats`].
+    ///
+    /// # Errors
+    /// Where the daemon can't be reached, or the name can't be one.
+    pub async fn tags(&self, namespace: Option<&str>) -> Result<TagStats, Error> {
+        let namespace = namespace.map(str::to_owned);
+        let tags = self.ask(Call::read("tags"), move |connection, context| {
+            let namespace = namespace.clone();
+            async move { settle(connection.client.tags(context, namespace).await) }
+        });
+        Ok(*tags.await?)
     }
 
     /// Checks the whole store, and mends what can be mended if `repair` is set. It reads everything: minutes for many

@@ -162,5 +162,5 @@ pub use datacache_proto::time::{Lifetime, LifetimeError, Timestamp};
 pub use datacache_proto::types::{
     CallLatencies, Codec, DaemonStats, Digest, Fallback, Fault, Finding, FrameStats, Laggard, Latency, LatencyStats,
     LostValues, Metadata, MovedAside, NamespaceStats, ReadStats, ReaderStats, Scarce, Shortage, Sizes, Stats,
-    StoreStats, Verification,
+    StoreStats, TagRow, TagStats, Verification,
 };

@@ -37,7 +37,7 @@ impl CallClass {
             R::AddMany { additions, .. } if is_durable(additions) => Self::DurableWrite,
             R::Add { .. } | R::AddMany { .. } | R::Touch { .. } | R::Delete { .. } => Self::Write,
             R::Evict { .. } | R::Expire { .. } | R::Clear { .. } | R::Release { .. } => Self::Bulk,
-            R::Len { .. } | R::List { .. } | R::Stats { .. } => Self::Look,
+            R::Len { .. } | R::List { .. } | R::Stats { .. } | R::Tags { .. } => Self::Look,
             R::UploadBegin { .. } | R::Upload { .. } | R::Open { .. } | R::Read { .. } | R::Close { .. } => {
                 Self::Transfer
             }

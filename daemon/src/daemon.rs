@@ -26,6 +26,7 @@ use crate::scopes::ConnectionId;
 use crate::stats::{EventCounts, Events, FallbackCounts};
 use crate::store::{Adopter, BlobStore, Reader, Store};
 use crate::suspicions::Suspicions;
+use crate::tag_survey::TagSurvey;
 use crate::tasks::Tasks;
 use crate::writer::{WriteError, Writer};
 
@@ -51,6 +52,8 @@ pub(crate) struct Daemon {
     pub(crate) inspecting: Inspecting,
     /// Who looks at values that clients found to be damaged.
     pub(crate) suspicions: Suspicions,
+    /// What is known of tags.
+    pub(crate) tag_survey: TagSurvey,
     /// Counters of the namespaces.
     pub(crate) events: EventCounts,
     /// Why reads came by call.
@@ -114,6 +117,7 @@ impl Daemon {
             long_calls: LongCalls::default(),
             inspecting: Inspecting::default(),
             suspicions: Suspicions::default(),
+            tag_survey: TagSurvey::default(),
             events: EventCounts::default(),
             fallbacks: FallbackCounts::default(),
             spans: CallSpans::default(),

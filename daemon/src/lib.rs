@@ -84,6 +84,7 @@ mod start;
 mod stats;
 pub mod store;
 mod suspicions;
+mod tag_survey;
 mod tasks;
 mod transfer;
 mod vanish;

@@ -12,7 +12,7 @@ use datacache_proto::service::{Cache, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
     Added, Addition, BATCH_MAX, CallId, Codec, Digest, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery,
-    Lookup, Metadata, Opened, Stats, Verification, Welcome,
+    Lookup, Metadata, Opened, Stats, TagStats, Verification, Welcome,
 };
 use datacache_proto::{BUILD, PROTOCOL};
 use sha2::Digest as _;
@@ -25,7 +25,7 @@ use crate::refusal::used_before;
 use crate::store::{Batch, Command, Condition, Outcome};
 use crate::transfer::{CHUNK_MAX, OpenValue};
 use crate::writer::WriteError;
-use crate::{addition, additions, bulk, inspection, leases, listing, lookups, stats, suspicions};
+use crate::{addition, additions, bulk, inspection, leases, listing, lookups, stats, suspicions, tag_survey};
 
 /// How often a key is looked up again whose blob is gone when it is opened.
 const LOOKS: usize = 16;
@@ -213,6 +213,12 @@ impl Cache for Service {
 
     async fn stats(self, _: Context) -> Result<Box<Stats>, WireError> {
         Ok(Box::pin(stats::stats(self.admit()?)).await?)
+    }
+
+    async fn tags(self, _: Context, namespace: Option<String>) -> Result<Box<TagStats>, WireError> {
+        let daemon = self.admit()?;
+        namespace.as_deref().map_or(Ok(()), check_namespace)?;
+        Ok(Box::new(tag_survey::tags(daemon, namespace.as_deref())))
     }
 
     async fn upload_begin(self, _: Context) -> Result<u64, WireError> {

@@ -8,7 +8,7 @@ use crate::lists::{NAMES, at_most};
 use crate::time::Timestamp;
 use crate::types::{
     Added, Addition, CallId, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata, Opened,
-    Stats, Verification, Welcome,
+    Stats, TagStats, Verification, Welcome,
 };
 
 /// The daemon's service.
@@ -55,6 +55,8 @@ pub trait Cache {
     async fn list(query: ListQuery) -> Result<ListPage, WireError>;
     /// Returns counters and sizes.
     async fn stats() -> Result<Box<Stats>, WireError>;
+    /// Returns what is known of the tags of a namespace, or of all, and has them counted anew where that was long ago.
+    async fn tags(namespace: Option<String>) -> Result<Box<TagStats>, WireError>;
 
     /// Begins to send a value in chunks, for a client that can't reach the store's folder.
     async fn upload_begin() -> Result<u64, WireError>;

@@ -1,9 +1,11 @@
 //! Tags: groups of entries that go together.
 
+use datacache_client::Item;
+use datacache_tests::wait::{PATIENCE, eventually};
 use datacache_tests::{Client, Home};
 use serde_json::json;
 
-use crate::support::client;
+use crate::support::{client, noise};
 
 #[test]
 fn evicting_a_tag_takes_its_entries_and_no_others() {
@@ -79,4 +81,38 @@ fn evicting_a_tag_misses_nothing_that_was_added_before_it_while_others_add_more(
     assert_eq!(cache.evict("t").unwrap(), 500);
     assert!(writers.iter_mut().all(|writer| writer.answer() == json!(200)));
     assert_eq!(cache.len().unwrap(), 600);
+}
+
+/// What one process added with tags and others read is told to whoever asks which tags are large, and which are hot.
+#[test]
+fn tags_are_told_with_how_many_entries_they_have_how_large_these_are_and_how_often_they_were_read() {
+    let home = Home::new();
+    let cache = home.open();
+    let add = |namespace: &str, tag: &str, keys: std::ops::Range<i64>, length: usize| {
+        let items = keys.map(|key| Item::new(noise(1, length)).key(key).tag(tag));
+        cache.namespace(namespace).add_many(items).run().unwrap();
+    };
+    add("one", "hot", 0..20, 10);
+    add("one", "cold", 20..1_020, 1_000);
+    add("other", "cold", 0..1, 100_000);
+    for key in (0..20).chain(0..20).chain(0..20) {
+        assert!(cache.namespace("one").get(key).unwrap().is_some());
+    }
+    // What is not in the index yet is not counted.
+    assert_eq!(cache.namespace("one").list().count(), 1_020);
+    let mut told = cache.tags(None).unwrap();
+    eventually("they were counted", PATIENCE, || {
+        told = cache.tags(None).unwrap();
+        told.pairs == 1_021
+    });
+    let rows: Vec<_> = told.rows.iter().map(|row| (&*row.namespace, &*row.tag, row.entries, row.bytes)).collect();
+    let expected = [("one", "cold", 1_000, 1_000_000), ("one", "hot", 20, 200), ("other", "cold", 1, 100_000)];
+    assert_eq!(rows, expected);
+    assert_eq!((told.tags, told.taken.is_some()), (3, true));
+    let heat = |at: usize| told.rows[at].heat;
+    assert!(heat(1) > heat(0) && heat(1) >= 100, "{told:?}");
+    assert!((1..=64).contains(&told.rows[0].sampled) && told.rows[1].sampled == 20, "{told:?}");
+    let of_other = cache.tags(Some("other")).unwrap();
+    assert_eq!(of_other.rows, told.rows[2..]);
+    assert!(cache.tags(Some("")).unwrap_err().is_invalid_input());
 }

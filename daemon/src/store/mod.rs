@@ -115,6 +115,7 @@ mod sweep;
 mod syncer;
 mod table_keys;
 mod tables;
+mod tag_walk;
 mod takeover;
 #[cfg(test)]
 mod testing;
@@ -147,6 +148,7 @@ pub use position::Position;
 pub use readers::{Place, Readers};
 pub use repair::{Corrections, Repairs};
 pub use store::{Counters, LenCount, Store};
+pub use tag_walk::{CountedTag, SampledEntry, TagWalk};
 pub use upload::Upload;
 pub use verify::Report;
 pub use write::BatchResult;

@@ -45,7 +45,13 @@ impl Store {
     /// Returns how often a key was read lately, from 0 to 3: a guess, which other keys may have made too high.
     #[must_use]
     pub fn frequency(&self, namespace: u32, key: &Key) -> u8 {
-        self.access.access().frequency(KeyHash::of(namespace, key.encoded()))
+        self.frequency_of(KeyHash::of(namespace, key.encoded()))
+    }
+
+    /// The same by what is left of the key.
+    #[must_use]
+    pub fn frequency_of(&self, key: KeyHash) -> u8 {
+        self.access.access().frequency(key)
     }
 
     /// Gives the marks as much room as the entries are worth; called when the store is opened and when a segment is retired.

@@ -13,6 +13,7 @@ mod lookup;
 mod metadata;
 mod readers;
 mod stats;
+mod tags;
 mod verification;
 
 pub use addition::{Added, Addition, Body};
@@ -29,4 +30,5 @@ pub use readers::ReaderStats;
 pub use stats::{
     DaemonStats, Laggard, LostValues, MovedAside, NamespaceStats, ReadStats, Scarce, Shortage, Stats, StoreStats,
 };
+pub use tags::{TagRow, TagStats};
 pub use verification::{Fault, Finding, Verification};

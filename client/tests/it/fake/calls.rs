@@ -8,7 +8,7 @@ use datacache_proto::service::{Cache, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
     Added, Addition, CallId, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata, Opened,
-    Stats, Verification, Welcome,
+    Stats, TagStats, Verification, Welcome,
 };
 use tarpc::context::Context;
 
@@ -179,6 +179,11 @@ impl Cache for Service {
 
     async fn stats(self, _: Context) -> Result<Box<Stats>, WireError> {
         self.begin("stats", None).await?;
+        Ok(Box::default())
+    }
+
+    async fn tags(self, _: Context, _: Option<String>) -> Result<Box<TagStats>, WireError> {
+        self.begin("tags", None).await?;
         Ok(Box::default())
     }
 
