@@ -19,6 +19,7 @@ use crate::commands::ls::LsArgs;
 use crate::commands::service::ServiceCommand;
 use crate::commands::stat::{ContainsArgs, StatArgs, TouchArgs};
 use crate::commands::stats::StatsArgs;
+use crate::commands::top::TopArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::values;
 
@@ -99,6 +100,8 @@ pub(crate) enum Command {
     Hash(HashArgs),
     /// Print counters and sizes
     Stats(StatsArgs),
+    /// Watch traffic, namespaces, tags and latencies as they change
+    Top(TopArgs),
     /// Run the daemon in the foreground
     Daemon(DaemonArgs),
     /// Tell whether a daemon runs, since when, which build and which store; exit with 3 if none does
@@ -161,6 +164,7 @@ mod tests {
             "hash f --type md5 --text",
             "stats --json",
             "stats --prometheus",
+            "top --interval 0.5s",
             "daemon --idle-exit 10m",
             "status --json",
             "stop",
@@ -193,6 +197,7 @@ mod tests {
             "stats --json --prometheus",
             "len --namespace=",
             "len -q -v",
+            "top --interval 0",
             "bench --entries 0",
             "bench --ops 0",
             "bench --processes 65",

@@ -100,6 +100,17 @@ pub(crate) enum Failure {
     /// No file was named, and stdin is a terminal.
     #[error("nothing to read, stdin is a terminal; name a FILE, pipe something in, or give `-` to type it")]
     NoInput,
+    /// There is nothing to show a view on.
+    #[error("a view needs a terminal for its input and output; `datacache stats` prints the same numbers anywhere")]
+    NoTerminal,
+    /// The terminal can't show one.
+    #[error(
+        "a view needs a terminal that can move its cursor, and TERM is `{term}`; `datacache stats` prints the same numbers"
+    )]
+    DumbTerminal {
+        /// What the environment says of it.
+        term: String,
+    },
     /// Content can't be read.
     #[error("can't read `{}`", .name.display())]
     Input {
@@ -210,6 +221,8 @@ impl Failure {
             | Self::Key(_)
             | Self::Tags(_)
             | Self::NoInput
+            | Self::NoTerminal
+            | Self::DumbTerminal { .. }
             | Self::Input { .. }
             | Self::NotText { .. }
             | Self::Json { .. } => Status::Usage,

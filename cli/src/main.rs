@@ -14,6 +14,7 @@ mod process_end;
 mod progress;
 mod render;
 mod run;
+mod top;
 mod values;
 
 use std::process::ExitCode;

@@ -8,7 +8,9 @@ use clap::{Arg, CommandFactory as _, Parser as _, value_parser};
 
 use crate::args::{Cli, Command};
 use crate::commands::config::{self, ConfigCommand};
-use crate::commands::{add, bench, completions, control, daemon, delete, get, hash, ls, service, stat, stats, verify};
+use crate::commands::{
+    add, bench, completions, control, daemon, delete, get, hash, ls, service, stat, stats, top, verify,
+};
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Status};
 use crate::output::say;
@@ -50,6 +52,7 @@ fn command(command: Command, context: &Context) -> Result<Answer, Failure> {
         Command::Touch(args) => stat::touch(&args, context),
         Command::Hash(args) => hash::hash(&args, context),
         Command::Stats(args) => stats::stats(&args, context),
+        Command::Top(args) => top::top(&args, context),
         Command::Daemon(args) => daemon::daemon(&args, context),
         Command::Status(args) => control::status(&args, context),
         Command::Stop => control::stop(context),

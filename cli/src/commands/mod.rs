@@ -13,4 +13,5 @@ pub(crate) mod ls;
 pub(crate) mod service;
 pub(crate) mod stat;
 pub(crate) mod stats;
+pub(crate) mod top;
 pub(crate) mod verify;

@@ -1,0 +1,103 @@
+//! The thread that asks the daemon: whatever that takes, keys are heard meanwhile.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use datacache_client::Options;
+use datacache_client::blocking::DataCache;
+use datacache_proto::types::TagStats;
+
+use super::event::Event;
+use super::measurement::Measurement;
+use crate::failure::chain;
+
+/// What is wanted of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Measure,
+    Evict { namespace: String, tag: String },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum News {
+    /// What the daemon has to say.
+    Measured(Box<(Measurement, TagStats)>),
+    /// There is none, or it does not answer.
+    Gone { why: String },
+    /// Entries went because of their tag, or did not.
+    Evicted { tag: String, result: Result<u64, String> },
+}
+
+/// The connection, for as long as there is one.
+struct Source {
+    /// Start no daemon: one that was stopped while somebody only looked is to stay stopped.
+    options: Options,
+    cache: Option<DataCache>,
+    events: Sender<Event>,
+}
+
+/// Begins to take orders.
+pub(super) fn begin(options: &Options, events: Sender<Event>) -> Sender<Order> {
+    let (orders, ordered) = channel();
+    let mut source = Source { options: options.clone().start(false), cache: None, events };
+    thread::spawn(move || source.serve(&ordered));
+    orders
+}
+
+impl Source {
+    fn serve(&mut self, orders: &Receiver<Order>) {
+        while let Ok(order) = orders.recv() {
+            match order {
+                Order::Measure => {
+                    let news = self.measure();
+                    self.tell(news);
+                }
+                Order::Evict { namespace, tag } => self.evict(&namespace, tag),
+            }
+        }
+    }
+
+    /// That nobody listens any more is the end.
+    fn tell(&self, news: News) {
+        self.events.send(Event::News(news)).unwrap_or_default();
+    }
+
+    fn measure(&mut self) -> News {
+        let told = self.connected().and_then(|cache| Ok((cache.stats()?, cache.tags(None)?)));
+        match told {
+            Ok((stats, tags)) => News::Measured(Box::new((Measurement::from(&stats), tags))),
+            Err(why) => {
+                self.cache = None;
+                News::Gone { why: why.0 }
+            }
+        }
+    }
+
+    fn connected(&mut self) -> Result<&DataCache, Why> {
+        let cache = match self.cache.take() {
+            Some(cache) => cache,
+            None => DataCache::try_connect(self.options.clone())?.ok_or_else(|| Why("no daemon runs".to_owned()))?,
+        };
+        Ok(self.cache.insert(cache))
+    }
+
+    /// On a thread of its own, for many entries take seconds.
+    fn evict(&mut self, namespace: &str, tag: String) {
+        let cache = self.connected().map(|cache| cache.namespace(namespace));
+        let events = self.events.clone();
+        thread::spawn(move || {
+            let result = cache.and_then(|cache| Ok(cache.evict(&*tag)?)).map_err(|why| why.0);
+            events.send(Event::News(News::Evicted { tag, result })).unwrap_or_default();
+        });
+    }
+}
+
+/// Why there is no answer, in one line.
+struct Why(String);
+
+impl From<datacache_client::Error> for Why {
+    fn from(error: datacache_client::Error) -> Self {
+        Self(chain(&error))
+    }
+}
