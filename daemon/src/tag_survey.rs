@@ -17,6 +17,8 @@ use crate::writer::WriteError;
 const REST: u32 = 20;
 /// The least that passes.
 const REST_MIN: Duration = Duration::from_secs(1);
+/// How often the log is applied for it: each time is a transaction of the index, which is synced.
+const CHECKPOINT: Duration = Duration::from_secs(10);
 /// The most tags that are told of: with the longest names there are, 3 MiB, which fits a message.
 const ROWS_MAX: usize = 4_096;
 
@@ -27,6 +29,8 @@ pub(crate) struct TagSurvey {
     /// Until when what is known is good enough.
     due: Cell<Option<Instant>>,
     is_under_way: Cell<bool>,
+    /// When the log was applied for it.
+    applied: Cell<Option<Instant>>,
 }
 
 /// Returns what is known of the tags of a namespace, or of all; begins to count them anew where that is due.
@@ -52,8 +56,19 @@ async fn count(daemon: &Daemon) {
     daemon.tag_survey.is_under_way.set(false);
 }
 
+/// Has the log applied, unless that was done lately: what is in there alone is not counted.
+async fn apply(daemon: &Daemon) -> Result<(), WriteError> {
+    let applied = &daemon.tag_survey.applied;
+    if applied.get().is_none_or(|applied| applied.elapsed() >= CHECKPOINT) {
+        applied.set(Some(Instant::now()));
+        daemon.writer.checkpoint().await?;
+    }
+    Ok(())
+}
+
 /// Counts slice by slice, and adds up how long that keeps a core.
 async fn counted(daemon: &Daemon, took: &mut Duration) -> Result<TagStats, WriteError> {
+    apply(daemon).await?;
     let names: HashMap<_, _> =
         daemon.writer.read(|store| store.namespaces().into_iter().map(|(name, number)| (number, name)).collect())?;
     let (mut walk, mut best, mut more) = (TagWalk::default(), Best::default(), true);

@@ -33,5 +33,6 @@ mod statistics;
 mod stopped;
 mod support;
 mod tags;
+mod top;
 mod uploads;
 mod wire;

@@ -108,7 +108,12 @@ impl App {
     pub(super) fn hear(&mut self, news: News) {
         match news {
             News::Measured(told) => self.measured(*told),
-            News::Gone { why } => self.gone = Some(why),
+            News::Gone { why } => {
+                if self.gone.replace(why).is_none() {
+                    // The reason has its place.
+                    self.notice = None;
+                }
+            }
             News::Evicted { tag, result } => {
                 self.notice = Some(match result {
                     Ok(1) => format!("1 entry with the tag `{tag}` went"),

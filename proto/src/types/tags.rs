@@ -6,9 +6,9 @@ use crate::time::Timestamp;
 
 /// The largest and the hottest tags, as they were found when they were last counted.
 ///
-/// The daemon counts them when it is asked, beside its work and without a checkpoint: what the index does not have yet is not
-/// counted, entries whose time is over are until they are removed, and what changes meanwhile is counted before or after. It does
-/// not count again before twenty times as long has passed as counting took, so that it takes a twentieth of a core at most; until
+/// The daemon counts them when it is asked, beside its work, and has the log applied for it every ten seconds at most: what the index
+/// does not have yet is not counted, entries whose time is over are until they are removed, and what changes meanwhile is counted
+/// before or after. It does not count again before twenty times as long has passed as counting took, so that it takes a twentieth of a core at most; until
 /// then the answer is the one that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagStats {
