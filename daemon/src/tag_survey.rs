@@ -41,9 +41,9 @@ pub(crate) fn tags(daemon: &Rc<Daemon>, namespace: Option<&str>) -> TagStats {
         let counting = Rc::clone(daemon);
         daemon.tasks.spawn(async move { count(&counting).await });
     }
-    let mut told = survey.known.borrow().clone();
-    told.rows.retain(|row| namespace.is_none_or(|namespace| row.namespace == namespace));
-    told
+    let known = survey.known.borrow();
+    let is_wanted = |row: &&TagRow| namespace.is_none_or(|namespace| row.namespace == namespace);
+    TagStats { rows: known.rows.iter().filter(is_wanted).cloned().collect(), ..*known }
 }
 
 async fn count(daemon: &Daemon) {

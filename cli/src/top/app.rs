@@ -124,10 +124,10 @@ impl App {
         }
     }
 
-    fn measured(&mut self, (measurement, tags): (Measurement, TagStats)) {
+    fn measured(&mut self, (measurement, tags): (Measurement, Option<TagStats>)) {
         self.gone = None;
         self.measured = self.now;
-        if tags.taken.is_some() {
+        if let Some(tags) = tags.filter(|tags| tags.taken.is_some()) {
             self.tag_stats = tags;
         }
         self.earlier = self.measurement.replace(measurement);

@@ -6,7 +6,7 @@ use super::measurement::{Measurement, Rates};
 
 /// How many rates are kept: as many as the widest terminal shows.
 pub(super) const KEPT: usize = 400;
-/// Of more namespaces than these, only the one that is selected is followed: 10 KiB each.
+/// Of more namespaces than these, only the one that is selected is followed: 20 KiB each.
 const FOLLOWED: usize = 256;
 
 /// How many rates are lately.

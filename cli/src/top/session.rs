@@ -130,6 +130,7 @@ impl Session {
                         None => {}
                     }
                 }
+                // An interval that was made shorter begins now.
                 self.due = self.due.min(Instant::now() + self.app.interval);
             }
             Event::InputEnded => return Ok(Next::End),
@@ -139,6 +140,7 @@ impl Session {
                 end_by(SIGTSTP);
             }
             Event::Signal(SIGCONT) => {
+                // The one of the beginning gives it back.
                 std::mem::forget(Takeover::begin()?);
                 self.terminal.clear()?;
             }

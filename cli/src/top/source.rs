@@ -2,14 +2,18 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use datacache_client::Options;
 use datacache_client::blocking::DataCache;
-use datacache_proto::types::TagStats;
+use datacache_proto::types::{Stats, TagStats};
 
 use super::event::Event;
 use super::measurement::Measurement;
 use crate::failure::chain;
+
+/// They are counted no oftener, and may be many.
+const TAGS_EVERY: Duration = Duration::from_secs(1);
 
 /// What is wanted of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +25,8 @@ pub(super) enum Order {
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum News {
-    /// What the daemon has to say.
-    Measured(Box<(Measurement, TagStats)>),
+    /// What the daemon has to say; of tags not each time.
+    Measured(Box<(Measurement, Option<TagStats>)>),
     /// There is none, or it does not answer.
     Gone { why: String },
     /// Entries went because of their tag, or did not.
@@ -34,13 +38,15 @@ struct Source {
     /// Start no daemon: one that was stopped while somebody only looked is to stay stopped.
     options: Options,
     cache: Option<DataCache>,
+    /// When tags were asked for.
+    asked_tags: Option<Instant>,
     events: Sender<Event>,
 }
 
 /// Begins to take orders.
 pub(super) fn begin(options: &Options, events: Sender<Event>) -> Sender<Order> {
     let (orders, ordered) = channel();
-    let mut source = Source { options: options.clone().start(false), cache: None, events };
+    let mut source = Source { options: options.clone().start(false), cache: None, asked_tags: None, events };
     thread::spawn(move || source.serve(&ordered));
     orders
 }
@@ -64,14 +70,22 @@ impl Source {
     }
 
     fn measure(&mut self) -> News {
-        let told = self.connected().and_then(|cache| Ok((cache.stats()?, cache.tags(None)?)));
-        match told {
+        match self.ask() {
             Ok((stats, tags)) => News::Measured(Box::new((Measurement::from(&stats), tags))),
             Err(why) => {
                 self.cache = None;
                 News::Gone { why: why.0 }
             }
         }
+    }
+
+    fn ask(&mut self) -> Result<(Stats, Option<TagStats>), Why> {
+        let wants_tags = self.asked_tags.is_none_or(|asked| asked.elapsed() >= TAGS_EVERY);
+        let cache = self.connected()?;
+        let stats = cache.stats()?;
+        let tags = wants_tags.then(|| cache.tags(None)).transpose()?;
+        self.asked_tags = if wants_tags { Some(Instant::now()) } else { self.asked_tags };
+        Ok((stats, tags))
     }
 
     fn connected(&mut self) -> Result<&DataCache, Why> {

@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, Once, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use crate::failure::Failure;
@@ -44,10 +45,16 @@ impl Drop for Takeover {
 }
 
 /// Gives the terminal back, if it is taken over. That it is gone is no reason to fail: nobody looks at it any more.
+///
+/// Never waits: not for a terminal that takes nothing, nor for who is waiting for it.
 pub(super) fn give_back() {
-    if let Some(before) = lock().take() {
-        write(LEAVE).unwrap_or_default();
-        tcsetattr(io::stdin(), OptionalActions::Now, &before).unwrap_or_default();
+    let Some(before) = lock().take() else { return };
+    let output = io::stdout();
+    tcsetattr(io::stdin(), OptionalActions::Now, &before).unwrap_or_default();
+    let mut waits = [PollFd::new(&output, PollFlags::OUT)];
+    if poll(&mut waits, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0) {
+        // Past the buffer, which is empty between two pictures, and locked by who is in the middle of one.
+        rustix::io::write(&output, LEAVE).unwrap_or_default();
     }
 }
 

@@ -98,7 +98,7 @@ fn tags() -> TagStats {
 fn app() -> App {
     let mut app = App::new("/home/me/.cache/datacache".into(), Duration::from_secs(1), NOW);
     for second in 0..30 {
-        app.hear(News::Measured(Box::new((Measurement::from(&stats(second)), tags()))));
+        app.hear(News::Measured(Box::new((Measurement::from(&stats(second)), Some(tags())))));
     }
     app
 }
@@ -191,7 +191,7 @@ fn the_daemon_that_is_gone_is_told_of_with_the_reason_and_the_next_one_takes_its
     assert!(shown.contains("images of the"), "what was known stays");
     let before = app.history.of(None).unwrap().len();
     let other = Stats { daemon: DaemonStats { uptime_ms: 1, ..DaemonStats::default() }, ..stats(1) };
-    app.hear(News::Measured(Box::new((Measurement::from(&other), tags()))));
+    app.hear(News::Measured(Box::new((Measurement::from(&other), None))));
     assert_eq!(app.history.of(None).unwrap().back(), Some(&None), "nothing is told of what two daemons counted");
     assert_eq!(app.history.of(None).unwrap().len(), before + 1);
     assert!(screen(&app, 80, 24).contains("every 1s"));
@@ -304,7 +304,7 @@ fn names_reach_the_screen_as_text_whatever_they_are_made_of() {
     told.namespaces[0].name = "a\u{7}\n\u{1b}[31m".into();
     let mut tags = tags();
     tags.rows[0].tag = "t\tab".into();
-    app.hear(News::Measured(Box::new((Measurement::from(&told), tags))));
+    app.hear(News::Measured(Box::new((Measurement::from(&told), Some(tags)))));
     let shown = screen(&app, 80, 24);
     assert!(!shown.chars().any(|shown| shown.is_control() && shown != '\n'), "{shown:?}");
     assert!(shown.contains(r"a\u{7}\n\u{1b}[31m") && shown.contains(r"t\tab"), "{shown}");

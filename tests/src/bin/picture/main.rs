@@ -1,0 +1,89 @@
+//! Makes the picture of `datacache top` that the README shows: of a real view in a real terminal (tmux), on a store of its own with
+//! traffic of its own.
+//!
+//! `cargo run --release --package datacache-tests --bin picture -- docs/top.svg`
+
+#![expect(clippy::unwrap_used, reason = "it is run by hand, by those who can read why it failed")]
+
+mod svg;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use datacache_client::Item;
+use datacache_client::blocking::DataCache;
+use datacache_tests::Home;
+use datacache_tests::program::program;
+
+/// The terminal.
+const COLUMNS: usize = 100;
+const LINES: usize = 30;
+/// For how long there is traffic before the picture is made: it fills a good part of the lines over time.
+const TRAFFIC: Duration = Duration::from_secs(34);
+
+fn main() {
+    let target = std::env::args_os().nth(1).map(PathBuf::from).expect("name the file to write");
+    let home = Home::new();
+    let cache = home.open();
+    fill(&cache);
+    tmux(&home, &["-f", "/dev/null", "new-session", "-d", "-x", &COLUMNS.to_string(), "-y", &LINES.to_string(), "sh"]);
+    tmux(&home, &["send-keys", &format!("exec {} top --interval 0.5s", program().display()), "Enter"]);
+    let is_over = AtomicBool::new(false);
+    let began = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| read(&cache, began, &is_over));
+        scope.spawn(|| write(&cache, began, &is_over));
+        thread::sleep(TRAFFIC);
+        let screen = tmux(&home, &["capture-pane", "-e", "-p"]);
+        is_over.store(true, Ordering::Relaxed);
+        let told = screen.replace(&home.store().display().to_string(), "/home/me/.cache/datacache");
+        std::fs::write(&target, svg::of_screen(&told, COLUMNS, LINES)).unwrap();
+    });
+}
+
+fn tmux(home: &Home, arguments: &[&str]) -> String {
+    let run = home.program("tmux").env("TMUX_TMPDIR", home.temporary()).args(arguments).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).unwrap()
+}
+
+/// Adds what is read later: three namespaces with tags of several sizes.
+fn fill(cache: &DataCache) {
+    let add = |namespace: &str, tag: &str, keys: std::ops::Range<i64>, length: usize| {
+        for first in keys.clone().step_by(500) {
+            let items = (first..keys.end.min(first + 500)).map(|key| Item::new(vec![7_u8; length]).key(key).tag(tag));
+            cache.namespace(namespace).add_many(items).run().unwrap();
+        }
+    };
+    add("thumbnails", "small", 0..20_000, 900);
+    add("thumbnails", "large", 20_000..24_000, 9_000);
+    add("downloads", "nightly", 0..300, 60_000);
+    add("downloads", "release", 300..350, 200_000);
+    add("default", "rates", 0..1_000, 60);
+    add("default", "sessions", 1_000..4_000, 400);
+}
+
+/// Reads more and less, in waves, as people do; some of it is not there.
+fn read(cache: &DataCache, began: Instant, is_over: &AtomicBool) {
+    let (thumbnails, random) = (cache.namespace("thumbnails"), &mut fastrand::Rng::with_seed(1));
+    while !is_over.load(Ordering::Relaxed) {
+        let wave = 1.1 + (began.elapsed().as_secs_f64() / 3.0).sin();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number above 0")]
+        for _ in 0..(wave * 400.0) as usize {
+            thumbnails.get(random.i64(0..26_000)).unwrap();
+            cache.get(random.i64(0..1_200)).unwrap();
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn write(cache: &DataCache, began: Instant, is_over: &AtomicBool) {
+    let random = &mut fastrand::Rng::with_seed(2);
+    while !is_over.load(Ordering::Relaxed) {
+        cache.add(vec![1_u8; 60]).key(random.i64(0..1_000)).tag("rates").run().unwrap();
+        let pause = 3.0 + 2.5 * (began.elapsed().as_secs_f64() / 5.0).cos();
+        thread::sleep(Duration::from_secs_f64(pause / 1_000.0));
+    }
+}
