@@ -68,10 +68,11 @@ impl Paint<'_> {
 
     /// Takes the first line of an area for a rule with a title, and a remark at its end.
     pub(super) fn title(&mut self, area: &mut Rect, title: &str, remark: &str) {
-        let line = area.take_top(1);
+        let mut line = area.take_top(1);
+        let width = u16::try_from(title.width() + 1).unwrap_or(u16::MAX);
+        self.text(line.take_left(width), title, self.theme.title());
         let rule = self.theme.glyphs.rule.repeat(line.width.into());
         self.text(line, &rule, self.theme.faint());
-        self.text(line, &format!("{title} "), self.theme.title());
         if !remark.is_empty() {
             self.text_at_end(line, &format!(" {remark}"), self.theme.faint());
         }

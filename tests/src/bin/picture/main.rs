@@ -52,15 +52,15 @@ fn tmux(home: &Home, arguments: &[&str]) -> String {
 /// Adds what is read later: three namespaces with tags of several sizes.
 fn fill(cache: &DataCache) {
     let add = |namespace: &str, tag: &str, keys: std::ops::Range<i64>, length: usize| {
-        for first in keys.clone().step_by(500) {
-            let items = (first..keys.end.min(first + 500)).map(|key| Item::new(vec![7_u8; length]).key(key).tag(tag));
+        for first in keys.clone().step_by(100) {
+            let items = (first..keys.end.min(first + 100)).map(|key| Item::new(vec![7_u8; length]).key(key).tag(tag));
             cache.namespace(namespace).add_many(items).run().unwrap();
         }
     };
     add("thumbnails", "small", 0..20_000, 900);
     add("thumbnails", "large", 20_000..24_000, 9_000);
-    add("downloads", "nightly", 0..300, 60_000);
-    add("downloads", "release", 300..350, 200_000);
+    add("downloads", "nightly", 0..300, 20_000);
+    add("downloads", "release", 300..350, 30_000);
     add("default", "rates", 0..1_000, 60);
     add("default", "sessions", 1_000..4_000, 400);
 }

@@ -107,7 +107,7 @@ fn rectangle(svg: &mut String, (left, top): (f64, f64), (from, to, density): (f6
     put(
         svg,
         format_args!(
-            "<rect x=\"{left:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{color}\" opacity=\"{opacity}\"/>\n"
+            "<rect x=\"{left:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{color}\" opacity=\"{opacity}\" shape-rendering=\"crispEdges\"/>\n"
         ),
     );
 }
@@ -122,17 +122,26 @@ fn text(svg: &mut String, (left, top, width): (f64, f64, f64), run: &str, look: 
             ),
         );
     }
-    if run.trim().is_empty() {
-        return;
+    // Each word in its place: not all that draw SVG know how wide a text is to be.
+    let mut at = 0;
+    for word in run.split(' ') {
+        let columns: usize = word.chars().filter_map(char::width).sum();
+        if columns > 0 {
+            put_word(svg, (left + at as f64 * WIDTH, top, columns as f64 * WIDTH), word, look);
+        }
+        at += columns + 1;
     }
+}
+
+fn put_word(svg: &mut String, (left, top, width): (f64, f64, f64), word: &str, look: Look) {
     let (color, weight) = (look.foreground(), if look.is_bold { " font-weight=\"bold\"" } else { "" });
     let opacity = if look.is_faint { " opacity=\"0.6\"" } else { "" };
     let base = top + 0.75 * HEIGHT;
-    let escaped = run.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let escaped = word.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     put(
         svg,
         format_args!(
-            "<text x=\"{left:.1}\" y=\"{base:.1}\" textLength=\"{width:.1}\" xml:space=\"preserve\" fill=\"{color}\"{weight}{opacity}>{escaped}</text>\n"
+            "<text x=\"{left:.1}\" y=\"{base:.1}\" textLength=\"{width:.1}\" fill=\"{color}\"{weight}{opacity}>{escaped}</text>\n"
         ),
     );
 }
@@ -150,7 +159,7 @@ mod tests {
         let svg = of_screen("a<b\u{1b}[1;32mc\u{1b}[0m▄d\n\u{1b}[7m e", 10, 2);
         assert!(svg.contains(">a&lt;b</text>") && svg.contains("font-weight=\"bold\">c</text>"), "{svg}");
         assert!(svg.contains("<rect x=\"45.6\" y=\"21.0\" width=\"8.6\" height=\"9.0\""), "{svg}");
-        assert!(svg.contains("<text x=\"54.0\"") && svg.contains("<text x=\"12.0\" y=\"43.5\""), "{svg}");
-        assert!(svg.contains("fill=\"#16181d\"> e</text>"), "{svg}");
+        assert!(svg.contains("<text x=\"54.0\"") && svg.contains("<text x=\"20.4\" y=\"43.5\""), "{svg}");
+        assert!(svg.contains("fill=\"#16181d\">e</text>"), "{svg}");
     }
 }
