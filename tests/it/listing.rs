@@ -69,3 +69,17 @@ fn a_long_list_on_a_pipe_has_no_head_and_nothing_is_cut() {
     assert!(home.run(["ls", "-l", "--prefix", "none"]).bytes().is_empty());
     assert_eq!(home.run(["ls", "-l", "--json"]).code(), 2);
 }
+
+#[test]
+fn a_page_is_what_an_iterator_left_of_the_one_it_has_begun() {
+    let home = Home::new();
+    let cache = home.open();
+    cache.add_many((0..5_i64).map(|key| (key, "v"))).run().unwrap();
+    let mut list = cache.list().page_size(3);
+    let mut keys = vec![vec![list.next().unwrap().unwrap().key.as_integer().unwrap()]];
+    while let Some(page) = list.next_page().unwrap() {
+        keys.push(page.iter().map(|entry| entry.key.as_integer().unwrap()).collect());
+    }
+    assert_eq!(keys, [vec![0], vec![1, 2], vec![3, 4]]);
+    assert!(list.next().is_none());
+}
