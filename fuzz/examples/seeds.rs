@@ -1,16 +1,19 @@
 //! Writes what the targets begin with into `fuzz/seeds`, as this build spells it: `cargo run --example seeds`. Targets with inputs
 //! of their own shape (`staged`, `recovery`, `service`) have what fuzzing itself found to be worth keeping.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use datacache_daemon::eviction::{Evictor, Head, Policy, Queue, State, Verdict, Volume};
 use datacache_proto::additions::Additions;
 use datacache_proto::codec::{put_answer, put_cancel, put_request};
 use datacache_proto::error::WireError;
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::log::{FrameBuilder, Kind, SegmentHeader};
 use datacache_proto::process::Process;
+use datacache_proto::recent::KeyHash;
 use datacache_proto::record::{Record, TagsBuf, Value};
 use datacache_proto::service::{CacheRequest, CacheResponse, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
@@ -33,7 +36,43 @@ fn main() {
     write("record", &records());
     write("log", &[log_frame(), log_header()]);
     write("names", &names().map(|name| name.to_vec()));
+    write("policy", &[state(&Evictor::new(Policy::default())), state(&used_evictor())]);
     write("config", &CONFIGURATIONS.map(|text| text.as_bytes().to_vec()));
+}
+
+/// A state as it is saved, with what happens afterwards.
+fn state(evictor: &Evictor) -> Vec<u8> {
+    const STEPS: [u8; 8] = [2, 3, 70, 131, 5, 250, 9, 4];
+    [&[1, STEPS.len() as u8], &evictor.save()[..], &STEPS].concat()
+}
+
+/// An eviction that remembers something.
+fn used_evictor() -> Evictor {
+    let mut evictor = Evictor::new(Policy::default());
+    let (mut small, mut main) = (VecDeque::new(), VecDeque::new());
+    for number in 0..64_u64 {
+        let (hash, bytes) = (KeyHash::of(1, &number.to_le_bytes()), 100 + number);
+        let place = evictor.add(hash, bytes);
+        let frequency = (number % 3) as u8;
+        let head = Head { hash, note: place.note, placed: bytes, bytes, frequency, state: State::Free };
+        if place.queue == Queue::Small { &mut small } else { &mut main }.push_back(head);
+        if number < 32 {
+            continue;
+        }
+        let mut taken = VecDeque::new();
+        let plan = evictor.plan(Volume::one(bytes), 8, |queue| {
+            let head: Head = if queue == Queue::Small { &mut small } else { &mut main }.pop_front()?;
+            taken.push_back(head);
+            Some(head)
+        });
+        for (head, (_, verdict)) in taken.into_iter().zip(plan.steps) {
+            if let Verdict::Keep { place, frequency } = verdict {
+                let kept = Head { note: place.note, frequency, ..head };
+                if place.queue == Queue::Small { &mut small } else { &mut main }.push_back(kept);
+            }
+        }
+    }
+    evictor
 }
 
 /// Replaces what was written here before.

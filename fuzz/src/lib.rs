@@ -13,6 +13,7 @@
 //! | `recovery` | a log that was damaged, or has frames of any content, to a store that is opened |
 //! | `staged` | names and files in the staging folder |
 //! | `names` | keys, tags, names of namespaces, and the places of a store |
+//! | `policy` | the saved state of an eviction, and additions and evictions that go on with it |
 //! | `config` | configuration files, and the units that people type |
 //! | `service` | calls in any order, over restarts and deaths of the daemon, beside a map that says what they should do |
 //!

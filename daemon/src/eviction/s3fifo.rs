@@ -72,7 +72,7 @@ impl S3Fifo {
     /// Returns the place of a new entry.
     pub(super) fn admit(&mut self, hash: KeyHash, bytes: u64, queues: &Queues) -> Place {
         let entries = queues.all().entries;
-        self.small_ghost.fit(SLOTS_AN_ENTRY * entries);
+        self.small_ghost.fit(entries.saturating_mul(SLOTS_AN_ENTRY));
         self.main_ghost.fit(entries / 8);
         self.weigh(bytes);
         let age = self.small_ghost.recall(hash);
