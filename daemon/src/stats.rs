@@ -87,6 +87,7 @@ pub(crate) async fn stats(daemon: &Rc<Daemon>) -> Result<Box<Stats>, WriteError>
             namespaces,
             reads,
             store: store.stats()?,
+            space: Default::default(),
             daemon: dealings(daemon, store),
             readers: ReaderStats { oldest_read_ms: daemon.laggards.oldest_read().map(millis), ..store.reader_stats()? },
             latency: LatencyStats { calls: daemon.spans.latencies(), ..store.latency() },
@@ -134,6 +135,7 @@ async fn namespace(daemon: &Daemon, name: String, number: u32, now: Timestamp) -
             expired,
             evicted,
             oldest,
+            space: Default::default(),
         }
     })
 }

@@ -124,6 +124,24 @@ pub enum WireError {
         /// The size of its map in bytes.
         limit: u64,
     },
+    /// An entry that could not stay whatever were evicted for it.
+    #[error("{}", never_fits(*.bytes, of.as_deref(), *.limit))]
+    NeverFits {
+        /// What it takes on the disk, in bytes, and what has to be there besides it.
+        bytes: u64,
+        /// The namespace whose limit it is; `None` for the store's.
+        of: Option<String>,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A limit is reached, and nothing may be evicted for what was to be added.
+    #[error("{}", full(of.as_deref(), *.cause))]
+    Full {
+        /// The namespace whose limit it is; `None` for the store's.
+        of: Option<String>,
+        /// Why nothing is evicted.
+        cause: FullCause,
+    },
     /// Too many of something are in use.
     #[error("too many {what}: the limit is {limit}; try again when some are done")]
     Busy {
@@ -170,7 +188,10 @@ impl WireError {
     /// Tells whether there is no room for more: what helps is to remove something.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
-        matches!(self.innermost(), Self::NoSpace { .. } | Self::IndexFull { .. })
+        matches!(
+            self.innermost(),
+            Self::NoSpace { .. } | Self::IndexFull { .. } | Self::NeverFits { .. } | Self::Full { .. }
+        )
     }
 
     /// Returns what is wrong with the one addition of a batch that is refused; else the error itself.
@@ -179,6 +200,47 @@ impl WireError {
         match self {
             Self::InBatch { error, .. } => error.innermost(),
             other => other,
+        }
+    }
+}
+
+/// Why nothing is evicted for what was to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FullCause {
+    /// The policy is `none`.
+    Policy,
+    /// What there is, is pinned or bound.
+    Held,
+    /// What is to be held would be more than may be.
+    HeldLimit {
+        /// What pinned and bound entries may take, in bytes.
+        limit: u64,
+    },
+    /// Others fill the disk, and there is nothing left to evict.
+    Reserve,
+}
+
+fn never_fits(bytes: u64, of: Option<&str>, limit: u64) -> String {
+    let whose = of.map_or_else(|| "the cache may take".to_owned(), |name| format!("namespace `{name}` may take"));
+    let setting = of.map_or_else(|| "`limit`".to_owned(), |name| format!("`limit` of namespace `{name}`"));
+    format!("the value takes {bytes} bytes of the disk, {whose} {limit}: it can never fit; raise {setting}")
+}
+
+fn full(of: Option<&str>, cause: FullCause) -> String {
+    let what = of.map_or_else(|| "the cache".to_owned(), |name| format!("namespace `{name}`"));
+    match cause {
+        FullCause::Policy => {
+            format!("{what} is at its limit, and its policy is to evict nothing; delete entries, or raise the limit")
+        }
+        FullCause::Held => format!(
+            "{what} is at its limit, and what is left of it is pinned or bound; delete some of that, or raise the limit"
+        ),
+        FullCause::HeldLimit { limit } => format!(
+            "pinned and bound entries of {what} may take {limit} bytes, and this would be more; delete some of them, or raise \
+             `held_max`"
+        ),
+        FullCause::Reserve => {
+            format!("others fill the disk, and {what} has nothing left to evict; free space there, or lower `reserve`")
         }
     }
 }
@@ -307,5 +369,20 @@ mod tests {
             "{map}"
         );
         assert!(!WireError::Stopping.is_no_space());
+    }
+
+    #[test]
+    fn a_limit_is_told_with_whose_it_is_and_what_to_do() {
+        let never = WireError::NeverFits { bytes: 9, of: None, limit: 8 };
+        assert_eq!(
+            never.to_string(),
+            "the value takes 9 bytes of the disk, the cache may take 8: it can never fit; raise `limit`"
+        );
+        let full = WireError::Full { of: Some("n".into()), cause: FullCause::Policy };
+        assert_eq!(
+            full.to_string(),
+            "namespace `n` is at its limit, and its policy is to evict nothing; delete entries, or raise the limit"
+        );
+        assert!(never.is_no_space() && full.is_no_space());
     }
 }

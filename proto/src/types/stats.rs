@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fallback, FrameStats, LatencyStats, ReaderStats};
+use super::{Fallback, FrameStats, LatencyStats, NamespaceSpace, ReaderStats, SpaceStats};
 use crate::time::Timestamp;
 
 /// Counters and sizes, all taken within a moment.
@@ -20,6 +20,8 @@ pub struct Stats {
     pub reads: ReadStats,
     /// The store as a whole.
     pub store: StoreStats,
+    /// How much of the disk it takes, and how much it may.
+    pub space: SpaceStats,
     /// The daemon's dealings since it began to run.
     pub daemon: DaemonStats,
     /// Who reads the index.
@@ -66,6 +68,8 @@ pub struct NamespaceStats {
     /// last of those that are gone.
     #[serde(rename = "oldest_unix_ms")]
     pub oldest: Option<Timestamp>,
+    /// How much of the disk it takes, and how much it may.
+    pub space: NamespaceSpace,
 }
 
 /// How values were read: by the clients themselves, which counters in shared memory tell, or by call.
