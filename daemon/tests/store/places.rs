@@ -57,18 +57,36 @@ fn findings(driver: &mut Driver, repair: bool) -> Vec<Finding> {
     verification.findings
 }
 
-/// The places in a queue, in their order: number, note, birth and key of the entry.
-fn queue(driver: Driver, name: &str) -> (Driver, Vec<(u64, u8, u64, Vec<u8>)>) {
+/// A place in a queue.
+#[derive(Clone, Debug, PartialEq, PartialOrd, Eq, Ord)]
+struct Stands {
+    birth: u64,
+    number: u64,
+    note: u8,
+    key: Vec<u8>,
+}
+
+impl Stands {
+    #[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+    fn of((key, row): (&[u8], &[u8])) -> Self {
+        Self {
+            birth: u64::from_le_bytes(row[1..9].try_into().unwrap()),
+            number: u64::from_be_bytes(key[4..].try_into().unwrap()),
+            note: row[0],
+            key: row[21..].to_vec(),
+        }
+    }
+
+    fn since_birth(&self) -> bool {
+        self.birth == self.number
+    }
+}
+
+/// Returns the places in a queue, in their order.
+fn queue(driver: Driver, name: &str) -> (Driver, Vec<Stands>) {
     let mut places = Vec::new();
-    let driver = driver.reopened_after(|store| {
-        places = with_index(&store.join("current"), |env, txn| {
-            let table: Table = env.open_database(txn, Some(name)).unwrap().unwrap();
-            let place = |(key, row): (&[u8], &[u8])| {
-                let number = u64::from_be_bytes(key[4..].try_into().unwrap());
-                (number, row[0], u64::from_le_bytes(row[1..9].try_into().unwrap()), row[21..].to_vec())
-            };
-            table.iter(txn).unwrap().map(|row| place(row.unwrap())).collect()
-        });
+    let driver = tampered(driver, name, |table, txn| {
+        places = table.iter(txn).unwrap().map(|row| Stands::of(row.unwrap())).collect();
     });
     (driver, places)
 }
@@ -159,7 +177,7 @@ fn places_are_exact_after_a_death_of_the_process() {
         let mut driver = Driver::new();
         let pause = |driver: &mut Driver| {
             if checkpoints {
-                driver.checkpoint()
+                driver.checkpoint();
             }
         };
         (1..=8).for_each(|key| driver.put(key, inline(b"v")));
@@ -183,16 +201,12 @@ fn places_are_exact_after_a_death_of_the_process() {
         assert_eq!(findings(&mut driver, false), []);
         let (driver, small) = queue(driver, tables::SMALL);
         let (driver, main) = queue(driver, tables::MAIN);
-        let seen: Vec<_> = small.iter().map(|(number, _, birth, key)| (*number, *birth, key.clone())).collect();
-        let born = |key: i64, birth| (birth, birth, encoded(key));
-        // Entries that nobody evicted yet may have joined the main queue at once.
-        let late =
-            main.iter().filter(|(number, _, birth, _)| number == birth).map(|(n, _, b, key)| (*n, *b, key.clone()));
-        let mut seen: Vec<_> = seen.into_iter().chain(late).collect();
-        seen.sort();
-        assert_eq!(seen, [born(1, births[0]), born(2, births[1]), born(5, again)]);
-        let kept: Vec<_> = main.into_iter().filter(|(number, _, birth, _)| number != birth).collect();
-        let kept: Vec<_> = kept.into_iter().map(|(_, note, birth, key)| (note, birth, key)).collect();
+        // Until something is evicted, new entries may join the main queue at once.
+        let (born, kept): (Vec<_>, Vec<_>) = small.into_iter().chain(main).partition(Stands::since_birth);
+        let mut born: Vec<_> = born.into_iter().map(|it| (it.birth, it.key)).collect();
+        born.sort();
+        assert_eq!(born, [(births[0], encoded(1)), (births[1], encoded(2)), (again, encoded(5))]);
+        let kept: Vec<_> = kept.into_iter().map(|it| (it.note, it.birth, it.key)).collect();
         assert_eq!(kept, [3, 6, 8].map(|key| (0x92, births[key as usize - 1], encoded(key))));
         assert_eq!(rows_of(driver, tables::MOVED).1, 3);
     }
@@ -301,7 +315,7 @@ fn a_place_without_an_entry_is_found_and_goes() {
     check_mended(
         tampered(three(), tables::SMALL, |small, txn| {
             let (key, row) = small.first(txn).unwrap().map(|(key, row)| (key.to_vec(), row.to_vec())).unwrap();
-            let other = [&key[..4], &u64::MAX.to_be_bytes()].concat();
+            let other = [&key[..4], &[0xff; 8]].concat();
             small.put(txn, &other, &row).unwrap();
         }),
         Fault::WrongIndexRow,
@@ -311,7 +325,7 @@ fn a_place_without_an_entry_is_found_and_goes() {
 #[test]
 fn a_row_that_leads_to_no_place_is_found_and_goes() {
     check_mended(
-        tampered(three(), tables::MOVED, |moved, txn| moved.put(txn, &77_777_u64.to_be_bytes(), &[1; 13]).unwrap()),
+        tampered(three(), tables::MOVED, |moved, txn| moved.put(txn, &[7; 8], &[1; 13]).unwrap()),
         Fault::WrongIndexRow,
     );
 }
