@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datacache_proto::time::Timestamp;
 use tokio::sync::Notify;
 
+use crate::activity::Activity;
 use crate::deadlines::Deadlines;
 use crate::open_store::OpenStore;
 use crate::queue::{Queue, Slot};
@@ -47,8 +48,8 @@ struct Inner {
     is_in_turn: Cell<bool>,
     /// Whether there is something to do: a batch arrived, or a thread of the store got on.
     wake: Arc<Notify>,
-    /// Whether something came into the log since somebody waited for that.
-    appended: Notify,
+    /// Turns that brought something into the log.
+    appends: Activity,
     queue: RefCell<Queue>,
     waiting: RefCell<Waiting>,
     deadlines: Deadlines,
@@ -61,7 +62,7 @@ impl Writer {
             store: RefCell::new(Some(open.store)),
             is_in_turn: Cell::new(false),
             wake: open.wake,
-            appended: Notify::new(),
+            appends: Activity::default(),
             queue: RefCell::default(),
             waiting: RefCell::default(),
             deadlines,
@@ -127,9 +128,9 @@ impl Writer {
         answered.await.unwrap_or(Err(WriteError::Closed))
     }
 
-    /// Waits until something came into the log since the last wait; for one waiter.
-    pub(crate) async fn appended(&self) {
-        self.0.appended.notified().await;
+    /// Returns a count of the turns that brought something into the log.
+    pub(crate) fn appends(&self) -> &Activity {
+        &self.0.appends
     }
 
     /// Waits until every batch that was handed in before is in the log, or refused.
@@ -257,7 +258,7 @@ impl Inner {
         let done = self.queue.borrow_mut().write_to(store, now);
         let took_any = !done.is_empty();
         if took_any {
-            self.appended.notify_one();
+            self.appends.note();
         }
         self.reply(store, done);
         let mut queue = self.queue.borrow_mut();
