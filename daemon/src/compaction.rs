@@ -89,7 +89,7 @@ async fn copied(daemon: &Daemon, succession: Succession) -> Option<Successor> {
     let appends = daemon.writer.appends();
     let written = pin!(appends.beyond(appends.count()));
     let (ending, mut ended) = oneshot::channel();
-    let copying = thread::Builder::new().name("datacache-copy".to_owned()).spawn(|| copy(succession, ending));
+    let copying = thread::Builder::new().name("datacache-copy".to_owned()).spawn(move || copy(succession, &ending));
     let copying = copying.inspect_err(|error| tracing::warn!(%error, "no thread can be started that copies the index"));
     let copying = copying.ok()?;
     if let Either::Right(_) = select(&mut ended, written).await {
@@ -101,7 +101,7 @@ async fn copied(daemon: &Daemon, succession: Succession) -> Option<Successor> {
 }
 
 /// Makes the successor, until nobody waits for the end of that any more. On a thread of its own, with a lower priority than others.
-fn copy(succession: Succession, ending: oneshot::Sender<Infallible>) -> Option<Successor> {
+fn copy(succession: Succession, ending: &oneshot::Sender<Infallible>) -> Option<Successor> {
     rustix::process::nice(NICENESS).ok();
     let made = succession.prepare(|| !ending.is_closed()).unwrap_or_else(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "the index can't be copied into a smaller file");
