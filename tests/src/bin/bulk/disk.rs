@@ -1,11 +1,11 @@
-//! What a store takes on the disk, and when that is given back.
+//! When what a store took on the disk is given back.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use datacache_client::blocking::DataCache;
+use datacache_tests::disk::bytes_below;
 use datacache_tests::wait::comes_to_hold;
 
 /// How long the daemon may take to give the space back.
@@ -14,18 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Has the log applied.
 pub(crate) fn settle(cache: &DataCache) {
     cache.list().next().transpose().unwrap();
-}
-
-/// Returns the blocks of all files below a folder, in bytes; links are not followed.
-pub(crate) fn bytes(folder: &Path) -> u64 {
-    // What goes meanwhile takes nothing.
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(found) if found.is_dir() => bytes(&entry.path()),
-        Ok(found) => found.blocks() * 512,
-        Err(_) => 0,
-    };
-    entries.map(of).sum()
 }
 
 /// Waits until the index has another, smaller file; returns what the store takes then, and after how long. `None` where it never comes
@@ -41,5 +29,5 @@ pub(crate) fn wait_until_given_back(store: &Path, cache: &DataCache) -> (u64, Op
             cache.get("anything").unwrap();
             live() != before && !was.exists()
         });
-    (bytes(store), is_done.then(|| begun.elapsed()))
+    (bytes_below(store), is_done.then(|| begun.elapsed()))
 }

@@ -8,7 +8,7 @@
 //! | [`arguments`] | what was asked for |
 //! | [`cleanup`] | the ways to remove many entries, and what is there before |
 //! | [`neighbour`] | who goes on meanwhile, and how long it waits |
-//! | [`disk`] | what the store takes, and when that is given back |
+//! | [`disk`] | when the space is given back |
 //! | [`outcome`] | what was measured, and how it is told |
 
 #![expect(clippy::unwrap_used, reason = "it is run by hand, by those who can read why it failed")]
@@ -23,6 +23,7 @@ use std::time::Instant;
 
 use clap::Parser as _;
 use datacache_tests::Home;
+use datacache_tests::disk::bytes_below;
 
 use crate::arguments::Arguments;
 use crate::cleanup::Cleanup;
@@ -52,7 +53,7 @@ fn measure(cleanup: Cleanup, entries: i64) -> Outcome {
     let cache = home.open();
     let filled = cleanup.fill(&cache, entries);
     disk::settle(&cache);
-    let full = disk::bytes(&home.store());
+    let full = bytes_below(&home.store());
     let neighbour = Neighbour::begin(&home);
     filled.wait();
     neighbour.turn();
@@ -60,7 +61,7 @@ fn measure(cleanup: Cleanup, entries: i64) -> Outcome {
     cleanup.run(&cache);
     let took = begun.elapsed();
     let [before, during] = neighbour.end();
-    let emptied = disk::bytes(&home.store());
+    let emptied = bytes_below(&home.store());
     assert_eq!(cache.len().unwrap(), 0, "all of them are gone");
     let (left, given_back) = disk::wait_until_given_back(&home.store(), &cache);
     Outcome { cleanup, entries, before, during, took, bytes: [full, emptied, left], given_back }
