@@ -91,7 +91,7 @@ where
     let mut cursor = None;
     let mut count = 0;
     loop {
-        let (reader, plan) = (daemon.reader.clone(), plan.clone());
+        let (reader, plan) = (daemon.reader()?, plan.clone());
         let page = daemon.writer.settle(blocking(move || plan(&reader, cursor.as_ref())).await?)?;
         count += delete(daemon, page.commands, |events, count| events.deletes += count).await?;
         cursor = match page.next {

@@ -36,8 +36,6 @@ pub(crate) struct Daemon {
     pub(crate) config: watch::Receiver<Config>,
     /// The only way to change the store.
     pub(crate) writer: Writer,
-    /// Looks into the index from the blocking pool.
-    pub(crate) reader: Reader,
     /// Reaches the files of large values from the blocking pool.
     pub(crate) blobs: BlobStore,
     /// Adopts the files of batches on the blocking pool.
@@ -104,12 +102,11 @@ impl Daemon {
     pub(crate) fn new(config: watch::Receiver<Config>, writer: Writer) -> io::Result<Self> {
         let process = Process::current()?;
         let adopter = writer.read(Store::adopter).map_err(io::Error::other)?;
-        let shared = writer.read(|store| (store.reader(), store.blobs(), store.path().to_owned(), store.id()));
-        let (reader, blobs, store_path, store_id) = shared.map_err(io::Error::other)?;
+        let shared = writer.read(|store| (store.blobs(), store.path().to_owned(), store.id()));
+        let (blobs, store_path, store_id) = shared.map_err(io::Error::other)?;
         Ok(Self {
             config,
             writer,
-            reader,
             blobs,
             adopter,
             leases: Leases::default(),
@@ -139,6 +136,11 @@ impl Daemon {
             store_path,
             store_id,
         })
+    }
+
+    /// Returns what looks into the index from the blocking pool. Not to be kept: another index may come in its place.
+    pub(crate) fn reader(&self) -> Result<Reader, WriteError> {
+        self.writer.read(Store::reader)
     }
 
     /// Fails once the daemon is on its way to the end: long work stops where it is.

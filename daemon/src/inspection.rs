@@ -20,6 +20,13 @@ const ENOUGH: usize = 2 << 20;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inspecting(Arc<Mutex<()>>);
 
+impl Inspecting {
+    /// Keeps inspections waiting until what is returned is dropped; `None` where one is under way.
+    pub(crate) fn hold_off(&self) -> Option<OwnedMutexGuard<()>> {
+        Arc::clone(&self.0).try_lock_owned().ok()
+    }
+}
+
 /// Checks everything, and mends what can be mended if `repair` is set.
 ///
 /// # Errors
@@ -63,7 +70,7 @@ fn tell_loss(verification: &mut Verification, moved_aside: Option<MovedAside>) {
 /// Compares everything, in the daemon itself.
 async fn look(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Result<Verification, WriteError> {
     daemon.writer.checkpoint().await?;
-    let (reader, blobs) = (daemon.reader.clone(), daemon.blobs.clone());
+    let (reader, blobs) = (daemon.reader()?, daemon.blobs.clone());
     // The turn goes with the work: that goes on when the caller has gone.
     let (report, turn) = aside(move || (reader.verify(&blobs), turn)).await?;
     let report = daemon.writer.settle(report)?;
@@ -112,13 +119,13 @@ async fn mend(daemon: &Daemon, repairs: Repairs) -> Result<(), WriteError> {
     bulk::delete(daemon, repairs.commands, |_, _| ()).await?;
     if !repairs.lost_blobs.is_empty() {
         daemon.writer.checkpoint().await?;
-        let reader = daemon.reader.clone();
+        let reader = daemon.reader()?;
         let commands = daemon.writer.settle(blocking(move || reader.naming(&repairs.lost_blobs)).await?)?;
         bulk::delete(daemon, commands, |_, _| ()).await?;
     }
     if repairs.rebuild {
         daemon.writer.checkpoint().await?;
-        let reader = daemon.reader.clone();
+        let reader = daemon.reader()?;
         let corrections = daemon.writer.settle(blocking(move || reader.rebuild()).await?)?;
         daemon.writer.with(|store| store.correct(&corrections))?;
     }

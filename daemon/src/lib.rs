@@ -24,6 +24,7 @@
 //! | `polling`, `callers` | trying for the next call for a moment instead of sleeping |
 //! | [`eviction`] | who goes when there is no room: a policy, without I/O |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
+//! | `compaction` | the index in a smaller file, when much of it is free and nobody writes |
 //! | `laggards` | processes that are stopped in the middle of a read |
 //! | `notify`, `signals`, `logging`, `vanish` | the world outside |
 //!
@@ -49,6 +50,7 @@ mod alarm;
 mod bulk;
 mod call_spans;
 mod callers;
+mod compaction;
 pub mod config;
 mod connection;
 mod conversation;

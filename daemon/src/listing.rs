@@ -25,7 +25,7 @@ pub(crate) async fn list(daemon: &Daemon, namespace: Option<u32>, query: ListQue
     }
     let Some(namespace) = namespace else { return Ok(ListPage { entries: Vec::new(), next: None }) };
     daemon.writer.checkpoint().await?;
-    let reader = daemon.reader.clone();
+    let reader = daemon.reader()?;
     Ok(daemon.writer.settle(blocking(move || page(&reader, namespace, &query)).await?)?)
 }
 

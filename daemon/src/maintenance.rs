@@ -92,8 +92,9 @@ async fn until(alarm: Option<&Alarm>, moment: Option<Timestamp>) {
 /// removed only then, and the next daemon has that much less to do.
 pub(crate) async fn apply_log(daemon: Rc<Daemon>) {
     let segments = || daemon.writer.read(|store| store.counters().segments);
+    let mut seen = 0;
     loop {
-        daemon.writer.appended().await;
+        seen = daemon.writer.appends().beyond(seen).await;
         let before = segments();
         sleep(APPLY_AFTER).await;
         // Where segments fill up by themselves, there is no need to hurry them.
@@ -109,10 +110,9 @@ pub(crate) async fn apply_log(daemon: Rc<Daemon>) {
 
 /// Frees the slots of dead readers, for ever: an abandoned one keeps the index from using its free pages again.
 pub(crate) async fn clear_dead_readers(daemon: Rc<Daemon>) {
-    let reader = daemon.reader.clone();
-    let clear = move || reader.clear_dead_readers();
+    let clear = || daemon.reader().map(|reader| move || reader.clear_dead_readers());
     let what = "slots of dead readers were freed";
-    let after_calls = after_activity(&daemon.activity, READERS_EVERY, what, clear.clone());
+    let after_calls = after_activity(&daemon.activity, READERS_EVERY, what, clear);
     join(after_calls, after_activity(&daemon.departures, READERS_EVERY, what, clear)).await;
 }
 
@@ -121,13 +121,14 @@ pub(crate) async fn sweep_staging(daemon: Rc<Daemon>) {
     let blobs = daemon.blobs.clone();
     let sweep = move || blobs.sweep_staging();
     once("abandoned uploads were removed", sweep.clone()).await;
+    let sweep = || Ok(sweep.clone());
     after_activity(&daemon.departures, STAGING_AFTER, "abandoned uploads were removed", sweep).await;
 }
 
-/// Does `work` once each `period` in which something happened.
-async fn after_activity<W>(activity: &Activity, period: Duration, what: &str, work: W)
+/// Does what `work` returns once each `period` in which something happened, until the store is closed.
+async fn after_activity<W>(activity: &Activity, period: Duration, what: &str, work: impl Fn() -> Result<W, WriteError>)
 where
-    W: Fn() -> Result<usize, StoreError> + Clone + Send + 'static,
+    W: FnOnce() -> Result<usize, StoreError> + Send + 'static,
 {
     let mut seen = activity.count();
     loop {
@@ -135,7 +136,8 @@ where
         // Before the pause: what a client leaves that goes meanwhile may be too young for this turn, and has another one.
         seen = activity.count();
         sleep(period).await;
-        once(what, work.clone()).await;
+        let Ok(work) = work() else { return };
+        once(what, work).await;
     }
 }
 
@@ -221,7 +223,7 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
             Ok(0)
         };
-        let mut working = pin!(after_activity(&activity, PERIOD, "done", work));
+        let mut working = pin!(after_activity(&activity, PERIOD, "done", || Ok(work.clone())));
         assert!(poll!(&mut working).is_pending());
         activity.note();
         for (pause, done) in [(PERIOD / 2, 0), (PERIOD, 1), (PERIOD, 2), (10 * PERIOD, 2)] {

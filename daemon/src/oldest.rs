@@ -139,7 +139,7 @@ async fn walk(daemon: &Daemon) -> Result<(), WriteError> {
     let mut is_done = false;
     while !is_done {
         daemon.check_serving()?;
-        let reader = daemon.reader.clone();
+        let reader = daemon.reader()?;
         let page = aside(move || {
             let done = reader.walk_elders(&mut walk, ROWS, now);
             (walk, done)

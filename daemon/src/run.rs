@@ -18,7 +18,7 @@ use crate::open_store::OpenStore;
 use crate::store::{Store, StoreError};
 use crate::vanish::Vanishing;
 use crate::writer::Writer;
-use crate::{laggards, leases, maintenance, notify, server};
+use crate::{compaction, laggards, leases, maintenance, notify, server};
 
 /// Why a daemon did not end in good order.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,7 @@ fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
     tasks.keep("clearing dead readers", maintenance::clear_dead_readers(Rc::clone(daemon)));
     tasks.keep("watching readers", laggards::watch(Rc::clone(daemon)));
     tasks.keep("sweeping uploads", maintenance::sweep_staging(Rc::clone(daemon)));
+    tasks.keep("giving space back", compaction::compact_when_quiet(Rc::clone(daemon)));
     tasks.keep("leaving when idle", maintenance::leave_when_idle(Rc::clone(daemon)));
     let holders = daemon.writer.read(|store| store.holders()).unwrap_or_default();
     let grace = daemon.config.borrow().lease_grace;

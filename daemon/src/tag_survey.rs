@@ -74,7 +74,7 @@ async fn counted(daemon: &Daemon, took: &mut Duration) -> Result<TagStats, Write
     let (mut walk, mut best, mut more) = (TagWalk::default(), Best::default(), true);
     while more {
         daemon.check_serving()?;
-        let reader = daemon.reader.clone();
+        let reader = daemon.reader()?;
         let slice = move || {
             let began = Instant::now();
             let more = reader.walk_tags(&mut walk);

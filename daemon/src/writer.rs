@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datacache_proto::time::Timestamp;
 use tokio::sync::Notify;
 
+use crate::activity::Activity;
 use crate::deadlines::Deadlines;
 use crate::open_store::OpenStore;
 use crate::queue::{Queue, Slot};
@@ -47,8 +48,8 @@ struct Inner {
     is_in_turn: Cell<bool>,
     /// Whether there is something to do: a batch arrived, or a thread of the store got on.
     wake: Arc<Notify>,
-    /// Whether something came into the log since somebody waited for that.
-    appended: Notify,
+    /// Turns that brought something into the log.
+    appends: Activity,
     queue: RefCell<Queue>,
     waiting: RefCell<Waiting>,
     deadlines: Deadlines,
@@ -61,7 +62,7 @@ impl Writer {
             store: RefCell::new(Some(open.store)),
             is_in_turn: Cell::new(false),
             wake: open.wake,
-            appended: Notify::new(),
+            appends: Activity::default(),
             queue: RefCell::default(),
             waiting: RefCell::default(),
             deadlines,
@@ -127,9 +128,9 @@ impl Writer {
         answered.await.unwrap_or(Err(WriteError::Closed))
     }
 
-    /// Waits until something came into the log since the last wait; for one waiter.
-    pub(crate) async fn appended(&self) {
-        self.0.appended.notified().await;
+    /// Returns a count of the turns that brought something into the log.
+    pub(crate) fn appends(&self) -> &Activity {
+        &self.0.appends
     }
 
     /// Waits until every batch that was handed in before is in the log, or refused.
@@ -146,6 +147,9 @@ impl Writer {
 
     /// Waits until a clean-up may go on without being in its neighbours' way, see [`Store::has_room_for_bulk`].
     pub(crate) async fn room_for_bulk(&self) {
+        // Also where there is room: the sockets are looked at only when all tasks have had their turn, and a bulk operation and the
+        // writer wake each other.
+        tokio::task::yield_now().await;
         if self.read(Store::has_room_for_bulk).unwrap_or(true) {
             return;
         }
@@ -254,7 +258,7 @@ impl Inner {
         let done = self.queue.borrow_mut().write_to(store, now);
         let took_any = !done.is_empty();
         if took_any {
-            self.appended.notify_one();
+            self.appends.note();
         }
         self.reply(store, done);
         let mut queue = self.queue.borrow_mut();
@@ -299,6 +303,7 @@ mod tests {
     use datacache_proto::paths::Paths;
     use datacache_proto::types::Codec;
     use futures::poll;
+    use std::io::Write as _;
     use std::pin::pin;
 
     fn writer() -> (tempfile::TempDir, Writer) {
@@ -442,6 +447,37 @@ mod tests {
         let seq = writer.checkpoint().await.unwrap();
         assert!(writer.read(|store| store.applied() >= seq).unwrap());
         assert_eq!(writer.read(|store| store.stats().unwrap().unapplied_operations).unwrap(), 0);
+    }
+
+    /// It came after thirty: the writer and the bulk operation woke each other, and nobody looked at the sockets.
+    #[tokio::test(flavor = "local")]
+    async fn a_neighbour_whose_call_arrives_comes_after_two_slices_of_a_bulk_operation_at_most() {
+        let (_folder, writer) = writer();
+        at_work(&writer);
+        let (mut caller, neighbour) = std::os::unix::net::UnixStream::pair().unwrap();
+        neighbour.set_nonblocking(true).unwrap();
+        let neighbour = tokio::net::UnixStream::from_std(neighbour).unwrap();
+        let slices = Rc::new(Cell::new(0));
+        let (bulk, done) = (writer.clone(), Rc::clone(&slices));
+        let bulk = tokio::task::spawn_local(async move {
+            for key in 0..200 {
+                bulk.room_for_bulk().await;
+                bulk.write(put(key), false).await.unwrap();
+                done.set(key + 1);
+            }
+        });
+        for _ in 0..10 {
+            while slices.get() == 0 {
+                tokio::task::yield_now().await;
+            }
+            caller.write_all(b"call").unwrap();
+            let before = slices.get();
+            neighbour.readable().await.unwrap();
+            assert!(slices.get() <= before + 2, "{} slices came before it", slices.get() - before);
+            neighbour.try_read(&mut [0; 8]).unwrap();
+        }
+        assert!(!bulk.is_finished());
+        bulk.await.unwrap();
     }
 
     #[tokio::test(flavor = "local")]

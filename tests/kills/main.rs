@@ -12,7 +12,7 @@ use datacache_client::blocking::DataCache;
 use datacache_client::{Fault, LostValues};
 use datacache_tests::kills::daemon::{Daemon, Ended};
 use datacache_tests::kills::instant::{
-    DAMAGED, ENDING, LOST, MAKING, ORPHANED, SHARING, STARTING, UNSEEN, VARIABLE, WORKING,
+    DAMAGED, ENDING, LOST, MAKING, ORPHANED, SHARING, STARTING, SUCCESSION, UNSEEN, VARIABLE, WORKING,
 };
 use datacache_tests::kills::{Campaign, Death, Instant};
 use datacache_tests::program::{mortal_program, program};
@@ -192,10 +192,50 @@ fn a_table_of_readers_whose_making_a_daemon_died_of_is_made_by_the_next() {
     }
 }
 
+/// Adds more than the daemon leaves as it is when it is gone, and removes all but what was there before.
+fn empty_out(cache: &DataCache) {
+    let large = cache.namespace("large");
+    for keys in (0..1_500_i64).collect::<Vec<_>>().chunks(100) {
+        large.add_many(keys.iter().map(|key| (*key, vec![7; 32 << 10]))).run().unwrap();
+    }
+    large.clear().unwrap();
+}
+
+/// A reader has the store open all the time.
+#[test]
+fn a_store_whose_daemon_died_of_giving_space_back_has_everything_and_the_next_gives_it_back() {
+    let die = |name: &'static str| {
+        let home = Home::new();
+        let (reader, store) = (filled(&home), home.store());
+        let daemon = Daemon::start(&home, Some(Instant::first(name))).expect("it does not come to that at once");
+        empty_out(&reader);
+        assert_eq!(daemon.ended(&home), Ended::Killed, "it dies at {name}");
+        let daemon = Daemon::start(&home, None).expect("nobody kills it");
+        assert_eq!(&reader.get("small").unwrap().expect("nobody removed it")[..], [1], "{name}");
+        reader.set("small", vec![3]).unwrap();
+        assert_eq!(&reader.get("small").unwrap().expect("it was just set")[..], [3], "{name}");
+        assert_eq!(&reader.get("large").unwrap().expect("nobody removed it")[..], vec![2; 100_000]);
+        let length = || fs::metadata(store.join("current/data.mdb")).unwrap().len();
+        eventually("the space is given back", PATIENCE, || length() < 8 << 20);
+        let generations = || names(&store).iter().filter(|name| name.starts_with("gen-")).count();
+        eventually("the generation before is gone", PATIENCE, || generations() == 1);
+        assert_eq!(&reader.get("small").unwrap().expect("it was set")[..], [3], "{name}");
+        assert_eq!(reader.verify(false).unwrap().findings, [], "{name}");
+        daemon.ask_to_end();
+        assert_eq!(daemon.ended(&home), Ended::Well);
+        assert!(!store.join("damaged").exists() && !store.join("current.new").exists());
+        assert_eq!(fs::read(store.join("unclean")).unwrap(), b"0");
+    };
+    std::thread::scope(|scope| {
+        let dying: Vec<_> = SUCCESSION.iter().map(|name| scope.spawn(|| die(name))).collect();
+        dying.into_iter().for_each(|died| died.join().unwrap());
+    });
+}
+
 #[test]
 fn no_instant_is_left_out() {
     let known: BTreeSet<String> = Instant::names(&Home::new()).into_iter().collect();
-    let named = [MAKING, SHARING, DAMAGED, LOST, UNSEEN, STARTING, ORPHANED, WORKING, ENDING].concat();
+    let named = [MAKING, SHARING, DAMAGED, LOST, UNSEEN, SUCCESSION, STARTING, ORPHANED, WORKING, ENDING].concat();
     assert_eq!(named.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), known);
 }
 

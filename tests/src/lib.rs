@@ -11,6 +11,7 @@
 //! | [`bytes`] | damage to the files of a store, and what has to come of it |
 //! | [`churn`] | what keys hold at a version, and what a reader may see of them |
 //! | [`history`] | what concurrent clients did and saw, and whether it can have been in some order |
+//! | [`disk`] | what files take on the disk |
 //! | [`kills`] | a daemon that dies under load, again and again |
 //! | [`replay`] | traces of requests, and how often a policy has what they ask for |
 //! | [`reads`] | which way values are read: directly or by call |
@@ -21,6 +22,7 @@
 pub mod bytes;
 pub mod churn;
 pub mod client;
+pub mod disk;
 pub mod history;
 pub mod home;
 pub mod kills;

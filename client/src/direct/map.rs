@@ -15,7 +15,7 @@ use datacache_proto::recent::{self, Field, Header, Mark, Place, View, Word, Word
 use datacache_proto::types::Fallback;
 
 use super::clock;
-use super::registry::{Share, kept};
+use super::registry::{Share, close_what_rests, kept};
 use super::segments::Segments;
 use super::shared::{Memory, check_blocks};
 
@@ -95,6 +95,8 @@ impl Map {
 
     #[cold]
     fn look_at_place(&self, now: u64) -> bool {
+        // Whoever reads on lets go of the generation before, whose files have their blocks for as long as they are open.
+        close_what_rests();
         let is_there = self.has_recent() && is_at(&self.paths.access, self.memory.access_place);
         if is_there {
             self.seen.store(now, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 //! other, and never while the process is forked.
 //!
 //! # When an environment is closed
-//! Not by its last user, but by whoever comes to open or leave one some seconds later. A thread that ends gives its reader's slot
+//! Not by its last user, but by whoever comes to open or leave one some seconds later, or reads through another then. A thread that ends gives its reader's slot
 //! back by storing to LMDB's table of readers; nobody can tell whether one is just about to, and under it the table must not
 //! be unmapped. Threads end a moment after their work is done, which is when the last user goes. And who comes back soon finds
 //! everything open, the memory included that the generation shares: mapping that and touching it again takes longer than
@@ -82,6 +82,12 @@ impl Share {
             entry.memory = Some(memory.clone());
         }
     }
+}
+
+/// Closes what has no user any more and has rested for long enough.
+pub(super) fn close_what_rests() {
+    let _still = hold_off();
+    close_unused(&mut open());
 }
 
 /// Returns the memory that is kept for the index in the folder of a generation. This process mapped it; whether it still is

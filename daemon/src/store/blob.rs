@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use datacache_proto::checked::{Checked, Stamp};
@@ -31,7 +31,8 @@ const STAGED_GRACE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     store: Arc<Path>,
-    tables: Arc<Tables>,
+    /// The index, in whose place another may come.
+    tables: Arc<Mutex<Arc<Tables>>>,
     /// What was hashed in this boot; `None` within where that can't be kept.
     checked: Arc<OnceLock<Option<Checked>>>,
     turns: Turns,
@@ -50,6 +51,7 @@ pub enum Found {
 
 impl BlobStore {
     pub(super) fn new(store: &Path, tables: Arc<Tables>) -> Self {
+        let tables = Arc::new(Mutex::new(tables));
         Self { store: store.into(), tables, checked: Arc::default(), turns: Turns::default() }
     }
 
@@ -63,6 +65,15 @@ impl BlobStore {
         }
         // A blob that is durable is of no use in a folder that is not.
         File::open(store.join(BLOBS))?.sync_all()
+    }
+
+    /// Has all who have these blobs look into this index from now on.
+    pub(super) fn look_into(&self, tables: Arc<Tables>) {
+        *self.tables() = tables;
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Arc<Tables>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the store's folder.
@@ -102,8 +113,9 @@ impl BlobStore {
     /// Tells whether the index says that a blob was hashed once.
     pub(super) fn is_verified(&self, digest: &Digest) -> Result<bool, StoreError> {
         let read = |source| StoreError::Read { source };
-        let txn = self.tables.env.read_txn().map_err(read)?;
-        let row = self.tables.blobs.get(&txn, &digest.0).map_err(read)?;
+        let tables = Arc::clone(&*self.tables());
+        let txn = tables.env.read_txn().map_err(read)?;
+        let row = tables.blobs.get(&txn, &digest.0).map_err(read)?;
         Ok(row.and_then(BlobRow::decode).is_some_and(|row| row.verified))
     }
 

@@ -93,6 +93,18 @@ mod armed {
         /// There is no table of readers.
         UnseenForgotten,
 
+        // Another generation takes the place of the live one while the store is in use.
+        /// The index has a copy, and its generation nothing else.
+        SuccessorCopied,
+        /// The generation has all that a live one has.
+        SuccessorReady,
+        /// Readers of the live one are told that it is over.
+        SuccessionBegun,
+        /// The other one is the live one, and nothing was written to it.
+        SuccessionDone,
+        /// The files of the one before are gone.
+        FormerRemoved,
+
         // Recovery.
         /// The index has all of the log.
         LogCaughtUp,

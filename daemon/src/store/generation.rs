@@ -14,6 +14,9 @@ use super::error::OpenError;
 use super::failpoint::failpoint;
 use super::folder::check_below;
 
+/// The link to a generation that is about to be the live one.
+const PREPARED: &str = "current.new";
+
 /// Returns the folder of the live generation, `None` in a store that has none yet.
 pub(super) fn current(path: &Path) -> io::Result<Option<PathBuf>> {
     match fs::read_link(path.join(CURRENT)) {
@@ -105,14 +108,29 @@ pub(super) fn remove_others(path: &Path, live: &Path) -> io::Result<()> {
 
 /// Makes a generation the live one.
 pub(super) fn make_current(path: &Path, generation: &Path) -> io::Result<()> {
-    let temporary = path.join("current.new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    symlink(generation.file_name().unwrap_or_default(), &temporary)?;
+    prepare_current(path, generation)?;
+    put_current(path)
+}
+
+/// Does of that what wants room: the link to the generation is there, under another name.
+pub(super) fn prepare_current(path: &Path, generation: &Path) -> io::Result<()> {
+    forget_current(path)?;
+    symlink(generation.file_name().unwrap_or_default(), path.join(PREPARED))?;
     failpoint!(CurrentPrepared);
-    fs::rename(&temporary, path.join(CURRENT))?;
+    Ok(())
+}
+
+/// Removes a link that was prepared, if there is one.
+pub(super) fn forget_current(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path.join(PREPARED)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Does the rest, at once and for good.
+pub(super) fn put_current(path: &Path) -> io::Result<()> {
+    fs::rename(path.join(PREPARED), path.join(CURRENT))?;
     failpoint!(CurrentInPlace);
     File::open(path)?.sync_all()
 }

@@ -1,4 +1,4 @@
-//! A copy of an index of an older layout, in this build's.
+//! A copy of the index, in this build's layout, whatever layout it has.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,30 +35,46 @@ impl Tables {
 
     /// Copies the index into an empty folder, in this build's layout, whose number is written last.
     ///
-    /// Sorted as the rows are, they are appended, which fills pages and is several times as fast as putting them. Places and counters are
-    /// made anew: up to layout 3 there were none of the first, and no charges in the second.
-    pub(super) fn copy_to(&self, folder: &Path) -> heed::Result<()> {
+    /// Sorted as the rows are, they are appended, which fills pages and is several times as fast as putting them. Up to layout 3 there
+    /// were no places, and no charges in the counters: both are made anew then. Between two transactions `goes_on` is asked, and where
+    /// that is over, what is there by then is half a copy; tells whether it is whole.
+    pub(super) fn copy_to(&self, folder: &Path, goes_on: impl Fn() -> bool) -> heed::Result<bool> {
         let (from, to) = (self.env.read_txn()?, open_env(folder)?);
-        // IMPORTANT: the entries first. Once the names of others are in the main table, nothing can be appended to it.
-        copy_rows(self.all_entries(&from)?, &to, layout::tables::ENTRIES)?;
-        let tables = [
-            (Some(layout::tables::BY_EXPIRY), self.by_expiry),
-            (Some(layout::tables::BY_TAG), self.by_tag),
-            (Some(layout::tables::BLOBS), self.blobs),
-            (Some(layout::tables::LEASES), self.leases),
-            (Some(layout::tables::REPLIES), self.replies),
-            (Some(layout::tables::META), self.meta),
-        ];
-        for (name, table) in tables {
-            copy_rows(table.iter(&from)?, &to, name)?;
+        // IMPORTANT: the entries first, and they alone. Once the names of others are in the main table, nothing can be appended to it.
+        if !copy_rows(self.all_entries(&from)?, &to, layout::tables::ENTRIES, &goes_on)? {
+            return Ok(false);
         }
-        place_all(self, &from, &to)?;
+        for (name, table) in self.copied() {
+            if !copy_rows(table.iter(&from)?, &to, Some(name), &goes_on)? {
+                return Ok(false);
+            }
+        }
+        if self.places.is_none() {
+            place_all(self, &from, &to)?;
+        }
         let mut txn = to.write_txn()?;
         let meta: Table = to.create_database(&mut txn, Some(layout::tables::META))?;
         meta.put(&mut txn, Meta::Layout.name(), &u64::from(LAYOUT).to_le_bytes())?;
         txn.commit()?;
         to.prepare_for_closing().wait();
-        Ok(())
+        Ok(true)
+    }
+
+    /// Returns the tables with a name that are copied as they are.
+    fn copied(&self) -> impl Iterator<Item = (&'static str, Table)> {
+        let all = [
+            (layout::tables::BY_EXPIRY, self.by_expiry),
+            (layout::tables::BY_TAG, self.by_tag),
+            (layout::tables::BLOBS, self.blobs),
+            (layout::tables::LEASES, self.leases),
+            (layout::tables::REPLIES, self.replies),
+            (layout::tables::META, self.meta),
+        ];
+        let counters = (layout::tables::COUNTERS, self.counters);
+        let with_places = self.places.map(|Places { small, main, moved }| {
+            [(layout::tables::SMALL, small), (layout::tables::MAIN, main), (layout::tables::MOVED, moved), counters]
+        });
+        all.into_iter().chain(with_places.into_iter().flatten())
     }
 }
 
@@ -114,22 +130,24 @@ fn count_blobs(tables: &Tables, from: &RoTxn<'_>) -> heed::Result<Counts> {
     Ok(counts)
 }
 
-/// Appends all rows of a table to one in another environment.
+/// Appends rows to a table in another environment, as long as that goes on; tells whether all are there.
 fn copy_rows<'t>(
     mut rows: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>,
     to: &Env,
     name: Option<&str>,
-) -> heed::Result<()> {
-    loop {
+    goes_on: impl Fn() -> bool,
+) -> heed::Result<bool> {
+    while goes_on() {
         let mut txn = to.write_txn()?;
         let copy: Table = to.create_database(&mut txn, name)?;
         let mut room = COPIED_AT_ONCE;
         while room > 0 {
-            let Some(row) = rows.next() else { return txn.commit() };
+            let Some(row) = rows.next() else { return txn.commit().map(|()| true) };
             let (key, row) = row?;
             copy.put_with_flags(&mut txn, PutFlags::APPEND, key, row)?;
             room = room.saturating_sub(key.len() + row.len());
         }
         txn.commit()?;
     }
+    Ok(false)
 }

@@ -19,6 +19,7 @@
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `placing`, `replay`, `salvage` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
+//! | copy the index into a smaller file, go on in it | any, the owner's | `successor` |
 //! | look at the whole store, mend derived rows | any | `verify`, `verify_places`, `repair` |
 //! | look at what was staged, adopt it | any, the owner's | `incoming` |
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
@@ -116,6 +117,7 @@ mod segment;
 mod shared;
 #[expect(clippy::module_inception, reason = "the noun of the file is the store")]
 mod store;
+mod successor;
 mod sweep;
 mod syncer;
 mod table_keys;
@@ -155,6 +157,7 @@ pub use readers::{Place, Readers};
 pub use repair::{Corrections, Repairs};
 pub use rules::{Reserve, Rule, Rules};
 pub use store::{Counters, LenCount, Store};
+pub use successor::{Former, Succession, Successor};
 pub use tag_walk::{CountedTag, SampledEntry, TagWalk};
 pub use upload::Upload;
 pub use verify::Report;

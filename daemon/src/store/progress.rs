@@ -2,6 +2,7 @@
 //! decided in one place.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use datacache_proto::layout::LOG;
 use datacache_proto::log::SEGMENT_HEADER;
@@ -111,7 +112,7 @@ impl Store {
     }
 
     /// What the writer knows by heart must be what the index counts.
-    fn check_counts(&self) {
+    pub(super) fn check_counts(&self) {
         if cfg!(debug_assertions) {
             let tables = &self.lookup.tables;
             let counted = tables.env.read_txn().and_then(|txn| tables.all_counts(&txn)).unwrap_or_default();
@@ -128,6 +129,7 @@ impl Store {
         }
         self.next = Next::Preparing;
         self.syncer.send(SyncJob::Prepare(Prepare {
+            index: Arc::clone(&self.lookup.index),
             folder: self.generation.join(LOG),
             number: self.lookup.active.number() + 1,
             store_id: self.id,
@@ -207,7 +209,7 @@ impl Store {
         }
         if !lost.is_empty() {
             // All at once: each look is at every record.
-            self.verifier.send(BlobJob::Condemn(lost));
+            self.verifier.send(BlobJob::Condemn { digests: lost, index: self.reader() });
         }
         !ready.is_empty()
     }
@@ -276,7 +278,6 @@ mod tests {
     use datacache_proto::layout::blob_path;
     use sha2::Digest as _;
     use std::path::PathBuf;
-    use std::sync::Arc;
 
     /// Returns a store that can't make its next segment but has something to apply, and where its folder of segments went.
     fn unable_to_rotate(folder: &tempfile::TempDir) -> (Store, PathBuf) {

@@ -114,7 +114,7 @@ fn open_generation(path: &Path, live: PathBuf) -> Result<(PathBuf, Tables), Open
 }
 
 /// Makes a shared index that nobody is attached to. Its first segment's number is above every number that was ever used.
-fn begin_anew(generation: &Path, steps: &mut Steps<'_>) -> Result<Index, OpenError> {
+pub(super) fn begin_anew(generation: &Path, steps: &mut Steps<'_>) -> Result<Index, OpenError> {
     let path = steps.path;
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
     let numbers = segment::numbers(&steps.log).map_err(io("list the log of"))?;

@@ -1,6 +1,8 @@
 //! What the writer does where room gets scarce: it has room made ahead, and takes only what makes the store smaller while there is
 //! not enough. What is reserved for that, see `room`.
 
+use std::sync::Arc;
+
 use datacache_proto::key::Tag;
 use datacache_proto::layout::MAX_INDEX_KEY;
 use datacache_proto::log::SEGMENT_HEADER;
@@ -69,7 +71,8 @@ impl Store {
         self.scarcity.due = self.end + rows + STEP;
         self.scarcity.asked += 1;
         let applying = self.lookup.applying.as_ref().map_or(0, |segment| segment.length() + rows_before);
-        self.syncer.send(SyncJob::MakeRoom { backlog: self.scarcity.due + applying });
+        let tables = Arc::clone(&self.lookup.tables);
+        self.syncer.send(SyncJob::MakeRoom { backlog: self.scarcity.due + applying, tables });
     }
 
     /// Takes in whether there is room. That there is some counts if it was not asked again since.

@@ -187,12 +187,10 @@ impl Store {
         let (outbox, events) = Outbox::new(Arc::clone(&options.wake));
         let tail = Arc::new(Tail::new(Arc::clone(&segment), SEGMENT_HEADER as u64));
         let spawn = |source| OpenError::Io { action: "start a thread for", path: options.path.clone(), source };
-        let applier = applier(Arc::clone(&tables), blobs.clone(), outbox.clone()).map_err(spawn)?;
+        let applier = applier(blobs.clone(), outbox.clone()).map_err(spawn)?;
         let interval = options.sync_interval;
-        let index_tables = (Arc::clone(&index), Arc::clone(&tables));
-        let syncer = syncer(index_tables, blobs.clone(), Arc::clone(&tail), interval, outbox.clone());
-        let syncer = syncer.map_err(spawn)?;
-        let verifier = verifier(Arc::clone(&tables), blobs.clone(), outbox.clone()).map_err(spawn)?;
+        let syncer = syncer(blobs.clone(), Arc::clone(&tail), interval, outbox.clone()).map_err(spawn)?;
+        let verifier = verifier(blobs.clone(), outbox.clone()).map_err(spawn)?;
         let adopter = Adopter::new(blobs.clone(), outbox);
         let number = segment.number();
         let mut store = Self {
@@ -244,7 +242,7 @@ impl Store {
         store.ask_for_room();
         store.spread_marks();
         store.blobs.begin_checks();
-        store.verifier.send(BlobJob::Survey);
+        store.verifier.send(BlobJob::Survey(Arc::clone(&store.lookup.tables)));
         failpoint!(StoreOpened);
         debug!(segment = number, applied, now = now.as_millis(), "the store is open");
         Ok(store)

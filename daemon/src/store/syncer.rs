@@ -70,6 +70,8 @@ impl Tail {
 /// What the next segment is to be.
 #[derive(Debug)]
 pub(super) struct Prepare {
+    /// Whose free table is to be its own.
+    pub(super) index: Arc<Index>,
     pub(super) folder: PathBuf,
     pub(super) number: u64,
     pub(super) store_id: u128,
@@ -87,32 +89,21 @@ pub(super) enum SyncJob {
     /// Clear the free table and make the next segment.
     Prepare(Prepare),
     /// See to it that there is room for an unapplied log of so many bytes and for the index that it becomes.
-    MakeRoom { backlog: u64 },
+    MakeRoom { backlog: u64, tables: Arc<Tables> },
     /// Remove a segment that the index has, and free what was known of it: that takes the writer too long.
     Remove { segment: Arc<Segment>, expiring: SegmentExpiring },
 }
 
 /// Starts the thread that syncs and prepares segments.
 pub(super) fn syncer(
-    (index, tables): (Arc<Index>, Arc<Tables>),
     blobs: BlobStore,
     tail: Arc<Tail>,
     interval: Duration,
     outbox: Outbox,
 ) -> io::Result<Helper<SyncJob>> {
     Helper::start("datacache-sync", outbox.clone(), move |jobs, _| {
-        let mut syncer = Syncer {
-            index,
-            tables,
-            blobs,
-            tail,
-            interval,
-            outbox,
-            sync_at: None,
-            prepare_at: None,
-            room_at: None,
-            spare: None,
-        };
+        let mut syncer =
+            Syncer { blobs, tail, interval, outbox, sync_at: None, prepare_at: None, room_at: None, spare: None };
         loop {
             let job = match syncer.next_due() {
                 None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -140,8 +131,6 @@ fn once(first: SyncJob, waiting: &Receiver<SyncJob>) -> Vec<SyncJob> {
 }
 
 struct Syncer {
-    index: Arc<Index>,
-    tables: Arc<Tables>,
     blobs: BlobStore,
     tail: Arc<Tail>,
     interval: Duration,
@@ -151,7 +140,7 @@ struct Syncer {
     /// When a segment that could not be made is tried again.
     prepare_at: Option<(Instant, Prepare)>,
     /// When room that could not be made is looked for again.
-    room_at: Option<(Instant, u64)>,
+    room_at: Option<(Instant, u64, Arc<Tables>)>,
     /// A segment that the index has, kept for its blocks while there are no others: what is given back on a full disk, another
     /// process takes.
     spare: Option<Arc<Segment>>,
@@ -160,7 +149,7 @@ struct Syncer {
 impl Syncer {
     fn next_due(&self) -> Option<Instant> {
         let prepare_at = self.prepare_at.as_ref().map(|(at, _)| *at);
-        let room_at = self.room_at.map(|(at, _)| at);
+        let room_at = self.room_at.as_ref().map(|(at, ..)| *at);
         [self.sync_at, prepare_at, room_at].into_iter().flatten().min()
     }
 
@@ -172,8 +161,8 @@ impl Syncer {
         if let Some((_, prepare)) = self.prepare_at.take_if(|(at, _)| *at <= now) {
             self.job(SyncJob::Prepare(prepare));
         }
-        if let Some((_, backlog)) = self.room_at.take_if(|(at, _)| *at <= now) {
-            self.job(SyncJob::MakeRoom { backlog });
+        if let Some((_, backlog, tables)) = self.room_at.take_if(|(at, ..)| *at <= now) {
+            self.job(SyncJob::MakeRoom { backlog, tables });
         }
     }
 
@@ -196,9 +185,9 @@ impl Syncer {
                     self.outbox.send(Event::PrepareFailed(error));
                 }
             },
-            SyncJob::MakeRoom { backlog } => {
-                let shortage = self.tables.make_room(backlog, self.blobs.folder());
-                self.room_at = shortage.as_ref().map(|_| (Instant::now() + RETRY, backlog));
+            SyncJob::MakeRoom { backlog, tables } => {
+                let shortage = tables.make_room(backlog, self.blobs.folder());
+                self.room_at = shortage.as_ref().map(|_| (Instant::now() + RETRY, backlog, tables));
                 self.outbox.send(Event::Room(shortage));
                 if self.room_at.is_none() {
                     self.spare.take().into_iter().for_each(|spare| remove(&spare));
@@ -235,7 +224,7 @@ impl Syncer {
     }
 
     fn prepare(&mut self, next: &Prepare) -> io::Result<Arc<Segment>> {
-        clear_free(&self.index.words()).map_err(io::Error::other)?;
+        clear_free(&next.index.words()).map_err(io::Error::other)?;
         failpoint!(TableCleared);
         if let Some(spare) = &self.spare {
             let made = spare.succeed(&next.folder, new_header(next.number, next.store_id)?)?;

@@ -70,7 +70,7 @@ fn copy(path: &Path, old: &Path, tables: &Tables, store_id: u128) -> Result<Path
         return Err(OpenError::NoSpace { path: path.to_owned() });
     }
     let new = generation::create_generation_after(path, old).map_err(io("make the folders of"))?;
-    tables.copy_to(&new).map_err(index)?;
+    tables.copy_to(&new, || true).map_err(index)?;
     publish(path, old, &new, store_id).map_err(io("make another generation of"))?;
     Ok(new)
 }

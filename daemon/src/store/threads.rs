@@ -161,14 +161,16 @@ impl Drop for LastWords {
 pub(super) struct ApplyJob {
     pub(super) segment: Arc<Segment>,
     pub(super) end: u64,
+    /// The index that it goes into.
+    pub(super) tables: Arc<Tables>,
 }
 
 /// Starts the thread that applies segments.
-pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
-    Helper::start("datacache-apply", outbox.clone(), move |jobs, _| {
-        let mut replay = Replay { tables: &tables, blobs: &blobs, check_blobs: false, salvage: false, slice: SLICE };
+pub(super) fn applier(blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
+    Helper::start("datacache-apply", outbox.clone(), move |jobs: Receiver<ApplyJob>, _| {
         while let Ok(job) = jobs.recv() {
-            let mut tries = 1;
+            let (tables, mut tries) = (&*job.tables, 1);
+            let mut replay = Replay { tables, blobs: &blobs, check_blobs: false, salvage: false, slice: SLICE };
             while let Err(error) = apply(&replay, &job, &outbox) {
                 let cause = &error as &dyn std::error::Error;
                 match tries {
@@ -185,7 +187,6 @@ pub(super) fn applier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> 
                     return;
                 }
             }
-            replay.slice = SLICE;
             if tries > 1 {
                 info!(tries, "the log is applied to the index again");
             }

@@ -27,20 +27,19 @@ pub(super) enum BlobJob {
     /// Remove a file.
     Remove(PathBuf),
     /// Find the entries that name damaged blobs. The index has everything that was acknowledged before.
-    Condemn(HashSet<Digest>),
+    Condemn { digests: HashSet<Digest>, index: Reader },
     /// Find blobs that no record names, and blobs that were never hashed. Once, when the store is opened.
-    Survey,
+    Survey(Arc<Tables>),
 }
 
 /// Starts the thread.
-pub(super) fn verifier(tables: Arc<Tables>, blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<BlobJob>> {
+pub(super) fn verifier(blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<BlobJob>> {
     Helper::start("datacache-blobs", outbox.clone(), move |jobs, ending| {
-        Verifier { tables, blobs, outbox, ending }.run(&jobs);
+        Verifier { blobs, outbox, ending }.run(&jobs);
     })
 }
 
 struct Verifier {
-    tables: Arc<Tables>,
     blobs: BlobStore,
     outbox: Outbox,
     ending: Ending,
@@ -52,8 +51,8 @@ impl Verifier {
             match job {
                 BlobJob::Verify { digest, equal } => self.verify(digest, equal),
                 BlobJob::Remove(path) => remove(&path),
-                BlobJob::Condemn(digests) => self.condemn(digests),
-                BlobJob::Survey => self.survey(),
+                BlobJob::Condemn { digests, index } => self.condemn(digests, &index),
+                BlobJob::Survey(tables) => self.survey(tables),
             }
         }
     }
@@ -93,9 +92,8 @@ impl Verifier {
         }
     }
 
-    fn condemn(&self, digests: HashSet<Digest>) {
-        let reader = Reader { tables: Arc::clone(&self.tables) };
-        let commands = reader.naming(&digests).unwrap_or_else(|error| {
+    fn condemn(&self, digests: HashSet<Digest>, index: &Reader) {
+        let commands = index.naming(&digests).unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             error!(error, "the entries of damaged blobs can't be found");
             Vec::new()
@@ -103,8 +101,8 @@ impl Verifier {
         self.outbox.send(Event::Condemned { digests, commands });
     }
 
-    fn survey(&self) {
-        let orphans = self.blobs.each_folder(|digests| match self.unknown(digests) {
+    fn survey(&self, tables: Arc<Tables>) {
+        let orphans = self.blobs.each_folder(|digests| match unknown(&tables, digests) {
             Ok(orphans) if orphans.is_empty() => {}
             Ok(orphans) => {
                 failpoint!(OrphansFound);
@@ -115,36 +113,39 @@ impl Verifier {
         if let Err(error) = orphans {
             warn!(%error, "the folder of blobs can't be read");
         }
-        match self.unverified() {
+        let unverified = unverified(&tables);
+        // IMPORTANT: not held for as long as it takes to hash them all: another index may have come in its place by then.
+        drop(tables);
+        match unverified {
             Ok(digests) => digests.into_iter().for_each(|digest| self.verify(digest, None)),
             Err(error) => warn!(%error, "blobs that were never hashed can't be found"),
         }
     }
+}
 
-    fn unknown(&self, mut digests: Vec<Digest>) -> heed::Result<Vec<Digest>> {
-        let txn = self.tables.env.read_txn()?;
-        let mut failed = None;
-        digests.retain(|digest| match self.tables.blobs.get(&txn, &digest.0) {
-            Ok(row) => row.is_none(),
-            Err(error) => {
-                failed = Some(error);
-                false
-            }
-        });
-        failed.map_or(Ok(digests), Err)
-    }
-
-    fn unverified(&self) -> heed::Result<Vec<Digest>> {
-        let mut digests = Vec::new();
-        let txn = self.tables.env.read_txn()?;
-        for row in self.tables.blobs.iter(&txn)? {
-            let (digest, row) = row?;
-            if BlobRow::decode(row).is_some_and(|row| !row.verified) {
-                digests.extend(digest.try_into().ok().map(Digest));
-            }
+fn unknown(tables: &Tables, mut digests: Vec<Digest>) -> heed::Result<Vec<Digest>> {
+    let txn = tables.env.read_txn()?;
+    let mut failed = None;
+    digests.retain(|digest| match tables.blobs.get(&txn, &digest.0) {
+        Ok(row) => row.is_none(),
+        Err(error) => {
+            failed = Some(error);
+            false
         }
-        Ok(digests)
+    });
+    failed.map_or(Ok(digests), Err)
+}
+
+fn unverified(tables: &Tables) -> heed::Result<Vec<Digest>> {
+    let mut digests = Vec::new();
+    let txn = tables.env.read_txn()?;
+    for row in tables.blobs.iter(&txn)? {
+        let (digest, row) = row?;
+        if BlobRow::decode(row).is_some_and(|row| !row.verified) {
+            digests.extend(digest.try_into().ok().map(Digest));
+        }
     }
+    Ok(digests)
 }
 
 /// A cache that can't delete a file says so and goes on.
@@ -171,7 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         BlobStore::create_folders(folder.path()).unwrap();
         let tables = Arc::new(Tables::open(folder.path()).unwrap());
-        let blobs = BlobStore::new(folder.path(), Arc::clone(&tables));
+        let blobs = BlobStore::new(folder.path(), tables);
         let digest = Digest(sha2::Sha256::digest(b"value").into());
         std::fs::write(blob_path(folder.path(), &digest), b"value").unwrap();
         let aside = blobs.staging().join("aside");
@@ -184,7 +185,7 @@ mod tests {
         sender.send(BlobJob::Verify { digest, equal }).unwrap();
         sender.send(BlobJob::Remove(aside.clone())).unwrap();
         drop(sender);
-        Verifier { tables, blobs, outbox, ending }.run(&jobs);
+        Verifier { blobs, outbox, ending }.run(&jobs);
         let verified = matches!(events.try_recv(), Ok(Event::Verified(found)) if found == digest);
         (verified, !aside.exists())
     }

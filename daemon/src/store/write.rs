@@ -246,7 +246,11 @@ impl Store {
         failpoint!(RotationViewed);
         let Next::Ready(next) = std::mem::replace(&mut self.next, Next::Later) else { return false };
         let full = std::mem::replace(&mut self.lookup.active, next);
-        self.applier.send(ApplyJob { segment: std::sync::Arc::clone(&full), end: self.end });
+        self.applier.send(ApplyJob {
+            segment: std::sync::Arc::clone(&full),
+            end: self.end,
+            tables: std::sync::Arc::clone(&self.lookup.tables),
+        });
         self.syncer.send(SyncJob::Whole { segment: std::sync::Arc::clone(&full), end: self.end });
         failpoint!(RotationHandedOver);
         self.applying_end = Position { segment: full.number(), offset: self.end };

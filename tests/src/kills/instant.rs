@@ -18,6 +18,9 @@ pub const DAMAGED: &[&str] = &["DamagedCleared", "DamagedEnded", "DamagedMoved",
 pub const LOST: &[&str] = &["LostFound", "LostUnlinked"];
 /// It makes a table of readers anew that is damaged or gone.
 pub const UNSEEN: &[&str] = &["UnseenEnded", "UnseenCopied", "UnseenReplaced", "UnseenForgotten"];
+/// It puts a smaller index in the place of its own.
+pub const SUCCESSION: &[&str] =
+    &["SuccessorCopied", "SuccessorReady", "SuccessionBegun", "SuccessionDone", "FormerRemoved"];
 /// A daemon starts that comes after one which died.
 pub const STARTING: &[&str] = &[
     "StoreMade",

@@ -1,0 +1,126 @@
+//! Space that is free in the index, given back to the filesystem: once nobody writes, the index is copied into a smaller file, and the
+//! daemon goes on there. How one index takes the place of the other is the store's affair (`successor`).
+//!
+//! A write during the copy wins, and it is tried again later, after ever longer pauses.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::daemon::{Daemon, aside};
+use crate::store::{Former, Store, Succession, Successor};
+use crate::writer::WriteError;
+
+/// For how long nobody has written when a copy is begun.
+const QUIET: Duration = Duration::from_secs(5);
+/// The longest pause between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// How long the index that was replaced is kept open: longer than threads of the blocking pool that have looked into it wait for
+/// work. One that ends gives its reader's place back, which must not be unmapped meanwhile.
+const KEPT_OPEN: Duration = Duration::from_secs(15);
+/// What the copying thread adds to its niceness.
+const NICENESS: i32 = 5;
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// There was nothing to do, or it is done.
+    Over,
+    /// Something came in between, or it failed.
+    GivenUp,
+}
+
+/// Gives space back whenever there is much of it and nobody writes, for ever.
+pub(crate) async fn compact_when_quiet(daemon: Rc<Daemon>) {
+    let appends = daemon.writer.appends();
+    let mut pause = QUIET;
+    loop {
+        let seen = appends.count();
+        sleep(pause).await;
+        if appends.count() != seen {
+            continue;
+        }
+        match compact(&daemon).await {
+            Ok(Attempt::Over) => {
+                pause = QUIET;
+                appends.beyond(seen).await;
+            }
+            Ok(Attempt::GivenUp) => pause = (2 * pause).min(PAUSE_MAX),
+            Err(error) => {
+                // A closed store is the daemon's end, and a failure to apply is told by the store.
+                tracing::debug!(error = &error as &dyn std::error::Error, "space can't be given back now");
+                pause = (2 * pause).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+async fn compact(daemon: &Daemon) -> Result<Attempt, WriteError> {
+    // Who looks the index through does that by its path, and who mends it writes to it.
+    let Some(_held_off) = daemon.inspecting.hold_off() else { return Ok(Attempt::GivenUp) };
+    // What deletes have freed is free once they are applied.
+    daemon.writer.checkpoint().await?;
+    let Some(succession) = daemon.writer.read(Store::succession)? else { return Ok(Attempt::Over) };
+    tracing::info!("much of the index is free: it is copied into a smaller file");
+    let Some(successor) = copied(daemon, succession).await else { return Ok(Attempt::GivenUp) };
+    match daemon.writer.with(|store| store.succeed(successor))? {
+        Ok(Some(former)) => {
+            tracing::info!("the daemon goes on in the smaller index");
+            leave(former).await?;
+            Ok(Attempt::Over)
+        }
+        Ok(None) => Err(WriteError::Closed),
+        Err(late) => {
+            tracing::info!("somebody wrote meanwhile: the copy is thrown away");
+            aside(|| late.discard()).await?;
+            Ok(Attempt::GivenUp)
+        }
+    }
+}
+
+/// Has the successor made; `None` where somebody writes meanwhile, or it fails.
+async fn copied(daemon: &Daemon, succession: Succession) -> Option<Successor> {
+    let appends = daemon.writer.appends();
+    let written = pin!(appends.beyond(appends.count()));
+    let (ending, mut ended) = oneshot::channel();
+    let copying = thread::Builder::new().name("datacache-copy".to_owned()).spawn(move || copy(succession, &ending));
+    let copying = copying.inspect_err(|error| tracing::warn!(%error, "no thread can be started that copies the index"));
+    let copying = copying.ok()?;
+    if let Either::Right(_) = select(&mut ended, written).await {
+        tracing::info!("somebody writes: the copy is given up");
+    }
+    drop(ended);
+    // IMPORTANT: until it has ended, the next attempt has the same folder.
+    aside(|| copying.join().ok().flatten()).await.ok().flatten()
+}
+
+/// Makes the successor, until nobody waits for the end of that any more. On a thread of its own, with a lower priority than others.
+fn copy(succession: Succession, ending: &oneshot::Sender<Infallible>) -> Option<Successor> {
+    rustix::process::nice(NICENESS).ok();
+    let made = succession.prepare(|| !ending.is_closed()).unwrap_or_else(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the index can't be copied into a smaller file");
+        None
+    });
+    if ending.is_closed() {
+        made.into_iter().for_each(Successor::discard);
+        return None;
+    }
+    made
+}
+
+async fn leave(former: Former) -> Result<(), WriteError> {
+    let former = aside(move || {
+        former.remove();
+        former
+    });
+    let former = former.await?;
+    sleep(KEPT_OPEN).await;
+    // To unmap a large file takes a while.
+    aside(move || drop(former)).await
+}
