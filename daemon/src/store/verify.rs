@@ -13,10 +13,10 @@ use heed::RoTxn;
 
 use super::blob::{BlobStore, Found};
 use super::blob_row::BlobRow;
-use super::counts::{BLOBS_COUNTED, Counts};
+use super::counts::{BLOBS_COUNTED, Change, Counts};
 use super::error::StoreError;
 use super::plan::Reader;
-use super::rows::{entry_of, key_of};
+use super::rows::{entry_of, key_of, unchecked_entry_of};
 use super::table_keys::{expiry_key, namespace_of, tag_key};
 use super::tables::{Table, Tables};
 
@@ -158,14 +158,19 @@ fn verify_sums(
     for row in tables.all_entries(&txn)? {
         let (index_key, row) = row?;
         let counted = counts.entry(namespace_of(index_key).unwrap_or_default()).or_default();
-        counted.entries += 1;
         // The checksums of the others were looked at before.
-        let value = match damaged.contains(index_key) {
-            true => entry_of(index_key, row).map(|(_, _, record)| record.value),
-            false => Record::unchecked_value(row),
+        let entry = match damaged.contains(index_key) {
+            true => entry_of(index_key, row),
+            false => unchecked_entry_of(index_key, row),
         };
-        counted.bytes += value.map_or(0, |value| value.len());
-        if let Some(digest) = value.and_then(|value| value.digest()) {
+        let (more, digest) = match &entry {
+            Some((namespace, key, record)) => {
+                (tables.counts_of(*namespace, key.encoded(), record), record.value.digest())
+            }
+            None => (Counts::of_damaged(), None),
+        };
+        counted.change(Change::more(more));
+        if let Some(digest) = digest {
             *references.entry(digest).or_default() += 1;
         }
     }

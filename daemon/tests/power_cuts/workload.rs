@@ -217,6 +217,7 @@ impl Life {
                     value: NewValue::Inline(vec![value; n % 50].into()),
                     expires: None,
                     tags: Vec::new(),
+                    pinned: false,
                     holder: None,
                 })
             };
