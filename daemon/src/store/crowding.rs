@@ -1,0 +1,16 @@
+//! What the writer knows of batches that had to wait for room, and of what was evicted.
+
+use std::collections::HashMap;
+
+/// What came of limits since the store was opened.
+#[derive(Debug, Default)]
+pub(super) struct Crowding {
+    /// Whether the first batch of those that wait has no room.
+    pub(super) is_blocked: bool,
+    /// Batches that had to wait.
+    pub(super) waits: u64,
+    /// Batches that were refused.
+    pub(super) refused: u64,
+    /// Entries that were evicted, by namespace.
+    pub(super) evicted: HashMap<u32, u64>,
+}
