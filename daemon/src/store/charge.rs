@@ -163,7 +163,8 @@ mod tests {
             [(0, &[][..], false), (100, &["a tag", "another"], true), (1_500, &[], true), (3_000, &[], false)]
         {
             let (paid, taken) = measured(length, tags, expires);
-            assert!((taken * 6 / 10..=taken * 11 / 10).contains(&paid), "{length} bytes: {paid} of {taken}");
+            // Keys in a disorder leave pages two thirds full, rows of which two fit a page a little less.
+            assert!((taken * 55 / 100..=taken * 11 / 10).contains(&paid), "{length} bytes: {paid} of {taken}");
         }
     }
 }

@@ -57,7 +57,7 @@ impl Counts {
         self.held = self.held.saturating_add_signed(change.held);
     }
 
-    fn encode(self) -> [u8; ROW] {
+    pub(super) fn encode(self) -> [u8; ROW] {
         let mut row = [0; ROW];
         for (place, number) in row.chunks_exact_mut(8).zip([self.entries, self.bytes, self.charge, self.held]) {
             place.copy_from_slice(&number.to_le_bytes());

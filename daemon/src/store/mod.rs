@@ -19,7 +19,7 @@
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `placing`, `replay`, `salvage` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
-//! | look at the whole store, mend derived rows | any | `verify`, `repair` |
+//! | look at the whole store, mend derived rows | any | `verify`, `verify_places`, `repair` |
 //! | look at what was staged, adopt it | any, the owner's | `incoming` |
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
 //! | look the keys of a batch up ahead of it | any | `foresight` |
@@ -133,6 +133,7 @@ mod unseen;
 mod upload;
 mod verifier;
 mod verify;
+mod verify_places;
 mod walk;
 mod write;
 

@@ -10,12 +10,14 @@ use super::apply::derive_rows;
 use super::command::{Command, Condition};
 use super::counts::{Change, Counts};
 use super::error::StoreError;
+use super::placing::Places;
 use super::plan::Reader;
 use super::rows::entry_of;
 use super::store::Store;
 use super::table_keys::namespace_of;
 use super::tables::Tables;
 use super::verify::{Place, Report, Suspicion};
+use super::verify_places::Moved;
 
 /// What is left to do after [`Store::conclude`].
 #[derive(Debug, Default)]
@@ -138,7 +140,9 @@ fn rebuild(tables: &Tables) -> heed::Result<Corrections> {
     let mut txn = tables.env.write_txn()?;
     let before: BTreeMap<u32, Counts> = tables.all_counts(&txn)?.into_iter().collect();
     let verified = tables.verified_blobs(&txn)?;
-    for table in [tables.by_expiry, tables.by_tag, tables.blobs, tables.counters] {
+    let moved = tables.places.map(|places| Moved::read(&places, &txn)).transpose()?.unwrap_or_default();
+    let derived = [tables.by_expiry, tables.by_tag, tables.blobs, tables.counters];
+    for table in derived.into_iter().chain(tables.places.iter().flat_map(Places::tables)) {
         table.clear(&mut txn)?;
     }
     let mut counts: BTreeMap<u32, Counts> = BTreeMap::new();
@@ -153,7 +157,11 @@ fn rebuild(tables: &Tables) -> heed::Result<Corrections> {
             counts.change(Change::more(Counts::of_damaged()));
             continue;
         };
-        counts.change(Change::more(tables.counts_of(namespace, key.encoded(), &record)));
+        let counted = tables.counts_of(namespace, key.encoded(), &record);
+        counts.change(Change::more(counted));
+        if let Some(places) = &tables.places {
+            moved.restore(places, &mut txn, (namespace, &index_key), (record.birth, counted.charge))?;
+        }
         derive_rows(tables, &mut txn, namespace, &index_key, &record)?;
         tables.refer(&mut txn, &record, &verified)?;
     }
