@@ -23,6 +23,7 @@
 //! | `load` | how much memory the calls of all clients take |
 //! | `polling`, `callers` | trying for the next call for a moment instead of sleeping |
 //! | [`eviction`] | who goes when there is no room: a policy, without I/O |
+//! | `limits` | keeping below the marks beside the calls, giving way to others on the disk |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
 //! | `laggards` | processes that are stopped in the middle of a read |
 //! | `notify`, `signals`, `logging`, `vanish` | the world outside |
@@ -60,6 +61,7 @@ mod inspection;
 mod laggards;
 mod leases;
 mod lifecycle;
+mod limits;
 mod links;
 pub mod listener;
 mod listing;

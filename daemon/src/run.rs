@@ -18,7 +18,7 @@ use crate::open_store::OpenStore;
 use crate::store::{Store, StoreError};
 use crate::vanish::Vanishing;
 use crate::writer::Writer;
-use crate::{laggards, leases, maintenance, notify, server};
+use crate::{laggards, leases, limits, maintenance, notify, server};
 
 /// Why a daemon did not end in good order.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,10 @@ fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
     tasks.keep("feeding the watchdog", feed_watchdog(daemon.writer.clone()));
     tasks.keep("removing what has expired", maintenance::expire(Rc::clone(daemon), deadlines));
     tasks.keep("applying the log", maintenance::apply_log(Rc::clone(daemon)));
+    tasks.keep("keeping limits", limits::keep(Rc::clone(daemon)));
+    tasks.keep("looking at the disk", limits::look_at_disk(Rc::clone(daemon)));
+    tasks.keep("following the rules", limits::follow_rules(Rc::clone(daemon)));
+    tasks.keep("keeping what was learned", limits::keep_learned(Rc::clone(daemon)));
     tasks.keep("clearing dead readers", maintenance::clear_dead_readers(Rc::clone(daemon)));
     tasks.keep("watching readers", laggards::watch(Rc::clone(daemon)));
     tasks.keep("sweeping uploads", maintenance::sweep_staging(Rc::clone(daemon)));

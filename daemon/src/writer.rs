@@ -49,6 +49,8 @@ struct Inner {
     wake: Arc<Notify>,
     /// Whether something came into the log since somebody waited for that.
     appended: Notify,
+    /// Whether there is more than there should be below a limit.
+    surplus: Notify,
     queue: RefCell<Queue>,
     waiting: RefCell<Waiting>,
     deadlines: Deadlines,
@@ -62,6 +64,7 @@ impl Writer {
             is_in_turn: Cell::new(false),
             wake: open.wake,
             appended: Notify::new(),
+            surplus: Notify::new(),
             queue: RefCell::default(),
             waiting: RefCell::default(),
             deadlines,
@@ -130,6 +133,11 @@ impl Writer {
     /// Waits until something came into the log since the last wait; for one waiter.
     pub(crate) async fn appended(&self) {
         self.0.appended.notified().await;
+    }
+
+    /// Waits until there is more than there should be below a limit; for one waiter.
+    pub(crate) async fn surplus(&self) {
+        self.0.surplus.notified().await;
     }
 
     /// Waits until every batch that was handed in before is in the log, or refused.
@@ -263,7 +271,10 @@ impl Inner {
             queue.give_up().for_each(|slot| answer(slot.reply, Err(failure.again().into())));
         }
         self.waiting.borrow_mut().settle(store, queue.first());
-        took_any && !queue.is_empty()
+        if store.has_surplus() {
+            self.surplus.notify_one();
+        }
+        (took_any || queue.is_making_way()) && !queue.is_empty()
     }
 
     fn reply(&self, store: &mut Store, done: Vec<(Slot, BatchResult)>) {

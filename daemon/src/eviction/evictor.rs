@@ -42,6 +42,11 @@ impl Evictor {
         self.fruitless = 0;
     }
 
+    /// Returns what stands in both queues. What is gone counts until its place is looked at.
+    pub fn standing(&self) -> Volume {
+        self.queues.all()
+    }
+
     /// Returns what stands in a queue. What is gone counts until its place is looked at.
     pub fn volume(&self, queue: Queue) -> Volume {
         match queue {

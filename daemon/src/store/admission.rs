@@ -123,9 +123,9 @@ impl Limits {
         (least > marks.low).then(|| least.saturating_add(marks.limit - marks.low))
     }
 
-    /// Returns what is to be evicted beside the calls: nothing up to the high mark, and else down to the low one.
-    pub(super) fn surplus(&self, level: Level) -> Volume {
-        let above = |marks: Marks, taken: u64| taken > marks.high;
+    /// Returns what is to be evicted beside the calls: nothing up to the high mark, and once above it all down to the low one.
+    pub(super) fn surplus(&self, level: Level, is_relieving: bool) -> Volume {
+        let above = |marks: Marks, taken: u64| taken > if is_relieving { marks.low } else { marks.high };
         let bytes = self.bytes.filter(|marks| above(*marks, level.lasting.bytes.saturating_add(level.passing)));
         let entries = self.entries.filter(|marks| above(*marks, level.lasting.entries));
         Volume {
@@ -206,7 +206,10 @@ mod tests {
 
     #[test]
     fn beside_the_calls_it_is_evicted_from_the_high_mark_to_the_low_one() {
-        assert_eq!(limits().surplus(level(63 * MIB, 10, 0)), Volume::default());
-        assert_eq!(limits().surplus(level(62 * MIB, 11, MIB + 1)), Volume { bytes: 2 * MIB + 1, entries: 1 });
+        assert_eq!(limits().surplus(level(63 * MIB, 10, 0), false), Volume::default());
+        let above = level(62 * MIB, 11, MIB + 1);
+        assert_eq!(limits().surplus(above, false), Volume { bytes: 2 * MIB + 1, entries: 1 });
+        assert_eq!(limits().surplus(level(62 * MIB, 0, 0), true), Volume { bytes: MIB, entries: 0 });
+        assert_eq!(limits().surplus(level(61 * MIB, 0, 0), true), Volume::default());
     }
 }

@@ -7,10 +7,14 @@ use std::collections::HashMap;
 pub(super) struct Crowding {
     /// Whether the first batch of those that wait has no room.
     pub(super) is_blocked: bool,
+    /// Whether room is being made in the store as a whole, down to the low mark.
+    pub(super) is_relieving: bool,
     /// Batches that had to wait.
     pub(super) waits: u64,
     /// Batches that were refused.
     pub(super) refused: u64,
+    /// How many entries had been evicted when what was learned was last written down.
+    pub(super) kept: u64,
     /// Entries that were evicted, by namespace.
     pub(super) evicted: HashMap<u32, u64>,
 }

@@ -2,14 +2,17 @@
 
 use datacache_proto::error::FullCause;
 use datacache_proto::layout::is_cut;
-use datacache_proto::log::OPERATION_HEAD;
+use datacache_proto::log::{Kind, OPERATION_HEAD};
+use datacache_proto::recent::KeyHash;
 use datacache_proto::record::{Birth, Record, TagsBuf, Value};
 use datacache_proto::time::Timestamp;
 
 use super::admission::{Admission, Excess, Level, Limits, Need};
+use super::before::Before;
 use super::charge::{blocks, charge};
 use super::command::{Batch, Command, Put};
 use super::error::StoreError;
+use super::lookup::seen;
 use super::pools::PoolId;
 use super::store::Store;
 use crate::eviction::Policy;
@@ -32,7 +35,7 @@ pub enum Way {
 
 /// Whose limit it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
+pub(super) enum Owner {
     Store,
     Namespace(u32),
 }
@@ -131,7 +134,7 @@ impl Store {
     }
 
     /// Returns the pool that gives room: of those that do, for the store, the one with the most.
-    fn choose(&self, owner: Owner) -> Option<PoolId> {
+    pub(super) fn choose(&self, owner: Owner) -> Option<PoolId> {
         let gives = |(_, policy, free): &(PoolId, Policy, u64)| *policy != Policy::None && *free > 0;
         let of = |id, policy| (id, policy, self.free_in(id));
         let found = match owner {
@@ -221,10 +224,22 @@ impl Store {
             return Ok(judged);
         }
         let shares = self.shares(batch, |namespace, put| {
-            let before = self.entry_before(namespace, &put.key)?;
-            Ok(before.map(|before| before.counts.charge))
+            Ok(self.entry_before(namespace, &put.key)?.map(|before| before.counts.charge))
         })?;
         Ok(self.judge_by(&shares))
+    }
+
+    /// Returns what is there under a key, as of the end of the draft.
+    fn entry_before(&self, namespace: u32, key: &[u8]) -> Result<Option<Before>, StoreError> {
+        let hash = KeyHash::of(namespace, key);
+        let Some((operation, _)) = self.draft.find(namespace, key, hash) else {
+            return self.lookup.before(&self.lookup.snapshot(), namespace, key, hash);
+        };
+        let count = |record: &Record<'_>| self.lookup.tables.counts_of(namespace, key, record);
+        Ok(match operation.kind {
+            Kind::Delete => None,
+            _ => Before::of(seen(operation.body, hash), count, |_| false).0,
+        })
     }
 
     fn has_limits(&self) -> bool {

@@ -33,7 +33,9 @@ pub(super) struct Pool {
     pub(super) lines: Lines,
     /// Whether room is being made, down to the low mark.
     pub(super) is_relieving: bool,
-    /// Whether nothing could be evicted when it was last tried, with sums that were right.
+    /// Whether nothing could be evicted in the last slice.
+    pub(super) is_fruitless: bool,
+    /// Whether that was so twice, the second time with sums that were right.
     pub(super) is_stuck: bool,
 }
 
@@ -56,7 +58,7 @@ pub(super) struct Pools {
 
 impl Pool {
     fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
-        Self { evictor, limits, policy, lines: Lines::default(), is_relieving: false, is_stuck: false }
+        Self { evictor, limits, policy, lines: Lines::default(), is_relieving: false, is_fruitless: false, is_stuck: false }
     }
 
     /// Begins once more with the first places there are, and with what is known to stand in each queue.
@@ -69,7 +71,8 @@ impl Pool {
     /// Takes up another rule.
     fn follow(&mut self, policy: Policy, limits: Limits) {
         self.evictor.follow(policy);
-        (self.policy, self.limits, self.is_stuck) = (policy, limits, false);
+        (self.policy, self.limits) = (policy, limits);
+        (self.is_fruitless, self.is_stuck) = (false, false);
     }
 }
 

@@ -17,6 +17,14 @@ pub struct Rules {
     pub reserve: Reserve,
 }
 
+impl Rules {
+    /// No limits at all, and nothing left to others.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { reserve: Reserve::Bytes(0), ..Self::default() }
+    }
+}
+
 /// The limits of a store, or of one namespace of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
