@@ -33,7 +33,7 @@ pub(crate) fn show(context: &Context) -> Result<Answer, Failure> {
     ];
     let settings = config.sources().into_iter();
     let settings =
-        settings.map(|(name, value, source)| [name.to_owned(), one_line(&value).into_owned(), source.to_string()]);
+        settings.map(|(name, value, source)| [name, one_line(&value).into_owned(), source.to_string()]);
     let rows: Vec<_> = places.into_iter().chain(settings).collect();
     config.unknown().iter().for_each(|unknown| context.remark(&unknown.to_string()));
     print(&aligned(&rows))?;

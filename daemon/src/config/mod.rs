@@ -2,12 +2,14 @@
 
 mod amount;
 mod file;
+mod limits;
 mod log_filter;
 mod nearest;
 mod quantity;
 mod setting;
 mod settings;
 mod short_span;
+mod values;
 mod variable;
 
 pub use amount::{Size, SizeError};
