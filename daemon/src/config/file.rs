@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use datacache_proto::key::{NamespaceError, check_namespace};
@@ -107,11 +108,7 @@ pub(super) fn read(path: &Path, required: bool) -> Result<FromFile, FileError> {
 /// Reads the settings that `text` has, which is or will be in the file at `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<FromFile, FileError> {
     let page = Page { path, text };
-    let table = DeTable::parse(text).map_err(|error| FileError::Syntax {
-        path: path.to_owned(),
-        line: page.line_at(error.span().map_or(0, |span| span.start)),
-        message: error.message().to_owned(),
-    })?;
+    let table = DeTable::parse(text).map_err(|error| syntax_error(path, text, error.span(), error.message()))?;
     let mut read = FromFile::default();
     for (key, value) in table.get_ref() {
         if key.get_ref() == NAMESPACES {
@@ -122,6 +119,12 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<FromFile, FileError> {
         read.settings.insert(name, page.typed(key, name, value)?);
     }
     Ok(read)
+}
+
+/// Says of a text that is not TOML in which line.
+pub(super) fn syntax_error(path: &Path, text: &str, span: Option<Range<usize>>, message: &str) -> FileError {
+    let line = Page { path, text }.line_at(span.map_or(0, |span| span.start));
+    FileError::Syntax { path: path.to_owned(), line, message: message.to_owned() }
 }
 
 type Key<'k> = Spanned<Cow<'k, str>>;

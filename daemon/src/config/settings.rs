@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use datacache_proto::paths::{CONFIG_VARIABLE, Overrides, Paths, PathsError};
 use datacache_proto::time::Lifetime;
+use datacache_proto::types::{Overridden, Reloaded};
 
 use super::amount::Size;
 use super::file::{self, FileError, FromFile};
@@ -185,10 +186,15 @@ impl Config {
         rows
     }
 
-    /// Returns the settings that the file sets in vain, each with what wins over it.
+    /// Returns what is told of settings that were just read: the file, and what it sets in vain.
     #[must_use]
-    pub fn overridden(&self) -> &[(&'static str, Source)] {
-        &self.overridden
+    pub fn told(&self) -> Reloaded {
+        let told = |(name, by): &(&str, Source)| Overridden { setting: (*name).to_owned(), by: by.to_string() };
+        Reloaded {
+            file: self.paths.config.to_string_lossy().into_owned(),
+            waiting: Vec::new(),
+            overridden: self.overridden.iter().map(told).collect(),
+        }
     }
 
     /// Returns these settings as they are after a reload that read `new`, and the names of those that `new` changes
@@ -266,7 +272,8 @@ mod tests {
         let row = |name| config.sources().into_iter().find(|row| row.0 == name).unwrap();
         assert_eq!(row("idle_exit"), ("idle_exit".into(), "never".into(), Source::Flag));
         let variable = "DATACACHE_LOG".to_owned();
-        let overridden: Vec<_> = config.overridden().iter().map(|(name, by)| format!("{name}: {by}")).collect();
+        let overridden = config.told().overridden;
+        let overridden: Vec<_> = overridden.iter().map(|it| format!("{}: {}", it.setting, it.by)).collect();
         assert_eq!(overridden, ["idle_exit: command line", "log: environment DATACACHE_LOG"]);
         assert_eq!(row("log"), ("log".into(), "debug".into(), Source::Environment { variable }));
         assert_eq!(
