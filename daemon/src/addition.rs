@@ -33,7 +33,7 @@ pub(crate) async fn add(connection: &Connection, call: CallId, addition: Additio
     let namespace = Arc::<str>::from(namespace);
     let value = receive(connection, body, durable).await?;
     let (key, holder) = (key.into(), None);
-    let mut put = Put { namespace: Arc::clone(&namespace), key, codec, value, expires, tags, holder };
+    let mut put = Put { namespace: Arc::clone(&namespace), key, codec, value, expires, tags, pinned: false, holder };
     for _ in 0..LOOKS {
         // IMPORTANT: nothing is waited for between this and the writer's queue, or a scope that ends in between would
         // get a lease that nobody gives back.

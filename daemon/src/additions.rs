@@ -140,6 +140,7 @@ impl Checked {
                 value: NewValue::Inline(value),
                 expires: addition.expires,
                 tags,
+                pinned: false,
                 holder: None,
             });
         }

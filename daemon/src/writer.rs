@@ -318,7 +318,7 @@ mod tests {
     fn put(key: i64) -> Batch {
         let (codec, value) = (Codec::Bytes, NewValue::Inline(vec![7].into()));
         let (namespace, key) = ("n".into(), Key::from(key).into());
-        let put = Put { namespace, key, codec, value, expires: None, tags: Vec::new(), holder: None };
+        let put = Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None };
         Batch::of(Command::Put(put), None)
     }
 

@@ -14,7 +14,7 @@ use datacache_proto::key::{Key, Tag};
 use datacache_proto::log::{FrameBuilder, Kind, SegmentHeader};
 use datacache_proto::process::Process;
 use datacache_proto::recent::KeyHash;
-use datacache_proto::record::{Record, TagsBuf, Value};
+use datacache_proto::record::{Birth, Record, TagsBuf, Value};
 use datacache_proto::service::{CacheRequest, CacheResponse, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
@@ -177,6 +177,7 @@ fn answers() -> Vec<CacheResponse> {
         expires: None,
         version,
         bound: true,
+        pinned: false,
         digest: Some(digest),
     };
     vec![
@@ -216,9 +217,12 @@ fn records() -> Vec<Vec<u8>> {
     let tags = TagsBuf::new(&[tag()]);
     let record = |value, key| {
         let mut out = vec![1];
-        let (codec, bound, seq, version) = (Codec::Bytes, true, 9, 8);
+        let (codec, bound, pinned, seq, version) = (Codec::Bytes, true, true, 9, 8);
+        let birth = Birth { seq: 7, main: true, note: 0x81 };
         let (created, expires) = (Timestamp::from_millis(5), Some(Timestamp::from_millis(6)));
-        Record { codec, bound, seq, version, created, expires, tags: tags.as_tags(), key, value }.encode(0, &mut out);
+        let tags = tags.as_tags();
+        let record = Record { codec, bound, pinned, seq, version, birth, created, expires, tags, key, value };
+        record.encode(0, &mut out);
         out
     };
     vec![

@@ -14,7 +14,7 @@ use datacache_fuzz::death::{APPLIED, Death, ENTRIES, NOW, get, value_of, write};
 use datacache_proto::key::Key;
 use datacache_proto::log::{FrameBuilder, Kind};
 use datacache_proto::recent::KeyHash;
-use datacache_proto::record::{Record, Tags, Value};
+use datacache_proto::record::{Birth, Record, Tags, Value};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Codec, Digest};
 use libfuzzer_sys::fuzz_target;
@@ -119,8 +119,8 @@ fn continued(frames: &[Vec<Operation<'_>>], reboots: bool) {
 }
 
 fn push(builder: &mut FrameBuilder, operation: &Operation<'_>) {
-    use Kind::{Delete, Lease, Put, Release, Reply, Touch, Verified};
-    let kind = [Put, Put, Delete, Touch, Lease, Release, Verified, Reply][usize::from(operation.kind) % 8];
+    use Kind::{Delete, Keep, Lease, Put, Release, Reply, Touch, Verified};
+    let kind = [Put, Put, Delete, Touch, Lease, Release, Verified, Reply, Keep][usize::from(operation.kind) % 9];
     let key = match operation.key {
         Name::Number(number) => Key::from(i64::from(number)).encoded().to_vec(),
         Name::Text(text) => Key::from(text).encoded().to_vec(),
@@ -134,8 +134,10 @@ fn push(builder: &mut FrameBuilder, operation: &Operation<'_>) {
             let record = Record {
                 codec: Codec::Bytes,
                 bound: *bound,
+                pinned: !*bound,
                 seq,
                 version: u64::from(*version),
+                birth: Birth::at(u64::from(*version)),
                 created: NOW,
                 expires: expires.map(Timestamp::from_millis),
                 tags: Tags::default(),

@@ -144,6 +144,7 @@ pub fn write(store: &mut Store, numbers: &[i64]) {
             value: NewValue::Inline(value_of(*number).into()),
             expires: None,
             tags: vec![Tag::new("t").expect("it is one")],
+            pinned: false,
             holder: None,
         })
     };

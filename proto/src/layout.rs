@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use crate::types::Digest;
 
 /// The version of everything in a store's folder; a store of another one is refused.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// The link to the live generation.
 pub const CURRENT: &str = "current";
@@ -85,8 +85,14 @@ pub mod tables {
     pub const COUNTERS: &str = "counters";
     /// Name to number.
     pub const META: &str = "meta";
+    /// (namespace, number) to the entry that has this place in the eviction's small queue.
+    pub const SMALL: &str = "small";
+    /// The same of the main queue.
+    pub const MAIN: &str = "main";
+    /// Birth to place, of entries that have another than they were born with.
+    pub const MOVED: &str = "moved";
     /// How many of them have a name.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 10;
 }
 
 /// Names of the rows of the table `meta` that readers look at; each is a u64, little-endian.
@@ -239,7 +245,7 @@ mod tests {
     fn all_keys_of_entries_are_before_the_names_of_tables() {
         let names =
             [tables::BY_EXPIRY, tables::BY_TAG, tables::BLOBS, tables::LEASES, tables::REPLIES, tables::COUNTERS];
-        let names = [&names[..], &[tables::META]].concat();
+        let names = [&names[..], &[tables::META, tables::SMALL, tables::MAIN, tables::MOVED]].concat();
         assert_eq!(names.len(), tables::COUNT as usize);
         assert!(names.iter().all(|name| name.as_bytes() > tables::END_OF_ENTRIES));
         for namespace in [DIRECTORY_NAMESPACE, 1, MAX_NAMESPACES] {

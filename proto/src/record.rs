@@ -2,21 +2,27 @@
 //!
 //! ```text
 //!  0  checksum      u64   xxh3-64 of all that follows, seeded with the hash of namespace and key
-//!  8  format        u8    1
+//!  8  format        u8    2
 //!  9  codec         u8    see `Codec`
-//! 10  flags         u8    1 = the value is a blob, 2 = bound to a scope, 4 = the whole key is in the record
+//! 10  flags         u8    1 = the value is a blob, 2 = bound to a scope, 4 = the whole key is in the record,
+//!                         8 = pinned, 16 = born in the main queue
 //! 11  tag count     u8
-//! 12  key length    u32   0 without flag 4
+//! 12  key length    u24   0 without flag 4
+//! 15  note          u8    what the eviction's policy noted at the birth
 //! 16  seq           u64   of the last operation on the entry
 //! 24  version       u64   of the content: the seq of the operation that brought it
 //! 32  created       u64   milliseconds since the epoch
 //! 40  expires       u64   the same; 0 = never
 //! 48  value length  u64
-//! 56  tags, each a length (u8) and its text; the key; the value, or the 32 bytes of its SHA-256
+//! 56  birth         u64   the seq of the operation that made the key an entry, when it had none
+//! 64  tags, each a length (u8) and its text; the key; the value, or the 32 bytes of its SHA-256
 //! ```
 //!
 //! All numbers are little-endian. The seed ties a record to its key: a record that damage moved to another key is
 //! found out like any other. Old readers refuse a newer `format`; flags unknown to them are a newer format too.
+//!
+//! Format 1 had no birth: what it has comes at 56. It is read as if the entry was born with its content, in the small queue, and is
+//! never written.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -24,24 +30,31 @@ use crate::key::{Key, Tag};
 use crate::time::Timestamp;
 use crate::types::{Codec, Digest, Metadata};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The one without a birth.
+const FORMAT_1: u8 = 1;
 const FORMAT_AT: usize = 8;
 const CODEC_AT: usize = FORMAT_AT + 1;
 const FLAGS_AT: usize = CODEC_AT + 1;
 const TAG_COUNT_AT: usize = FLAGS_AT + 1;
 const KEY_LENGTH_AT: usize = TAG_COUNT_AT + 1;
-const SEQ_AT: usize = KEY_LENGTH_AT + 4;
+const NOTE_AT: usize = KEY_LENGTH_AT + 3;
+const SEQ_AT: usize = NOTE_AT + 1;
 const VERSION_AT: usize = SEQ_AT + 8;
 const CREATED_AT: usize = VERSION_AT + 8;
 const EXPIRES_AT: usize = CREATED_AT + 8;
 const VALUE_LENGTH_AT: usize = EXPIRES_AT + 8;
+const BIRTH_AT: usize = VALUE_LENGTH_AT + 8;
 /// Where the variable part begins.
-const HEAD: usize = VALUE_LENGTH_AT + 8;
+const HEAD: usize = BIRTH_AT + 8;
 
 const BLOB: u8 = 1;
 const BOUND: u8 = 2;
 const WHOLE_KEY: u8 = 4;
-const KNOWN_FLAGS: u8 = BLOB | BOUND | WHOLE_KEY;
+const KNOWN_FLAGS_OF_1: u8 = BLOB | BOUND | WHOLE_KEY;
+const PINNED: u8 = 8;
+const BORN_IN_MAIN: u8 = 16;
+const KNOWN_FLAGS: u8 = KNOWN_FLAGS_OF_1 | PINNED | BORN_IN_MAIN;
 
 /// A record read in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +63,14 @@ pub struct Record<'a> {
     pub codec: Codec,
     /// Whether the entry lives only while it is leased.
     pub bound: bool,
+    /// Whether it stays when there is no room for all.
+    pub pinned: bool,
     /// The sequence number of the last operation on the entry.
     pub seq: u64,
     /// The sequence number of the operation that brought the content.
     pub version: u64,
+    /// Since when the key has an entry.
+    pub birth: Birth,
     /// When the content was added.
     pub created: Timestamp,
     /// When the entry ends; `None` for never.
@@ -64,6 +81,26 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// The value, or where it lies.
     pub value: Value<'a>,
+}
+
+/// The operation that made a key an entry after it had none, and the place in the eviction's queues that it was given. What replaces
+/// the entry while it is there keeps its birth, and so does a touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Birth {
+    /// The operation's sequence number.
+    pub seq: u64,
+    /// Whether it joined the main queue, else the small one.
+    pub main: bool,
+    /// What the policy noted.
+    pub note: u8,
+}
+
+impl Birth {
+    /// Returns a birth by the operation `seq`, into the small queue and without a note.
+    #[must_use]
+    pub const fn at(seq: u64) -> Self {
+        Self { seq, main: false, note: 0 }
+    }
 }
 
 /// How old an entry is, as its record says before that is checked.
@@ -177,21 +214,30 @@ impl<'a> Record<'a> {
     /// # Errors
     /// [`RecordError`] where any byte is not as it was written.
     pub fn decode(bytes: &'a [u8], seed: u64) -> Result<Self, RecordError> {
-        let head = bytes.get(..HEAD).ok_or(RecordError::Short)?;
+        // Of the older format, which is the shorter one.
+        let head = bytes.get(..BIRTH_AT).ok_or(RecordError::Short)?;
         if number(head, 0) != xxh3_64_with_seed(&bytes[FORMAT_AT..], seed) {
             return Err(RecordError::Checksum);
         }
+        Self::unchecked(bytes)
+    }
+
+    /// Reads a record whose checksum was looked at before.
+    ///
+    /// # Errors
+    /// [`RecordError`] where it is none.
+    pub fn unchecked(bytes: &'a [u8]) -> Result<Self, RecordError> {
+        let (head, rest) = split_head(bytes)?;
         let flags = head[FLAGS_AT];
-        if head[FORMAT_AT] != FORMAT || flags & !KNOWN_FLAGS != 0 {
-            return Err(RecordError::Format { format: head[FORMAT_AT] });
-        }
-        let (tags, rest) = Tags::split(head[TAG_COUNT_AT], &bytes[HEAD..]).ok_or(RecordError::Field)?;
+        let (tags, rest) = Tags::split(head[TAG_COUNT_AT], rest).ok_or(RecordError::Field)?;
         let (key, rest) = rest.split_at_checked(key_length(head)).ok_or(RecordError::Short)?;
         Ok(Self {
             codec: Codec::from_byte(head[CODEC_AT]).ok_or(RecordError::Field)?,
             bound: flags & BOUND != 0,
+            pinned: flags & PINNED != 0,
             seq: number(head, SEQ_AT),
             version: number(head, VERSION_AT),
+            birth: birth(head),
             created: Timestamp::from_millis(number(head, CREATED_AT)),
             expires: Some(number(head, EXPIRES_AT)).filter(|&at| at != 0).map(Timestamp::from_millis),
             tags,
@@ -200,21 +246,12 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Returns the value of a record whose checksum was looked at before; what is no record has none.
-    #[must_use]
-    pub fn unchecked_value(bytes: &'a [u8]) -> Option<Value<'a>> {
-        let head = bytes.get(..HEAD)?;
-        let (_, rest) = Tags::split(head[TAG_COUNT_AT], &bytes[HEAD..])?;
-        let (_, rest) = rest.split_at_checked(key_length(head))?;
-        value(head[FLAGS_AT], number(head, VALUE_LENGTH_AT), rest).ok()
-    }
-
     /// Returns the whole key that a record holds because its index key is cut, before the record is checked: its
     /// checksum can only be checked once the key is known.
     #[must_use]
     pub fn unchecked_key(bytes: &[u8]) -> Option<&[u8]> {
-        let head = bytes.get(..HEAD).filter(|head| head[FLAGS_AT] & WHOLE_KEY != 0)?;
-        let (_, rest) = Tags::split(head[TAG_COUNT_AT], &bytes[HEAD..])?;
+        let (head, rest) = split_head(bytes).ok().filter(|(head, _)| head[FLAGS_AT] & WHOLE_KEY != 0)?;
+        let (_, rest) = Tags::split(head[TAG_COUNT_AT], rest)?;
         rest.get(..key_length(head))
     }
 
@@ -222,7 +259,7 @@ impl<'a> Record<'a> {
     /// record is damaged.
     #[must_use]
     pub fn unchecked_age(bytes: &[u8]) -> Option<Age> {
-        let head = bytes.get(..HEAD).filter(|head| head[FORMAT_AT] == FORMAT)?;
+        let (head, _) = split_head(bytes).ok()?;
         let expires = Some(number(head, EXPIRES_AT)).filter(|expires| *expires > 0).map(Timestamp::from_millis);
         let created = Timestamp::from_millis(number(head, CREATED_AT));
         Some(Age { created, version: number(head, VERSION_AT), expires })
@@ -250,20 +287,40 @@ impl<'a> Record<'a> {
         head[CODEC_AT] = self.codec as u8;
         head[FLAGS_AT] = self.flags();
         head[TAG_COUNT_AT] = self.tags.count;
-        head[KEY_LENGTH_AT..SEQ_AT].copy_from_slice(&key_length.to_le_bytes());
+        head[KEY_LENGTH_AT..NOTE_AT].copy_from_slice(&key_length.to_le_bytes()[..NOTE_AT - KEY_LENGTH_AT]);
+        head[NOTE_AT] = self.birth.note;
         head[SEQ_AT..VERSION_AT].copy_from_slice(&self.seq.to_le_bytes());
         head[VERSION_AT..CREATED_AT].copy_from_slice(&self.version.to_le_bytes());
         head[CREATED_AT..EXPIRES_AT].copy_from_slice(&self.created.as_millis().to_le_bytes());
         let expires = self.expires.map_or(0, |at| at.as_millis().max(1));
         head[EXPIRES_AT..VALUE_LENGTH_AT].copy_from_slice(&expires.to_le_bytes());
-        head[VALUE_LENGTH_AT..HEAD].copy_from_slice(&self.value.len().to_le_bytes());
+        head[VALUE_LENGTH_AT..BIRTH_AT].copy_from_slice(&self.value.len().to_le_bytes());
+        head[BIRTH_AT..HEAD].copy_from_slice(&self.birth.seq.to_le_bytes());
     }
 
     fn flags(&self) -> u8 {
         let blob = if self.value.digest().is_some() { BLOB } else { 0 };
         let bound = if self.bound { BOUND } else { 0 };
         let whole_key = if self.key.is_some() { WHOLE_KEY } else { 0 };
-        blob | bound | whole_key
+        let pinned = if self.pinned { PINNED } else { 0 };
+        let main = if self.birth.main { BORN_IN_MAIN } else { 0 };
+        blob | bound | whole_key | pinned | main
+    }
+
+    /// Returns how many bytes it takes as [`Record::encode`] writes it.
+    #[must_use]
+    pub fn encoded_length(&self) -> usize {
+        let value = match self.value {
+            Value::Inline(bytes) => bytes.len(),
+            Value::Blob { digest, .. } => digest.0.len(),
+        };
+        HEAD + self.tags.encoded.len() + self.key.map_or(0, <[u8]>::len) + value
+    }
+
+    /// Tells whether it stays when there is no room for all: a pinned one, and one that others hold.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.pinned || self.bound
     }
 
     /// Tells whether the entry's time is over at `now`: from the very millisecond of its expiry on.
@@ -284,6 +341,7 @@ impl<'a> Record<'a> {
             expires: self.expires,
             version: self.version,
             bound: self.bound,
+            pinned: self.pinned,
             digest: self.value.digest(),
         }
     }
@@ -315,6 +373,29 @@ impl TagsBuf {
     }
 }
 
+/// Splits a record's head off, by its format.
+fn split_head(bytes: &[u8]) -> Result<(&[u8], &[u8]), RecordError> {
+    let &[format, _, flags, ..] = bytes.get(FORMAT_AT..).ok_or(RecordError::Short)? else {
+        return Err(RecordError::Short);
+    };
+    let (length, known) = match format {
+        FORMAT => (HEAD, KNOWN_FLAGS),
+        FORMAT_1 => (BIRTH_AT, KNOWN_FLAGS_OF_1),
+        format => return Err(RecordError::Format { format }),
+    };
+    if flags & !known != 0 {
+        return Err(RecordError::Format { format });
+    }
+    bytes.split_at_checked(length).ok_or(RecordError::Short)
+}
+
+fn birth(head: &[u8]) -> Birth {
+    match head[FORMAT_AT] {
+        FORMAT_1 => Birth::at(number(head, VERSION_AT)),
+        _ => Birth { seq: number(head, BIRTH_AT), main: head[FLAGS_AT] & BORN_IN_MAIN != 0, note: head[NOTE_AT] },
+    }
+}
+
 fn value(flags: u8, length: u64, rest: &[u8]) -> Result<Value<'_>, RecordError> {
     if flags & BLOB != 0 {
         let digest = Digest(rest.try_into().map_err(|_| RecordError::Short)?);
@@ -327,8 +408,9 @@ fn value(flags: u8, length: u64, rest: &[u8]) -> Result<Value<'_>, RecordError> 
 }
 
 fn key_length(head: &[u8]) -> usize {
-    let bytes = head[KEY_LENGTH_AT..SEQ_AT].try_into().expect("four bytes were cut");
-    usize::try_from(u32::from_le_bytes(bytes)).unwrap_or(usize::MAX)
+    let mut length = [0; 4];
+    length[..NOTE_AT - KEY_LENGTH_AT].copy_from_slice(&head[KEY_LENGTH_AT..NOTE_AT]);
+    usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX)
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -347,8 +429,10 @@ mod tests {
         Record {
             codec: Codec::Text,
             bound: true,
+            pinned: true,
             seq: 12,
             version: 7,
+            birth: Birth { seq: 5, main: true, note: 0x95 },
             created: Timestamp::from_millis(1_000),
             expires: Some(Timestamp::from_millis(2_000)),
             tags: tags.as_tags(),
@@ -367,6 +451,7 @@ mod tests {
             let mut bytes = vec![0xee; 3];
             record.encode(42, &mut bytes);
             assert_eq!(Record::decode(&bytes[3..], 42), Ok(record));
+            assert_eq!(record.encoded_length(), bytes.len() - 3);
             assert_eq!(Record::unchecked_key(&bytes[3..]), record.key);
             let age = Age { created: record.created, version: record.version, expires: record.expires };
             assert_eq!(Record::unchecked_age(&bytes[3..]), Some(age));
@@ -401,10 +486,30 @@ mod tests {
         let tags = TagsBuf::default();
         let mut bytes = Vec::new();
         sample(&tags, Value::Inline(b"v")).encode(42, &mut bytes);
-        bytes[FORMAT_AT] = 2;
+        bytes[FORMAT_AT] = 3;
+        seal(&mut bytes);
+        assert_eq!(Record::decode(&bytes, 42), Err(RecordError::Format { format: 3 }));
+    }
+
+    fn seal(bytes: &mut [u8]) {
         let checksum = xxh3_64_with_seed(&bytes[FORMAT_AT..], 42);
         bytes[..8].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(Record::decode(&bytes, 42), Err(RecordError::Format { format: 2 }));
+    }
+
+    #[test]
+    fn a_record_of_format_1_was_born_with_its_content() {
+        let tags = tags(&["tag"]);
+        let record = Record { pinned: false, birth: Birth::at(7), ..sample(&tags, Value::Inline(b"some value")) };
+        let mut bytes = Vec::new();
+        record.encode(42, &mut bytes);
+        bytes.drain(BIRTH_AT..HEAD);
+        bytes[FORMAT_AT] = FORMAT_1;
+        seal(&mut bytes);
+        assert_eq!(Record::decode(&bytes, 42), Ok(record));
+        assert_eq!(Record::unchecked_key(&bytes), record.key);
+        bytes[FLAGS_AT] |= PINNED;
+        seal(&mut bytes);
+        assert_eq!(Record::decode(&bytes, 42), Err(RecordError::Format { format: 1 }), "a flag that it did not have");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use datacache_proto::key::Key;
 use datacache_proto::layout::{MAP_SIZES, index_key};
-use datacache_proto::record::{Record, TagsBuf, Value};
+use datacache_proto::record::{Birth, Record, TagsBuf, Value};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Codec;
 use heed::types::Bytes;
@@ -96,8 +96,10 @@ fn encode(value: &[u8], out: &mut Vec<u8>) {
     let record = Record {
         codec: Codec::Bytes,
         bound: false,
+        pinned: false,
         seq: 1,
         version: 1,
+        birth: Birth::at(1),
         created: now,
         expires: Some(now),
         tags: tags.as_tags(),

@@ -100,6 +100,7 @@ mod tests {
             expires: None,
             version: 7,
             bound: false,
+            pinned: false,
             digest: None,
         }
     }

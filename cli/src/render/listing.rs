@@ -83,6 +83,7 @@ mod tests {
             expires: expires.map(|after| at(after.cast_signed() * 1_000)),
             version: 1,
             bound: false,
+            pinned: false,
             digest: None,
         }
     }

@@ -13,7 +13,7 @@ use datacache_proto::layout::{
 };
 use datacache_proto::process::pid_namespace;
 use datacache_proto::recent::{self, Header, KeyHash, MappedMut, Mark, View, Word, WordsMut};
-use datacache_proto::record::{Record, Tags, Value};
+use datacache_proto::record::{Birth, Record, Tags, Value};
 use datacache_proto::types::Codec;
 use heed::types::Bytes;
 use heed::{Database, EnvOpenOptions};
@@ -57,8 +57,10 @@ impl Store {
         let record = Record {
             codec: Codec::Bytes,
             bound: false,
+            pinned: false,
             seq: 1,
             version: 1,
+            birth: Birth::at(1),
             created: Default::default(),
             expires: None,
             tags: Tags::default(),

@@ -153,7 +153,16 @@ mod tests {
     fn write(store: &mut Store, incoming: Incoming) -> BatchResult {
         let put = |key: &str, value| {
             let (namespace, key) = ("n".into(), Key::from(key).into());
-            let put = Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None };
+            let put = Put {
+                namespace,
+                key,
+                codec: Codec::Bytes,
+                value,
+                expires: None,
+                tags: Vec::new(),
+                pinned: false,
+                holder: None,
+            };
             Command::Put(put)
         };
         let commands = vec![put("k", NewValue::Blob(incoming)), put("small", NewValue::Inline(vec![1].into()))];

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use datacache_proto::layout::index_key;
 use datacache_proto::log::{Kind, Operation};
 use datacache_proto::recent::KeyHash;
-use datacache_proto::record::Record;
+use datacache_proto::record::{Birth, Record};
 use datacache_proto::types::Digest;
 use heed::RwTxn;
 use tracing::warn;
 
 use super::blob_row::BlobRow;
-use super::body::{decode_digest, decode_lease, decode_reply, lease_key, lease_prefix};
-use super::counts::{BLOBS_COUNTED, Counts};
+use super::body::{decode_digest, decode_keep, decode_lease, decode_reply, lease_key, lease_prefix};
+use super::counts::{BLOBS_COUNTED, Change, Counts};
 use super::replies::{self, ClientReplies};
 use super::table_keys::{expiry_key, namespace_prefix, tag_key};
 use super::tables::{Meta, Tables};
@@ -94,6 +94,7 @@ impl<'t> Slice<'t> {
             Kind::Release => self.release(operation)?,
             Kind::Verified => self.verified(operation)?,
             Kind::Reply => self.reply(operation)?,
+            Kind::Keep => self.keep(operation)?,
         }
         self.weight += 1;
         self.applied = operation.seq;
@@ -119,27 +120,61 @@ impl<'t> Slice<'t> {
         }
         let (namespace, tables) = (operation.namespace, self.tables);
         let index_key = index_key(namespace, operation.key);
-        self.forget(namespace, operation.key, &index_key, Some(&record))?;
+        let old = self.forget(namespace, operation.key, &index_key, Some(&record))?;
         tables.entries.put(&mut self.txn, &index_key, operation.body)?;
         self.weight += beyond_usual(&record);
         derive_rows(tables, &mut self.txn, namespace, &index_key, &record)?;
-        self.count(namespace, 1, signed(record.value.len()))
+        let counts = tables.counts_of(namespace, operation.key, &record);
+        if old.is_none_or(|old| old.seq != record.birth.seq) {
+            self.leave(namespace, old)?;
+            if let Some(places) = tables.places {
+                places.enter(&mut self.txn, namespace, &index_key, record.birth, counts.charge)?;
+            }
+        }
+        self.count(namespace, Change::more(counts))
     }
 
     /// Removes the entry of a key with all its rows.
     fn remove(&mut self, namespace: u32, key: &[u8]) -> heed::Result<()> {
         let index_key = index_key(namespace, key);
-        self.forget(namespace, key, &index_key, None)?;
+        let old = self.forget(namespace, key, &index_key, None)?;
+        self.leave(namespace, old)?;
         self.tables.entries.delete(&mut self.txn, &index_key).map(drop)
     }
 
-    /// Removes what is derived from the record of a key. Leases of its version stay if `next`, which takes its place, goes on
-    /// with it.
-    fn forget(&mut self, namespace: u32, key: &[u8], index_key: &[u8], next: Option<&Record<'_>>) -> heed::Result<()> {
-        let Some(row) = self.tables.entries.get(&self.txn, index_key)?.map(<[u8]>::to_vec) else { return Ok(()) };
+    /// Takes the place of an entry away that is no more.
+    fn leave(&mut self, namespace: u32, old: Option<Birth>) -> heed::Result<()> {
+        let Some((places, old)) = self.tables.places.zip(old) else { return Ok(()) };
+        places.leave(&mut self.txn, namespace, old).map(drop)
+    }
+
+    /// Gives an entry another place, if it is still the one that was meant.
+    fn keep(&mut self, operation: &Operation<'_>) -> heed::Result<()> {
+        let Some((places, (birth, place))) = self.tables.places.zip(decode_keep(operation.body)) else { return Ok(()) };
+        let Operation { namespace, key, seq, .. } = *operation;
+        let index_key = index_key(namespace, key);
+        let row = self.tables.entries.get(&self.txn, &index_key)?;
+        let record = row.and_then(|row| Record::decode(row, KeyHash::of(namespace, key).to_bits()).ok());
+        let Some(record) = record.filter(|record| record.birth.seq == birth) else { return Ok(()) };
+        let charge = self.tables.counts_of(namespace, key, &record).charge;
+        let (entry, given) = ((namespace, record.birth), (place, seq));
+        places.keep(&mut self.txn, entry, given, (&index_key, charge))
+    }
+
+    /// Removes what is derived from the record of a key, but for its place; returns its birth. Leases of its version stay if `next`,
+    /// which takes its place, goes on with it.
+    fn forget(
+        &mut self,
+        namespace: u32,
+        key: &[u8],
+        index_key: &[u8],
+        next: Option<&Record<'_>>,
+    ) -> heed::Result<Option<Birth>> {
+        let Some(row) = self.tables.entries.get(&self.txn, index_key)?.map(<[u8]>::to_vec) else { return Ok(None) };
         let Ok(old) = Record::decode(&row, KeyHash::of(namespace, key).to_bits()) else {
             // Its other rows can't be told; plans that meet them find that they hold for nothing.
-            return self.count(namespace, -1, 0);
+            self.count(namespace, Change::less(Counts::of_damaged()))?;
+            return Ok(None);
         };
         if let Some(expires) = old.expires {
             self.tables.by_expiry.delete(&mut self.txn, &expiry_key(namespace, expires, old.version))?;
@@ -154,7 +189,8 @@ impl<'t> Slice<'t> {
         if old.bound && !next.is_some_and(|next| next.bound && next.version == old.version) {
             self.drop_leases(old.version)?;
         }
-        self.count(namespace, -1, -signed(old.value.len()))
+        self.count(namespace, Change::less(self.tables.counts_of(namespace, key, &old)))?;
+        Ok(Some(old.birth))
     }
 
     fn refer(&mut self, digest: Digest, change: i64, length: u64) -> heed::Result<()> {
@@ -170,8 +206,12 @@ impl<'t> Slice<'t> {
             self.tables.blobs.delete(&mut self.txn, &digest.0)?;
             self.dropped.insert(digest);
         }
-        let more = i64::from(is_there) - i64::from(was_there);
-        self.count(BLOBS_COUNTED, more, more * signed(row.length))
+        let blob = self.tables.counts_of_blob(row.length);
+        match (was_there, is_there) {
+            (false, true) => self.count(BLOBS_COUNTED, Change::more(blob)),
+            (true, false) => self.count(BLOBS_COUNTED, Change::less(blob)),
+            _ => Ok(()),
+        }
     }
 
     fn drop_leases(&mut self, version: u64) -> heed::Result<()> {
@@ -214,19 +254,19 @@ impl<'t> Slice<'t> {
         Ok(())
     }
 
-    fn count(&mut self, namespace: u32, entries: i64, bytes: i64) -> heed::Result<()> {
+    fn count(&mut self, namespace: u32, change: Change) -> heed::Result<()> {
         if !self.counts.contains_key(&namespace) {
             let row = self.tables.counters.get(&self.txn, &namespace_prefix(namespace))?;
             self.counts.insert(namespace, row.and_then(Counts::decode).unwrap_or_default());
         }
-        self.counts.entry(namespace).or_default().change(entries, bytes);
+        self.counts.entry(namespace).or_default().change(change);
         Ok(())
     }
 
     /// Makes the slice durable; `first_segment` is the first one that still matters afterwards.
     pub(super) fn commit(mut self, first_segment: u64, next_segment: u64) -> heed::Result<Committed> {
         for (namespace, counts) in &self.counts {
-            self.tables.counters.put(&mut self.txn, &namespace_prefix(*namespace), &counts.encode())?;
+            self.tables.put_counts(&mut self.txn, *namespace, *counts)?;
         }
         self.write_replies()?;
         self.tables.set_meta(&mut self.txn, Meta::Applied, self.applied)?;
@@ -280,8 +320,4 @@ pub(super) fn derive_rows(
         tables.by_tag.put(txn, &tag_key(namespace, tag, record.version), index_key)?;
     }
     Ok(())
-}
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -6,8 +6,7 @@ use datacache_proto::record::Record;
 use datacache_proto::types::Digest;
 use heed::{RoTxn, RwTxn};
 
-use super::counts::{BLOBS_COUNTED, Counts};
-use super::table_keys::namespace_prefix;
+use super::counts::{BLOBS_COUNTED, Change, Counts};
 use super::tables::Tables;
 
 /// What the index knows of a blob.
@@ -71,9 +70,9 @@ impl Tables {
     pub(super) fn count_blobs(&self, txn: &mut RwTxn<'_>) -> heed::Result<()> {
         let mut counts = Counts::default();
         for row in self.blobs.iter(txn)? {
-            counts.entries += 1;
-            counts.bytes += BlobRow::decode(row?.1).map_or(0, |row| row.length);
+            let length = BlobRow::decode(row?.1).map_or(0, |row| row.length);
+            counts.change(Change::more(self.counts_of_blob(length)));
         }
-        self.counters.put(txn, &namespace_prefix(BLOBS_COUNTED), &counts.encode())
+        self.put_counts(txn, BLOBS_COUNTED, counts)
     }
 }

@@ -1,9 +1,10 @@
-//! The bodies of the operations that are not records: leases, releases, replies, verified blobs. Little-endian.
+//! The bodies of the operations that are not records: leases, releases, replies, verified blobs, places. Little-endian.
 
 use datacache_proto::process::Process;
 use datacache_proto::types::{CallId, Digest};
 
 use super::command::Holder;
+use crate::eviction::{Note, Place, Queue};
 
 /// `version u64 · scope u64 · boot u128 · pid u32 · start u64`: of a lease and of its release, and, with the version
 /// big-endian, the key of the table `leases`.
@@ -86,6 +87,22 @@ pub(super) fn decode_digest(body: &[u8]) -> Option<Digest> {
     Some(Digest(body.try_into().ok()?))
 }
 
+/// `birth u64 · queue u8 · note u8`: of an entry that is kept.
+pub(super) const KEEP: usize = 8 + 1 + 1;
+
+/// Writes the body of a keep: the entry's birth, and its new place.
+pub(super) fn encode_keep(birth: u64, place: Place, out: &mut Vec<u8>) {
+    out.extend_from_slice(&birth.to_le_bytes());
+    out.extend([u8::from(place.queue == Queue::Main), place.note.to_bits()]);
+}
+
+/// Reads the body of a keep.
+pub(super) fn decode_keep(body: &[u8]) -> Option<(u64, Place)> {
+    let (birth, &[queue, note]) = body.split_first_chunk().and_then(|(birth, rest)| Some((birth, rest.as_array()?)))?;
+    let queue = if queue == 0 { Queue::Small } else { Queue::Main };
+    Some((u64::from_le_bytes(*birth), Place { queue, note: Note::from_bits(note) }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +117,16 @@ mod tests {
         assert_eq!(decode_lease(&body[1..]), None);
         assert_eq!(decode_lease_key(&lease_key(5, &HOLDER_OF_TEST)), Some((5, HOLDER_OF_TEST)));
         assert!(lease_key(5, &HOLDER_OF_TEST).starts_with(&lease_prefix(5)));
+    }
+
+    #[test]
+    fn keeps_come_back_as_they_went_in() {
+        for queue in [Queue::Small, Queue::Main] {
+            let (place, mut body) = (Place { queue, note: Note::from_bits(0x95) }, Vec::new());
+            encode_keep(5, place, &mut body);
+            assert_eq!((decode_keep(&body), body.len()), (Some((5, place)), KEEP));
+            assert_eq!([&body[1..], &[&body[..], &[0]].concat()].map(decode_keep), [None; 2]);
+        }
     }
 
     #[test]

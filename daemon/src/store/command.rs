@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::foresight::Foresight;
 use super::incoming::Incoming;
+use crate::eviction::Place;
 
 /// Commands that are done together or not at all, also across a crash.
 #[derive(Clone, Debug)]
@@ -68,6 +69,26 @@ pub enum Command {
         /// The version it was taken on.
         version: u64,
     },
+    /// Evicts an entry, if it is still the one that was born so, and nobody holds it.
+    Evict {
+        /// The namespace's number.
+        namespace: u32,
+        /// The entry's key.
+        key: Key,
+        /// The entry's birth.
+        birth: u64,
+    },
+    /// Gives an entry another place in the eviction's queues, if it is still the one that was born so.
+    Keep {
+        /// The namespace's number.
+        namespace: u32,
+        /// The entry's key.
+        key: Key,
+        /// The entry's birth.
+        birth: u64,
+        /// The queue that it joins.
+        place: Place,
+    },
     /// Notes that a blob was hashed and has the content that its name says.
     Verified {
         /// The blob.
@@ -90,6 +111,8 @@ pub struct Put {
     pub expires: Option<Timestamp>,
     /// Its tags, checked and sorted.
     pub tags: Vec<Tag>,
+    /// Whether it stays when there is no room for all.
+    pub pinned: bool,
     /// The scope that it is bound to.
     pub holder: Option<Holder>,
 }
@@ -157,4 +180,8 @@ pub enum Outcome {
     Released(bool),
     /// The blob is marked, if it is still there.
     Verified,
+    /// Whether the entry was evicted.
+    Evicted(bool),
+    /// Whether the entry was given the place.
+    Kept(bool),
 }

@@ -1,4 +1,4 @@
-//! The frame that is being decided on: its bytes, and a way to find what it already says about a key.
+//! The frame that is being decided on: its bytes, a way to find what it already says about a key, and the places that it gives.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -9,12 +9,14 @@ use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
 
 use super::expiring::Replaced;
+use crate::eviction::Place;
 
 /// A frame under construction, with the operations that decide what a key's readers find.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) frame: FrameBuilder,
     decided: Vec<Decided>,
+    placed: Vec<Placed>,
     /// The newest of `decided` for each hash.
     newest: HashMap<u64, usize, BuildHasherDefault<Hashed>>,
 }
@@ -49,8 +51,24 @@ pub(super) struct Decision {
     pub(super) expires: Option<Timestamp>,
     /// The blob that the record names.
     pub(super) digest: Option<Digest>,
-    /// How many bytes of the index its tags take: each has a row of its own, with the whole key.
-    pub(super) tag_rows: u64,
+    /// How many bytes of the index its rows take that repeat the key: those of its tags, and of the place that it gives.
+    pub(super) rows: u64,
+}
+
+/// A place in the eviction's queues that an operation of the frame gives an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) namespace: u32,
+    /// The operation's sequence number, which is the place's.
+    pub(super) number: u64,
+    /// The birth of the entry: the same number, where it is the first place that it is given.
+    pub(super) birth: u64,
+    /// Which queue it joins, and what the policy noted.
+    pub(super) place: Place,
+    /// What the entry takes, as its namespace pays for it.
+    pub(super) charge: u64,
+    /// Where the operation begins in the frame.
+    pub(super) start: u32,
 }
 
 /// An operation that decides, in the frame.
@@ -70,6 +88,7 @@ pub(super) struct Decided {
 pub(super) struct Mark {
     operations: usize,
     decided: usize,
+    placed: usize,
 }
 
 impl Draft {
@@ -77,11 +96,12 @@ impl Draft {
     pub(super) fn begin(&mut self, first_seq: u64) {
         self.frame.begin(first_seq);
         self.decided.clear();
+        self.placed.clear();
         self.newest.clear();
     }
 
-    /// Appends an operation that decides what the readers of a key find.
-    pub(super) fn decide(&mut self, decision: Decision, key: &[u8], body: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends an operation that decides what the readers of a key find; returns where it begins.
+    pub(super) fn decide(&mut self, decision: Decision, key: &[u8], body: impl FnOnce(&mut Vec<u8>)) -> u32 {
         let Decision { kind, namespace, hash, .. } = decision;
         if let Some(at) = self.newest_of(namespace, key, hash) {
             self.decided[at].superseded = true;
@@ -89,6 +109,18 @@ impl Draft {
         let start = self.frame.push(kind, namespace, key, body);
         let before = self.newest.insert(hash.to_bits(), self.decided.len());
         self.decided.push(Decided { decision, start, superseded: false, before });
+        start
+    }
+
+    /// Notes that an operation that was just appended gives a place.
+    pub(super) fn place(&mut self, placed: Placed) {
+        self.placed.push(placed);
+    }
+
+    /// Returns the places that the frame gives, in the order of their numbers, each with the encoded key of its entry.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (&Placed, &[u8])> {
+        let operation = |start| self.frame.operation(start).expect("it was pushed at this place");
+        self.placed.iter().map(move |placed| (placed, operation(placed.start).key))
     }
 
     /// Returns the frame's newest operation on a key, and what of the log it replaces.
@@ -120,7 +152,7 @@ impl Draft {
 
     /// Returns the point that [`Draft::undo`] goes back to.
     pub(super) fn mark(&self) -> Mark {
-        Mark { operations: self.frame.operations(), decided: self.decided.len() }
+        Mark { operations: self.frame.operations(), decided: self.decided.len(), placed: self.placed.len() }
     }
 
     /// Takes back everything since `mark`.
@@ -138,6 +170,7 @@ impl Draft {
                 self.decided[at].superseded = false;
             }
         }
+        self.placed.truncate(mark.placed);
         self.frame.truncate(mark.operations);
     }
 
@@ -150,12 +183,16 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eviction::{Note, Queue};
 
     fn put(draft: &mut Draft, key: &[u8], hash: u64, value: &'static [u8]) {
         let hash = KeyHash::from_bits(hash);
         let (kind, namespace) = (Kind::Put, 1);
-        let decision = Decision { kind, namespace, hash, replaces: None, expires: None, digest: None, tag_rows: 0 };
-        draft.decide(decision, key, |out| out.extend_from_slice(value));
+        let decision = Decision { kind, namespace, hash, replaces: None, expires: None, digest: None, rows: 0 };
+        let number = draft.frame.next_seq();
+        let start = draft.decide(decision, key, |out| out.extend_from_slice(value));
+        let place = Place { queue: Queue::Small, note: Note::default() };
+        draft.place(Placed { namespace, number, birth: number, place, charge: 1, start });
     }
 
     fn body(draft: &Draft, key: &[u8], hash: u64) -> Option<Vec<u8>> {
@@ -188,5 +225,7 @@ mod tests {
         assert_eq!(body(&draft, b"b", 8), None);
         assert_eq!((draft.decided().len(), draft.frame.operations()), (1, 1));
         assert!(!draft.decided()[0].superseded);
+        let placed: Vec<_> = draft.placed().map(|(placed, key)| (placed.number, key)).collect();
+        assert_eq!(placed, [(1, &b"a"[..])]);
     }
 }

@@ -149,7 +149,16 @@ mod tests {
         let expires = lives.map(|lives| now.after(Duration::from_secs(lives)));
         let value = NewValue::Inline(second.to_le_bytes().to_vec().into());
         let namespace = namespace.into();
-        let put = Put { namespace, key: key.into(), codec: Codec::Bytes, value, expires, tags: vec![], holder: None };
+        let put = Put {
+            namespace,
+            key: key.into(),
+            codec: Codec::Bytes,
+            value,
+            expires,
+            tags: vec![],
+            pinned: false,
+            holder: None,
+        };
         let mut results = Vec::new();
         store.write(&mut [Batch::of(Command::Put(put), None)].into(), now, &mut results);
         results.pop().unwrap().unwrap();

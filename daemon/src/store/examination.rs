@@ -24,7 +24,7 @@ const VERSION_AT: u64 = 20;
 const PAGE_SIZE_AT: u64 = 40;
 
 /// The tables that have a name; that of the entries had one too in older layouts.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 11] = [
     "entries",
     tables::BY_EXPIRY,
     tables::BY_TAG,
@@ -33,6 +33,9 @@ const TABLES: [&str; 8] = [
     tables::REPLIES,
     tables::COUNTERS,
     tables::META,
+    tables::SMALL,
+    tables::MAIN,
+    tables::MOVED,
 ];
 
 /// Why a walk came to no good end.

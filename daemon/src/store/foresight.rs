@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use datacache_proto::layout::index_key;
 use datacache_proto::recent::KeyHash;
+use datacache_proto::record::Record;
 use tracing::debug;
 
 use super::before::Before;
@@ -68,7 +69,8 @@ impl Foreseer {
         let look = |put: &Put| {
             let row = walk.get(&index_key(self.namespace, &put.key))?;
             let seen = row.map_or(Seen::Absent, |row| seen(row, KeyHash::of(self.namespace, &put.key)));
-            let (before, same) = Before::of(seen, |record| put.has_content_of(record));
+            let count = |record: &Record<'_>| self.tables.counts_of(self.namespace, &put.key, record);
+            let (before, same) = Before::of(seen, count, |record| put.has_content_of(record));
             Ok(Foreseen { before, same })
         };
         puts.iter().map(look).collect()
@@ -129,7 +131,7 @@ mod tests {
         let same = put_of(inline(3));
         let foreseen = foresee(&store, &same);
         let before = foreseen.of(0).unwrap();
-        assert!(before.same && before.before.unwrap().bytes == 3);
+        assert!(before.same && before.before.unwrap().counts.bytes == 3);
         let version = before.before.unwrap().version;
         assert_eq!(write(&mut store, same, foreseen), (version, true));
         assert_eq!(bytes(&store), 3);

@@ -1,19 +1,41 @@
-//! A copy of the index, in this build's layout, whatever layout it has.
+//! A copy of an index of an older layout, in this build's.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use datacache_proto::layout::{self, LAYOUT};
+use datacache_proto::record::Birth;
 use heed::{Env, PutFlags, RoTxn};
 
+use super::blob_row::BlobRow;
+use super::charge::{blocks, charge, place_row};
+use super::counts::{BLOBS_COUNTED, Change, Counts};
+use super::placing::{PLACE_KEY, Places, place_key};
+use super::rows::entry_of;
+use super::table_keys::{namespace_of, namespace_prefix};
 use super::tables::{Meta, Table, Tables, open_env};
 
 /// How much is copied in one transaction, in bytes: its pages are held in memory until the commit.
 const COPIED_AT_ONCE: usize = 16 << 20;
 
+/// A place that is to be made.
+type NewPlace = ([u8; PLACE_KEY], Vec<u8>, Birth, u64);
+
 impl Tables {
+    /// Returns how many bytes a copy takes at most, about: places come on top, on pages that are two thirds full.
+    pub(super) fn used_by_copy(&self) -> heed::Result<u64> {
+        let txn = self.env.read_txn()?;
+        let mut places = 0;
+        for row in self.all_entries(&txn)? {
+            places += place_row(row?.0.len());
+        }
+        Ok(self.used()? + places * 3 / 2)
+    }
+
     /// Copies the index into an empty folder, in this build's layout, whose number is written last.
     ///
-    /// Sorted as the rows are, they are appended, which fills pages and is several times as fast as putting them.
+    /// Sorted as the rows are, they are appended, which fills pages and is several times as fast as putting them. Places and counters are
+    /// made anew: up to layout 3 there were none of the first, and no charges in the second.
     pub(super) fn copy_to(&self, folder: &Path) -> heed::Result<()> {
         let (from, to) = (self.env.read_txn()?, open_env(folder)?);
         // IMPORTANT: the entries first. Once the names of others are in the main table, nothing can be appended to it.
@@ -24,12 +46,12 @@ impl Tables {
             (Some(layout::tables::BLOBS), self.blobs),
             (Some(layout::tables::LEASES), self.leases),
             (Some(layout::tables::REPLIES), self.replies),
-            (Some(layout::tables::COUNTERS), self.counters),
             (Some(layout::tables::META), self.meta),
         ];
         for (name, table) in tables {
             copy_table(&from, table, &to, name)?;
         }
+        place_all(self, &from, &to)?;
         let mut txn = to.write_txn()?;
         let meta: Table = to.create_database(&mut txn, Some(layout::tables::META))?;
         meta.put(&mut txn, Meta::Layout.name(), &u64::from(LAYOUT).to_le_bytes())?;
@@ -37,6 +59,58 @@ impl Tables {
         to.prepare_for_closing().wait();
         Ok(())
     }
+}
+
+/// Gives every entry the place that it was born with, and counts all of them.
+fn place_all(tables: &Tables, from: &RoTxn<'_>, to: &Env) -> heed::Result<()> {
+    let mut txn = to.write_txn()?;
+    let places = Places::make(|name| to.create_database(&mut txn, name))?;
+    let counters: Table = to.create_database(&mut txn, Some(layout::tables::COUNTERS))?;
+    txn.commit()?;
+    let mut counts: BTreeMap<u32, Counts> = BTreeMap::new();
+    let (mut new, mut room) = (Vec::new(), COPIED_AT_ONCE);
+    for row in tables.all_entries(from)? {
+        let (index_key, row) = row?;
+        let counted = counts.entry(namespace_of(index_key).unwrap_or_default()).or_default();
+        let Some((namespace, key, record)) = entry_of(index_key, row) else {
+            counted.change(Change::more(Counts::of_damaged()));
+            continue;
+        };
+        let charge = charge(namespace, key.encoded(), &record);
+        counted.change(Change::more(Counts::of_entry(&record, charge)));
+        new.push((place_key(namespace, record.birth.seq), index_key.to_vec(), record.birth, charge));
+        room = room.saturating_sub(size_of::<NewPlace>() + index_key.len());
+        if room == 0 {
+            enter(std::mem::take(&mut new), &places, to)?;
+            room = COPIED_AT_ONCE;
+        }
+    }
+    enter(new, &places, to)?;
+    counts.insert(BLOBS_COUNTED, count_blobs(tables, from)?);
+    let mut txn = to.write_txn()?;
+    for (namespace, counts) in counts {
+        counters.put(&mut txn, &namespace_prefix(namespace), &counts.encode())?;
+    }
+    txn.commit()
+}
+
+/// Makes places in the order in which they stand, so that those that come together are on few pages.
+fn enter(mut new: Vec<NewPlace>, places: &Places, to: &Env) -> heed::Result<()> {
+    new.sort_unstable_by_key(|(place, ..)| *place);
+    let mut txn = to.write_txn()?;
+    for (place, index_key, birth, charge) in new {
+        places.enter(&mut txn, namespace_of(&place).unwrap_or_default(), &index_key, birth, charge)?;
+    }
+    txn.commit()
+}
+
+fn count_blobs(tables: &Tables, from: &RoTxn<'_>) -> heed::Result<Counts> {
+    let mut counts = Counts::default();
+    for row in tables.blobs.iter(from)? {
+        let length = BlobRow::decode(row?.1).map_or(0, |row| row.length);
+        counts.change(Change::more(Counts { entries: 1, bytes: length, charge: blocks(length), held: 0 }));
+    }
+    Ok(counts)
 }
 
 /// Appends all rows of a table to one in another environment.

@@ -7,7 +7,7 @@ use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::types::{CallId, Digest};
 
 use super::command::{Holder, Outcome};
-use super::counts::{BLOBS_COUNTED, Counts};
+use super::counts::{BLOBS_COUNTED, Change, Counts};
 use super::leases::Leases;
 use super::outcomes;
 use super::references::{References, Turned};
@@ -30,14 +30,14 @@ pub(super) struct Memory {
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     all: Counts,
-    /// What the active segment added to it, entries and bytes: the rest is what the index must say once the others are applied.
-    active: (i64, i64),
+    /// What the active segment added to it: the rest is what the index must say once the others are applied.
+    active: Change,
 }
 
 /// How to take one change back.
 #[derive(Debug)]
 enum Undo {
-    Count { namespace: u32, entries: i64, bytes: i64 },
+    Count { namespace: u32, change: Change },
     Name(String),
     Taken { version: u64, holder: Holder },
     GivenBack { version: u64, namespace: u32, key: Vec<u8>, holder: Holder },
@@ -88,7 +88,8 @@ impl Memory {
     /// Takes in what the index knows.
     pub(super) fn load(&mut self, names: Vec<(String, u32)>, counts: Vec<(u32, Counts)>) {
         self.names.extend(names);
-        self.counts.extend(counts.into_iter().map(|(namespace, all)| (namespace, Counted { all, active: (0, 0) })));
+        self.counts
+            .extend(counts.into_iter().map(|(namespace, all)| (namespace, Counted { all, active: Change::default() })));
     }
 
     /// Takes in a lease that the index knows.
@@ -100,27 +101,24 @@ impl Memory {
         &mut self.replies
     }
 
-    pub(super) fn count(&mut self, namespace: u32, entries: i64, bytes: i64) {
-        self.change(namespace, entries, bytes);
+    pub(super) fn count(&mut self, namespace: u32, change: Change) {
+        self.change(namespace, change);
         // The commands of a large batch come one after the other here, and are taken back together.
         match self.journal[self.marked..].last_mut() {
-            Some(Undo::Count { namespace: last, entries: of_entries, bytes: of_bytes }) if *last == namespace => {
-                *of_entries += entries;
-                *of_bytes += bytes;
-            }
-            _ => self.journal.push(Undo::Count { namespace, entries, bytes }),
+            Some(Undo::Count { namespace: last, change: sum }) if *last == namespace => *sum = *sum + change,
+            _ => self.journal.push(Undo::Count { namespace, change }),
         }
     }
 
     /// Takes in that the index had counted wrongly.
-    pub(super) fn correct(&mut self, namespace: u32, entries: i64, bytes: i64) {
-        self.counts.entry(namespace).or_default().all.change(entries, bytes);
+    pub(super) fn correct(&mut self, namespace: u32, change: Change) {
+        self.counts.entry(namespace).or_default().all.change(change);
     }
 
-    fn change(&mut self, namespace: u32, entries: i64, bytes: i64) {
+    fn change(&mut self, namespace: u32, change: Change) {
         let counted = self.counts.entry(namespace).or_default();
-        counted.all.change(entries, bytes);
-        counted.active = (counted.active.0 + entries, counted.active.1 + bytes);
+        counted.all.change(change);
+        counted.active = counted.active + change;
     }
 
     pub(super) fn name(&mut self, name: &str, number: u32) {
@@ -128,7 +126,7 @@ impl Memory {
         self.journal.push(Undo::Name(name.to_owned()));
     }
 
-    /// Returns the number of blobs and the sum of their lengths.
+    /// Returns the number of blobs, the sum of their lengths, and what their files take.
     pub(super) fn blobs(&self) -> Counts {
         self.counts(BLOBS_COUNTED)
     }
@@ -143,14 +141,13 @@ impl Memory {
         self.references.learn(digest, references);
     }
 
-    /// Counts references to a blob of `length` bytes in or out.
-    pub(super) fn refer(&mut self, digest: Digest, change: i64, length: u64) {
+    /// Counts references to a blob in or out, which itself counts for `blob`.
+    pub(super) fn refer(&mut self, digest: Digest, change: i64, blob: Counts) {
         let turned = self.references.change(digest, change);
         self.journal.push(Undo::Reference { digest, change });
-        let length = i64::try_from(length).unwrap_or(i64::MAX);
         match turned {
-            Turned::Born => self.count(BLOBS_COUNTED, 1, length),
-            Turned::Gone => self.count(BLOBS_COUNTED, -1, -length),
+            Turned::Born => self.count(BLOBS_COUNTED, Change::more(blob)),
+            Turned::Gone => self.count(BLOBS_COUNTED, Change::less(blob)),
             Turned::Same => {}
         }
     }
@@ -198,7 +195,7 @@ impl Memory {
         self.marked = mark.0;
         while self.journal.len() > mark.0 {
             match self.journal.pop().expect("it is longer than the mark") {
-                Undo::Count { namespace, entries, bytes } => self.change(namespace, -entries, -bytes),
+                Undo::Count { namespace, change } => self.change(namespace, -change),
                 Undo::Name(name) => drop(self.names.remove(&name)),
                 Undo::Taken { version, holder } => drop(self.leases.give_back(version, &holder)),
                 Undo::GivenBack { version, namespace, key, holder } => {
@@ -223,7 +220,7 @@ impl Memory {
 
     /// Notes that a new segment is active.
     pub(super) fn rotate(&mut self) {
-        self.counts.values_mut().for_each(|counted| counted.active = (0, 0));
+        self.counts.values_mut().for_each(|counted| counted.active = Change::default());
         self.references.rotate();
     }
 
@@ -235,8 +232,8 @@ impl Memory {
     /// Returns what the index must say of each namespace, and of all blobs, once it has every segment but the active one.
     pub(super) fn expected_in_index(&self) -> BTreeMap<u32, Counts> {
         let before_active = self.counts.iter().map(|(&namespace, counted)| {
-            let Counted { mut all, active: (entries, bytes) } = *counted;
-            all.change(-entries, -bytes);
+            let Counted { mut all, active } = *counted;
+            all.change(-active);
             (namespace, all)
         });
         before_active.filter(|(_, counts)| *counts != Counts::default()).collect()
@@ -248,26 +245,30 @@ mod tests {
     use super::*;
     use datacache_proto::process::Process;
 
+    fn entry(bytes: u64) -> Counts {
+        Counts { entries: 1, bytes, charge: 4 * bytes, held: bytes }
+    }
+
     #[test]
     fn what_comes_to_nothing_is_taken_back_in_full() {
         let holder = Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 };
         let key = b"\x01k".to_vec();
         let mut memory = Memory::default();
         memory.name("kept", 1);
-        memory.count(1, 1, 10);
+        memory.count(1, Change::more(entry(10)));
         memory.take_lease(7, 1, &key, holder);
         memory.commit();
 
         let mark = memory.mark();
         memory.name("new", 2);
-        memory.count(1, -1, -10);
+        memory.count(1, Change::less(entry(10)));
         memory.drop_leases(7);
         memory.take_lease(8, 1, &key, holder);
         let call = CallId { client: 1, number: 1 };
         memory.keep_reply(call, 9, &[Outcome::Deleted(true)]);
         memory.undo(mark);
 
-        assert_eq!(memory.counts(1), Counts { entries: 1, bytes: 10 });
+        assert_eq!(memory.counts(1), entry(10));
         assert_eq!((memory.namespace("kept"), memory.namespace("new")), (Some(1), None));
         assert_eq!(memory.leases().of(&holder, 9), [7]);
         assert_eq!(memory.reply(call), None);
@@ -276,14 +277,16 @@ mod tests {
     #[test]
     fn what_a_batch_counted_stays_when_the_next_one_comes_to_nothing() {
         let mut memory = Memory::default();
-        memory.count(1, 1, 10);
-        memory.count(1, 1, 10);
+        let more = Change::more(entry(10));
+        memory.count(1, more);
+        memory.count(1, more);
         let mark = memory.mark();
-        memory.count(1, 1, 10);
-        memory.count(2, 1, 10);
-        memory.count(1, -2, -20);
+        memory.count(1, more);
+        memory.count(2, more);
+        memory.count(1, -more + -more);
         memory.undo(mark);
         assert_eq!([1, 2].map(|namespace| memory.counts(namespace).entries), [2, 0]);
+        assert_eq!(memory.counts(1).held, 20);
         memory.undo_all();
         assert_eq!(memory.counts(1), Counts::default());
     }
@@ -291,10 +294,10 @@ mod tests {
     #[test]
     fn the_index_is_expected_to_lack_just_the_active_segment() {
         let mut memory = Memory::default();
-        memory.count(1, 2, 20);
+        memory.count(1, Change::more(entry(20)));
         memory.rotate();
-        memory.count(1, 1, 5);
-        memory.count(2, 1, 1);
-        assert_eq!(memory.expected_in_index(), BTreeMap::from([(1, Counts { entries: 2, bytes: 20 })]));
+        memory.count(1, Change::more(entry(5)));
+        memory.count(2, Change::more(entry(1)));
+        assert_eq!(memory.expected_in_index(), BTreeMap::from([(1, entry(20))]));
     }
 }

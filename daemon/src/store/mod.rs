@@ -9,7 +9,7 @@
 //! # Who does what
 //! | | thread | file |
 //! | --- | --- | --- |
-//! | decide, append, publish | the owner's | `write`, `turn`, `before`, `draft`, `memory` |
+//! | decide, append, publish | the owner's | `write`, `turn`, `before`, `charge`, `draft`, `memory`, `pools` |
 //! | make a miss of what is damaged | the owner's | `damage` |
 //! | look, plan an expiry sweep | the owner's | `lookup`, `trail`, `sweep`, `expiring` |
 //! | tell what clients read themselves, and who reads | the owner's | `reads`, `access`, `readers` |
@@ -17,9 +17,9 @@
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
-//! | apply a segment to LMDB | `datacache-apply` | `apply`, `replay`, `salvage` |
+//! | apply a segment to LMDB | `datacache-apply` | `apply`, `placing`, `replay`, `salvage` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
-//! | look at the whole store, mend derived rows | any | `verify`, `repair` |
+//! | look at the whole store, mend derived rows | any | `verify`, `verify_places`, `repair` |
 //! | look at what was staged, adopt it | any, the owner's | `incoming` |
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
 //! | look the keys of a batch up ahead of it | any | `foresight` |
@@ -34,6 +34,7 @@
 //! - Operations are numbered without a gap. A frame is applied only if it follows what the index has.
 //! - The writer's memory changes with the draft and is taken back with it: after a failed append nothing has happened.
 //! - An operation is published after its frame is written, a segment retired after LMDB's commit, its table cleared after that.
+//! - Each entry of a namespace has one place in the eviction's queues at any commit of the index, and no place is without an entry.
 //! - A blob is there as long as a record of the index or an operation of the log names it, or a batch that is under way holds
 //!   it. It goes in the writer's turn, when none does.
 //! - The blobs of a batch are on the disk before its frame is in the log.
@@ -59,6 +60,7 @@ mod before;
 mod blob;
 mod blob_row;
 mod body;
+mod charge;
 mod command;
 mod content;
 mod counts;
@@ -91,7 +93,9 @@ mod memory;
 mod moved_aside;
 mod options;
 mod outcomes;
+mod placing;
 mod plan;
+mod pools;
 mod position;
 mod progress;
 mod readers;
@@ -129,6 +133,7 @@ mod unseen;
 mod upload;
 mod verifier;
 mod verify;
+mod verify_places;
 mod walk;
 mod write;
 

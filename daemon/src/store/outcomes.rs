@@ -97,7 +97,7 @@ fn parts(outcome: &Outcome) -> Option<(Kind, bool, u64)> {
     match outcome {
         Outcome::Added(Added { version, replaced }) => Some((Kind::Added, *replaced, *version)),
         Outcome::Deleted(deleted) => Some((Kind::Deleted, *deleted, 0)),
-        Outcome::Touched(_) | Outcome::Released(_) | Outcome::Verified => None,
+        Outcome::Touched(_) | Outcome::Released(_) | Outcome::Verified | Outcome::Evicted(_) | Outcome::Kept(_) => None,
     }
 }
 
@@ -112,7 +112,13 @@ mod tests {
 
     #[test]
     fn what_was_kept_comes_back() {
-        let mixed = vec![Outcome::Deleted(true), Outcome::Touched(false), added(9, true), Outcome::Verified];
+        let mixed = vec![
+            Outcome::Deleted(true),
+            Outcome::Touched(false),
+            added(9, true),
+            Outcome::Verified,
+            Outcome::Kept(true),
+        ];
         let deleted = (0..19).map(|index| Outcome::Deleted(index % 3 == 0)).collect();
         let versions = [7, 8, 9, 4, 4, u64::MAX, 0, 10];
         let added = versions.iter().map(|version| added(*version, version % 2 == 0)).collect();

@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use super::apply::Committed;
 use super::command::{Batch, Command};
+use super::counts::Counts;
 use super::error::StoreError;
 use super::failpoint::failpoint;
 use super::position::Position;
@@ -114,7 +115,7 @@ impl Store {
         if cfg!(debug_assertions) {
             let tables = &self.lookup.tables;
             let counted = tables.env.read_txn().and_then(|txn| tables.all_counts(&txn)).unwrap_or_default();
-            let counted = counted.into_iter().filter(|(_, counts)| counts.entries > 0 || counts.bytes > 0);
+            let counted = counted.into_iter().filter(|(_, counts)| *counts != Counts::default());
             debug_assert_eq!(counted.collect::<std::collections::BTreeMap<_, _>>(), self.memory.expected_in_index());
         }
     }

@@ -8,14 +8,16 @@ use tracing::warn;
 
 use super::apply::derive_rows;
 use super::command::{Command, Condition};
-use super::counts::Counts;
+use super::counts::{Change, Counts};
 use super::error::StoreError;
+use super::placing::Places;
 use super::plan::Reader;
 use super::rows::entry_of;
 use super::store::Store;
-use super::table_keys::{namespace_of, namespace_prefix};
+use super::table_keys::namespace_of;
 use super::tables::Tables;
 use super::verify::{Place, Report, Suspicion};
+use super::verify_places::Moved;
 
 /// What is left to do after [`Store::conclude`].
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ pub struct Repairs {
 
 /// By how much the counts of namespaces were wrong.
 #[derive(Debug, Default)]
-pub struct Corrections(Vec<(u32, i64, i64)>);
+pub struct Corrections(Vec<(u32, Change)>);
 
 impl Store {
     /// Says which suspicions stand, now that the log can be asked, and, with `repair`, what is to be done about them.
@@ -97,8 +99,8 @@ impl Store {
 
     /// Takes in by how much the counts were wrong.
     pub fn correct(&mut self, corrections: &Corrections) {
-        for &(namespace, entries, bytes) in &corrections.0 {
-            self.memory.correct(namespace, entries, bytes);
+        for &(namespace, change) in &corrections.0 {
+            self.memory.correct(namespace, change);
         }
     }
 }
@@ -138,7 +140,9 @@ fn rebuild(tables: &Tables) -> heed::Result<Corrections> {
     let mut txn = tables.env.write_txn()?;
     let before: BTreeMap<u32, Counts> = tables.all_counts(&txn)?.into_iter().collect();
     let verified = tables.verified_blobs(&txn)?;
-    for table in [tables.by_expiry, tables.by_tag, tables.blobs, tables.counters] {
+    let moved = tables.places.map(|places| Moved::read(&places, &txn)).transpose()?.unwrap_or_default();
+    let derived = [tables.by_expiry, tables.by_tag, tables.blobs, tables.counters];
+    for table in derived.into_iter().chain(tables.places.iter().flat_map(Places::tables)) {
         table.clear(&mut txn)?;
     }
     let mut counts: BTreeMap<u32, Counts> = BTreeMap::new();
@@ -149,27 +153,26 @@ fn rebuild(tables: &Tables) -> heed::Result<Corrections> {
     for index_key in index_keys {
         let Some(row) = tables.entries.get(&txn, &index_key)?.map(<[u8]>::to_vec) else { continue };
         let counts = counts.entry(namespace_of(&index_key).unwrap_or_default()).or_default();
-        counts.entries += 1;
-        let Some((namespace, _, record)) = entry_of(&index_key, &row) else { continue };
-        counts.bytes += record.value.len();
+        let Some((namespace, key, record)) = entry_of(&index_key, &row) else {
+            counts.change(Change::more(Counts::of_damaged()));
+            continue;
+        };
+        let counted = tables.counts_of(namespace, key.encoded(), &record);
+        counts.change(Change::more(counted));
+        if let Some(places) = &tables.places {
+            moved.restore(places, &mut txn, (namespace, &index_key), (record.birth, counted.charge))?;
+        }
         derive_rows(tables, &mut txn, namespace, &index_key, &record)?;
         tables.refer(&mut txn, &record, &verified)?;
     }
     for (namespace, counts) in &counts {
-        tables.counters.put(&mut txn, &namespace_prefix(*namespace), &counts.encode())?;
+        tables.put_counts(&mut txn, *namespace, *counts)?;
     }
     tables.count_blobs(&mut txn)?;
     let after: BTreeMap<u32, Counts> = tables.all_counts(&txn)?.into_iter().collect();
     txn.commit()?;
     let all: BTreeSet<u32> = before.keys().chain(after.keys()).copied().collect();
     let of = |counts: &BTreeMap<u32, Counts>, namespace| counts.get(&namespace).copied().unwrap_or_default();
-    let difference = |namespace| {
-        let (old, new) = (of(&before, namespace), of(&after, namespace));
-        (namespace, signed(new.entries) - signed(old.entries), signed(new.bytes) - signed(old.bytes))
-    };
+    let difference = |namespace| (namespace, Change::between(of(&before, namespace), of(&after, namespace)));
     Ok(Corrections(all.into_iter().map(difference).collect()))
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

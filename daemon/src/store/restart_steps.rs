@@ -215,7 +215,16 @@ mod tests {
         let put = |number: i64| {
             let (namespace, key, value) =
                 ("n".into(), Key::integer(number).into(), NewValue::Inline(vec![byte; 300].into()));
-            let put = Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None };
+            let put = Put {
+                namespace,
+                key,
+                codec: Codec::Bytes,
+                value,
+                expires: None,
+                tags: Vec::new(),
+                pinned: false,
+                holder: None,
+            };
             Command::Put(put)
         };
         for first in (0..ENTRIES).step_by(100) {

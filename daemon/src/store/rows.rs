@@ -17,6 +17,11 @@ pub(super) fn entry_of<'r>(index_key: &[u8], row: &'r [u8]) -> Option<(u32, Key,
     Some((namespace, key, record))
 }
 
+/// The same of a row whose checksum was looked at before.
+pub(super) fn unchecked_entry_of<'r>(index_key: &[u8], row: &'r [u8]) -> Option<(u32, Key, Record<'r>)> {
+    Some((namespace_of(index_key)?, key_of(index_key, row)?, Record::unchecked(row).ok()?))
+}
+
 /// Returns the key of a row of `entries`: from the index key, or from the record where it is cut there.
 pub(super) fn key_of(index_key: &[u8], row: &[u8]) -> Option<Key> {
     let encoded = match key_of_index_key(index_key) {

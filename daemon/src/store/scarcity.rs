@@ -30,7 +30,7 @@ pub(super) struct Scarcity {
     pub(super) asked: u32,
     /// When the active segment is that much, room is made for more.
     due: u64,
-    /// What the tags of the active segment take in the index beyond what they do in the log, and those of the one before.
+    /// What the rows of tags and places take in the index beyond what the active segment does in the log, and those of the one before.
     rows: [u64; 2],
 }
 
@@ -53,7 +53,7 @@ impl Store {
 
     /// Has room made for what is appended next, after every few megabytes.
     pub(super) fn keep_room(&mut self) {
-        self.scarcity.rows[0] += self.draft.decided().iter().map(|decided| decided.decision.tag_rows).sum::<u64>();
+        self.scarcity.rows[0] += self.draft.decided().iter().map(|decided| decided.decision.rows).sum::<u64>();
         if self.end + self.scarcity.rows[0] >= self.scarcity.due {
             self.ask_for_room();
         }
@@ -154,9 +154,12 @@ fn scarce(error: &StoreError) -> Option<Scarce> {
     }
 }
 
-/// Tells whether a batch makes the store smaller.
+/// Tells whether a batch makes the store smaller. What is kept in an eviction makes way for those behind it.
 fn frees(batch: &Batch) -> bool {
-    let frees = |command: &Command| matches!(command, Command::Delete { .. } | Command::Release { .. });
+    let frees = |command: &Command| match command {
+        Command::Delete { .. } | Command::Release { .. } | Command::Evict { .. } | Command::Keep { .. } => true,
+        Command::Put(_) | Command::Touch { .. } | Command::Verified { .. } => false,
+    };
     batch.commands.iter().all(frees)
 }
 

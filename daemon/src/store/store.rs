@@ -32,6 +32,7 @@ use super::memory::Memory;
 use super::moved_aside::moved_aside;
 use super::options::StoreOptions;
 use super::plan::{Cursor, Plan, Reader};
+use super::pools::Pools;
 use super::position::Position;
 use super::readers::Readers;
 use super::recovery::Recovered;
@@ -62,6 +63,7 @@ pub struct Store {
     pub(super) blobs: BlobStore,
     pub(super) adopter: Adopter,
     pub(super) memory: Memory,
+    pub(super) pools: Pools,
     pub(super) draft: Draft,
     pub(super) tail: Arc<Tail>,
     /// Where the next frame goes in the active segment.
@@ -205,6 +207,7 @@ impl Store {
             blobs,
             adopter,
             memory,
+            pools: Pools::default(),
             draft: Draft::default(),
             tail,
             end: SEGMENT_HEADER as u64,

@@ -3,6 +3,9 @@
 
 use datacache_proto::time::Timestamp;
 
+/// How long a key of `by_expiry` is.
+pub(super) const EXPIRY_KEY: usize = 20;
+
 /// Returns the first bytes of every key of a namespace.
 #[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
 pub(super) fn namespace_prefix(namespace: u32) -> [u8; 4] {
@@ -17,8 +20,8 @@ pub(super) fn namespace_of(key: &[u8]) -> Option<u32> {
 
 /// Returns a key of `by_expiry`; version 0 sorts before every entry of that moment.
 #[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
-pub(super) fn expiry_key(namespace: u32, expires: Timestamp, version: u64) -> [u8; 20] {
-    let mut key = [0; 20];
+pub(super) fn expiry_key(namespace: u32, expires: Timestamp, version: u64) -> [u8; EXPIRY_KEY] {
+    let mut key = [0; EXPIRY_KEY];
     key[..4].copy_from_slice(&namespace.to_be_bytes());
     key[4..12].copy_from_slice(&expires.as_millis().to_be_bytes());
     key[12..].copy_from_slice(&version.to_be_bytes());
@@ -37,6 +40,11 @@ pub(super) fn tag_prefix(namespace: u32, tag: &str) -> Vec<u8> {
     key.extend_from_slice(tag.as_bytes());
     key.push(0);
     key
+}
+
+/// Returns how long a key of `by_tag` is.
+pub(super) fn tag_key_length(tag: &str) -> usize {
+    4 + tag.len() + 1 + 8
 }
 
 /// Returns a key of `by_tag`.
@@ -62,6 +70,7 @@ mod tests {
     fn a_tag_that_begins_another_does_not_share_its_rows() {
         assert!(!tag_key(1, "ab", 1).starts_with(&tag_prefix(1, "a")));
         assert!(tag_key(1, "a", 1).starts_with(&tag_prefix(1, "a")));
+        assert_eq!(tag_key(1, "ab", 1).len(), tag_key_length("ab"));
     }
 
     #[test]

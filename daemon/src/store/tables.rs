@@ -9,11 +9,13 @@
 //! | `blobs` | SHA-256 | references u64, length u64, verified u8 |
 //! | `leases` | version ‖ scope ‖ boot ‖ pid ‖ start | namespace u32, key |
 //! | `replies` | client | see `replies` |
-//! | `counters` | namespace, or `u32::MAX` for all blobs | entries u64, bytes u64 |
+//! | `counters` | namespace, or `u32::MAX` for all blobs | entries u64, bytes u64, charge u64, held u64 |
 //! | `meta` | name | number |
+//! | `small`, `main` | namespace ‖ number (u64 BE) | note u8, birth u64, charge u64, index key |
+//! | `moved` | birth (u64 BE) | queue u8, key of the place |
 //!
 //! Rows are little-endian; what LMDB has to sort is big-endian. Rows of expiry and tag carry numbers that grow, so that new ones
-//! land on few pages: a page touched at random costs a copy. Why the entries are in the main table, and what else is there, is in
+//! land on few pages: a page touched at random costs a copy. So do those of places, see `placing`. Why the entries are in the main table, and what else is there, is in
 //! [`datacache_proto::layout`].
 
 use std::fs::File;
@@ -28,6 +30,7 @@ use tracing::debug;
 
 use super::counts::Counts;
 use super::error::{OpenError, StoreError, is_full};
+use super::placing::Places;
 use super::readers::{self, Readers};
 use super::room::{HEAD, Room};
 use super::shared::{allocate, open_or_make};
@@ -60,6 +63,8 @@ pub(super) struct Tables {
     pub(super) replies: Table,
     pub(super) counters: Table,
     pub(super) meta: Table,
+    /// `None` in an older layout: nothing is evicted there, and nothing charged.
+    pub(super) places: Option<Places>,
     /// Room for all of these.
     pub(super) room: Room,
     /// IMPORTANT: last, so that it is closed after the environment. LMDB knows who else is there by a POSIX lock on this file,
@@ -122,7 +127,7 @@ impl Tables {
     ///
     /// The map has the first size of [`MAP_SIZES`] that the system grants, and is never resized.
     ///
-    /// In layout 2 the entries had a table of their own, which is used then. An index of an unknown layout is left as it is.
+    /// In layout 2 the entries had a table of their own, which is used then; up to layout 3 there were no places, and are none then. An index of an unknown layout is left as it is.
     pub(super) fn open(folder: &Path) -> Result<Self, TablesError> {
         let lock_file = make_lock_file(folder).map_err(|source| TablesError::LockFile { source })?;
         let env = open_env(folder)?;
@@ -142,6 +147,7 @@ impl Tables {
             replies: table(Some(layout::tables::REPLIES))?,
             counters: table(Some(layout::tables::COUNTERS))?,
             meta: table(Some(layout::tables::META))?,
+            places: if layout < LAYOUT { None } else { Some(Places::make(table)?) },
             room: Room::open(folder).map_err(|source| TablesError::Room { source })?,
             env: env.clone(),
             lock_file,
@@ -238,9 +244,11 @@ impl Tables {
     /// Returns how many bytes of the index's pages are in use. heed's own count looks at each row of the main table for a table's name.
     pub(super) fn used(&self) -> heed::Result<u64> {
         let Self { entries, by_expiry, by_tag, blobs, leases, replies, counters, meta, .. } = self;
+        let places = self.places.iter().flat_map(Places::tables);
         let txn = self.env.read_txn()?;
         let mut used = 0;
-        for table in [entries, by_expiry, by_tag, blobs, leases, replies, counters, meta] {
+        let all = [entries, by_expiry, by_tag, blobs, leases, replies, counters, meta];
+        for table in all.into_iter().copied().chain(places) {
             let stat = table.stat(&txn)?;
             used += (stat.branch_pages + stat.leaf_pages + stat.overflow_pages) as u64 * u64::from(stat.page_size);
         }
@@ -283,6 +291,7 @@ fn entries_of(found: Option<u64>) -> Result<(u32, Option<&'static str>), TablesE
     match found.map(|found| u32::try_from(found).map_err(|_| found)) {
         None | Some(Ok(LAYOUT)) => Ok((LAYOUT, layout::tables::ENTRIES)),
         Some(Ok(1 | 2)) => Ok((2, Some(ENTRIES_OF_2))),
+        Some(Ok(3)) => Ok((3, layout::tables::ENTRIES)),
         Some(Ok(found)) => Err(TablesError::Layout { found: found.into() }),
         Some(Err(found)) => Err(TablesError::Layout { found }),
     }

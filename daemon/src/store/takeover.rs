@@ -6,13 +6,14 @@
 //! layout there, and ask the daemon. Then the new one becomes the live one, in one step.
 //!
 //! Whenever a daemon dies, the store has the old layout or the new one: the next opens the old generation again, begins the copy
-//! anew, and removes at the end all that is not live. It takes the room of the index a second time until then. Where there is not
+//! anew, and removes at the end all that is not live. It takes the room of the index a second time until then, and of the places. Where there is not
 //! as much, or the copy fails, the daemon uses the older layout, and its clients, who don't know it, ask for what they read.
 //!
 //! | layout | what was new |
 //! | --- | --- |
 //! | 2 | no table of entries by their sequence numbers: it is emptied when the index is opened |
 //! | 3 | the entries are in LMDB's main table |
+//! | 4 | entries have places in the eviction's queues, and counters say what they take: both are made from the entries |
 
 use std::fs::File;
 use std::io;
@@ -64,7 +65,7 @@ fn copy(path: &Path, old: &Path, tables: &Tables, store_id: u128) -> Result<Path
     let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
     let index = |source| OpenError::Index { action: "take over", path: path.to_owned(), source };
     info!("taking over a store of an older layout");
-    let used = tables.used().map_err(index)?;
+    let used = tables.used_by_copy().map_err(index)?;
     if !tables.room.has_room_for_another(used).map_err(io("look for room in"))? {
         return Err(OpenError::NoSpace { path: path.to_owned() });
     }

@@ -55,7 +55,7 @@ pub(super) fn put(store: &mut Store, value: NewValue) {
 /// Makes the put of a value under that key.
 pub(super) fn put_of(value: NewValue) -> Put {
     let (namespace, key) = ("n".into(), Key::from("k").into());
-    Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), holder: None }
+    Put { namespace, key, codec: Codec::Bytes, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
 }
 
 /// Stages the value `value`, said to have this digest.

@@ -2,24 +2,28 @@
 //! the draft of a frame. Nothing is visible to anyone before the frame is in the log.
 
 use datacache_proto::key::Key;
-use datacache_proto::layout::{DIRECTORY_NAMESPACE, MAX_NAMESPACES, is_cut};
+use datacache_proto::layout::{DIRECTORY_NAMESPACE, MAX_INDEX_KEY, MAX_NAMESPACES, is_cut};
 use datacache_proto::log::{Kind, MAX_FRAME};
 use datacache_proto::recent::{KeyHash, Location, approach};
-use datacache_proto::record::{Record, Tags, TagsBuf, Value};
+use datacache_proto::record::{Birth, Record, Tags, TagsBuf, Value};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Added, Codec, Digest};
 
 use super::before::Before;
 use super::blob::BlobStore;
-use super::body::encode_lease;
+use super::body::{KEEP, encode_keep, encode_lease};
+use super::charge::place_row;
 use super::command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
-use super::draft::{Decision, Draft};
+use super::counts::{Change, Counts};
+use super::draft::{Decision, Draft, Placed};
 use super::error::StoreError;
 use super::expiring::Replaced;
 use super::foresight::Foreseen;
 use super::lookup::{Lookup, Seen, Snapshot, seen};
 use super::memory::Memory;
+use super::pools::Pools;
 use super::scarcity::tag_rows;
+use crate::eviction;
 
 /// The most that a record has besides its key and value: its head and 64 tags.
 const RECORD: usize = 64 + 64 * 256;
@@ -29,6 +33,7 @@ pub(super) struct Turn<'s> {
     pub(super) lookup: &'s Lookup,
     pub(super) snapshot: Snapshot<'s>,
     pub(super) memory: &'s mut Memory,
+    pub(super) pools: &'s mut Pools,
     pub(super) draft: &'s mut Draft,
     pub(super) blobs: &'s BlobStore,
     pub(super) now: Timestamp,
@@ -57,7 +62,7 @@ impl<'k> Place<'k> {
 
     fn decision(&self, kind: Kind, replaces: Option<Replaced>) -> Decision {
         let Self { namespace, hash, .. } = *self;
-        Decision { kind, namespace, hash, replaces, expires: None, digest: None, tag_rows: 0 }
+        Decision { kind, namespace, hash, replaces, expires: None, digest: None, rows: 0 }
     }
 }
 
@@ -108,9 +113,10 @@ impl Turn<'_> {
     fn hash_of(&self, command: &Command) -> Option<KeyHash> {
         match command {
             Command::Put(put) => Some(KeyHash::of(self.memory.namespace(&put.namespace)?, &put.key)),
-            Command::Touch { namespace, key, .. } | Command::Delete { namespace, key, .. } => {
-                Some(KeyHash::of(*namespace, key.encoded()))
-            }
+            Command::Touch { namespace, key, .. }
+            | Command::Delete { namespace, key, .. }
+            | Command::Evict { namespace, key, .. }
+            | Command::Keep { namespace, key, .. } => Some(KeyHash::of(*namespace, key.encoded())),
             Command::Release { .. } | Command::Verified { .. } => None,
         }
     }
@@ -143,6 +149,12 @@ impl Turn<'_> {
             }
             Command::Delete { namespace, key, when } => self.delete(Place::with(*namespace, key.encoded(), hash), when),
             Command::Release { holder, version } => self.release(*holder, *version),
+            Command::Evict { namespace, key, birth } => {
+                self.evict(Place::with(*namespace, key.encoded(), hash), *birth)
+            }
+            Command::Keep { namespace, key, birth, place } => {
+                self.keep(Place::with(*namespace, key.encoded(), hash), *birth, *place)
+            }
             Command::Verified { digest } => self.verified(*digest),
         }
     }
@@ -161,25 +173,38 @@ impl Turn<'_> {
         let keeps = same.filter(|before| put.holder.is_some() || !before.bound);
         let seq = self.draft.frame.next_seq();
         let bound = put.holder.is_some() && keeps.is_none_or(|before| before.bound);
-        let record = Record {
+        let born = before.and_then(|before| before.birth);
+        let mut record = Record {
             codec: put.codec,
             bound,
+            pinned: put.pinned,
             seq,
             version: keeps.map_or(seq, |before| before.version),
+            birth: born.unwrap_or(Birth::at(seq)),
             created: keeps.map_or(self.now, |before| before.created),
             expires: put.expires,
             tags: tags.as_tags(),
             key: is_cut(&put.key).then_some(&put.key[..]),
             value,
         };
+        let counts = self.counts_of(place, &record);
+        let given = if born.is_none() { self.place(place, counts.charge) } else { None };
+        if let Some(given) = given {
+            record.birth = Birth { seq, main: given.queue == eviction::Queue::Main, note: given.note.to_bits() };
+        }
         let version = record.version;
-        let (expires, digest, tag_rows) = (record.expires, record.value.digest(), tag_rows(&put.tags, &put.key));
-        let decision = Decision { expires, digest, tag_rows, ..place.decision(Kind::Put, replaces) };
-        self.draft.decide(decision, &put.key, |out| record.encode(place.hash.to_bits(), out));
+        let rows = tag_rows(&put.tags, &put.key) + given.map_or(0, |_| place_row(MAX_INDEX_KEY.min(4 + put.key.len())));
+        let (expires, digest) = (record.expires, record.value.digest());
+        let decision = Decision { expires, digest, rows, ..place.decision(Kind::Put, replaces) };
+        let start = self.draft.decide(decision, &put.key, |out| record.encode(place.hash.to_bits(), out));
+        if let Some(given) = given {
+            let charge = counts.charge;
+            self.draft.place(Placed { namespace, number: seq, birth: seq, place: given, charge, start });
+        }
         if let Some(old) = before.filter(|old| old.version != version || (old.bound && !bound)) {
             self.memory.drop_leases(old.version);
         }
-        self.count(namespace, before, Some(value))?;
+        self.count(namespace, before, Some((counts, digest)))?;
         if let Some(holder) = put.holder.filter(|_| bound) {
             self.lease(place, version, holder)?;
         }
@@ -198,22 +223,25 @@ impl Turn<'_> {
 
     fn touch(&mut self, place: Place<'_>, expires: Option<Timestamp>) -> Result<Outcome, StoreError> {
         let seq = self.draft.frame.next_seq();
-        let (mut touched, mut digest) = (Vec::new(), None);
+        let (mut touched, mut digest, mut counts) = (Vec::new(), None, Counts::default());
         let (now, seed) = (self.now, place.hash.to_bits());
-        let (_, live, replaces) = self.look(place, None, |record| {
+        let (before, live, replaces) = self.look(place, None, |record| {
             let live = !record.is_expired(now);
             if live {
                 digest = record.value.digest();
-                Record { seq, expires, ..*record }.encode(seed, &mut touched);
+                let record = Record { seq, expires, ..*record };
+                counts = self.counts_of(place, &record);
+                record.encode(seed, &mut touched);
             }
             live
         })?;
-        if live {
-            self.fits(place.key.len() + touched.len())?;
-            let decision = Decision { expires, digest, ..place.decision(Kind::Touch, replaces) };
-            self.draft.decide(decision, place.key, |out| out.extend_from_slice(&touched));
-        }
-        Ok(Outcome::Touched(live))
+        let Some(before) = before.filter(|_| live) else { return Ok(Outcome::Touched(false)) };
+        self.fits(place.key.len() + touched.len())?;
+        let decision = Decision { expires, digest, ..place.decision(Kind::Touch, replaces) };
+        self.draft.decide(decision, place.key, |out| out.extend_from_slice(&touched));
+        // One that ends has a row more than one that does not.
+        self.memory.count(place.namespace, Change::between(before.counts, counts));
+        Ok(Outcome::Touched(true))
     }
 
     fn delete(&mut self, place: Place<'_>, when: &Condition) -> Result<Outcome, StoreError> {
@@ -235,6 +263,26 @@ impl Turn<'_> {
             self.remove(place, before, replaces)?;
         }
         Ok(Outcome::Deleted(holds && counts))
+    }
+
+    fn evict(&mut self, place: Place<'_>, birth: u64) -> Result<Outcome, StoreError> {
+        let (before, _, replaces) = self.look(place, None, |_| false)?;
+        let evicted = before.filter(|before| before.was_born_at(birth) && !before.pinned && !before.bound);
+        let Some(before) = evicted else { return Ok(Outcome::Evicted(false)) };
+        self.remove(place, before, replaces)?;
+        Ok(Outcome::Evicted(true))
+    }
+
+    fn keep(&mut self, place: Place<'_>, birth: u64, given: eviction::Place) -> Result<Outcome, StoreError> {
+        let (before, ..) = self.look(place, None, |_| false)?;
+        let has_places = self.lookup.tables.places.is_some();
+        let kept = before.filter(|before| has_places && before.was_born_at(birth));
+        let Some(before) = kept else { return Ok(Outcome::Kept(false)) };
+        self.fits(place.key.len() + KEEP)?;
+        let (namespace, number, charge) = (place.namespace, self.draft.frame.next_seq(), before.counts.charge);
+        let start = self.draft.frame.push(Kind::Keep, namespace, place.key, |out| encode_keep(birth, given, out));
+        self.draft.place(Placed { namespace, number, birth, place: given, charge, start });
+        Ok(Outcome::Kept(true))
     }
 
     fn remove(&mut self, place: Place<'_>, before: Before, replaces: Option<Replaced>) -> Result<(), StoreError> {
@@ -285,8 +333,10 @@ impl Turn<'_> {
         let record = Record {
             codec: Codec::Bytes,
             bound: false,
+            pinned: false,
             seq,
             version: seq,
+            birth: Birth::at(seq),
             created: self.now,
             expires: None,
             tags: Tags::default(),
@@ -297,7 +347,7 @@ impl Turn<'_> {
         self.fits(key.encoded().len() + 128)?;
         let decision = place.decision(Kind::Put, None);
         self.draft.decide(decision, key.encoded(), |out| record.encode(seed, out));
-        self.count(DIRECTORY_NAMESPACE, None, Some(Value::Inline(&bytes)))?;
+        self.count(DIRECTORY_NAMESPACE, None, Some((self.counts_of(place, &record), None)))?;
         self.memory.name(name, number);
         Ok(number)
     }
@@ -311,11 +361,12 @@ impl Turn<'_> {
         judge: impl FnOnce(&Record<'_>) -> bool,
     ) -> Result<(Option<Before>, bool, Option<Replaced>), StoreError> {
         let Place { namespace, key, hash } = place;
+        let count = |record: &Record<'_>| self.counts_of(place, record);
         if let Some((operation, replaces)) = self.draft.find(namespace, key, hash) {
             let (before, judged) = match operation.kind {
                 Kind::Delete => (None, false),
                 // The record's checksum is in place already; the operation's comes when the frame is sealed.
-                _ => Before::of(seen(operation.body, hash), judge),
+                _ => Before::of(seen(operation.body, hash), count, judge),
             };
             return Ok((before, judged, replaces));
         }
@@ -325,7 +376,7 @@ impl Turn<'_> {
                 Seen::Damaged => None,
                 Seen::Entry(record) => Some(record.expires),
             };
-            let (before, judged) = Before::of(seen, judge);
+            let (before, judged) = Before::of(seen, count, judge);
             (before, judged, at.map(|at| Replaced { at, expires }))
         };
         match foreseen {
@@ -336,17 +387,32 @@ impl Turn<'_> {
         }
     }
 
-    /// Counts an entry that was there out and the value that is there now in.
-    fn count(&mut self, namespace: u32, before: Option<Before>, after: Option<Value<'_>>) -> Result<(), StoreError> {
-        let entries = i64::from(after.is_some()) - i64::from(before.is_some());
-        let (old, new) = (before.map_or(0, |before| before.bytes), after.map_or(0, |value| value.len()));
-        self.memory.count(namespace, entries, signed(new) - signed(old));
+    /// Returns what an entry counts for.
+    fn counts_of(&self, place: Place<'_>, record: &Record<'_>) -> Counts {
+        self.lookup.tables.counts_of(place.namespace, place.key, record)
+    }
+
+    /// Tells a new entry its place in the eviction's queues; none where the index has no queues.
+    fn place(&mut self, place: Place<'_>, charge: u64) -> Option<eviction::Place> {
+        self.lookup.tables.places.map(|_| self.pools.add(place.namespace, place.hash, charge))
+    }
+
+    /// Counts an entry that was there out, and in what is there now, with its blob.
+    fn count(
+        &mut self,
+        namespace: u32,
+        before: Option<Before>,
+        after: Option<(Counts, Option<Digest>)>,
+    ) -> Result<(), StoreError> {
+        let old = before.map_or(Counts::default(), |before| before.counts);
+        let (new, digest) = after.unwrap_or_default();
+        self.memory.count(namespace, Change::between(old, new));
         // The new one first: a blob that stays does not go in between.
-        if let Some(digest) = after.and_then(|value| value.digest()) {
-            self.refer(digest, 1, new)?;
+        if let Some(digest) = digest {
+            self.refer(digest, 1, new.bytes)?;
         }
         if let Some(digest) = before.and_then(|before| before.digest) {
-            self.refer(digest, -1, old)?;
+            self.refer(digest, -1, old.bytes)?;
         }
         Ok(())
     }
@@ -357,7 +423,7 @@ impl Turn<'_> {
                 self.lookup.references(&self.snapshot, &digest).map_err(|source| StoreError::Read { source })?;
             self.memory.learn_references(digest, references);
         }
-        self.memory.refer(digest, change, length);
+        self.memory.refer(digest, change, self.lookup.tables.counts_of_blob(length));
         Ok(())
     }
 
@@ -375,8 +441,4 @@ fn inline_length(value: &Value<'_>) -> usize {
         Value::Inline(bytes) => bytes.len(),
         Value::Blob { .. } => 32,
     }
-}
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -13,12 +13,14 @@ use heed::RoTxn;
 
 use super::blob::{BlobStore, Found};
 use super::blob_row::BlobRow;
-use super::counts::{BLOBS_COUNTED, Counts};
+use super::counts::{BLOBS_COUNTED, Change, Counts};
 use super::error::StoreError;
 use super::plan::Reader;
-use super::rows::{entry_of, key_of};
+use super::rows::{entry_of, key_of, unchecked_entry_of};
 use super::table_keys::{expiry_key, namespace_of, tag_key};
 use super::tables::{Table, Tables};
+use super::verify_places::{has_its_place, is_of_an_entry, leads_to_a_place};
+use crate::eviction::Queue;
 
 /// How many rows are looked at in one transaction.
 const SLICE: usize = 4_096;
@@ -95,7 +97,30 @@ impl Reader {
                 verify_derived(tables, txn, (derived, index_key), report)
             })?;
         }
+        self.verify_places(report)?;
         verify_sums(tables, &damaged, report)
+    }
+
+    /// Looks for places in the eviction's queues that no entry has.
+    fn verify_places(&self, report: &mut Report) -> heed::Result<()> {
+        let tables = &*self.tables;
+        let Some(places) = tables.places else { return Ok(()) };
+        let mut judge = |key: &[u8], is_right: bool| {
+            if !is_right {
+                let place = Place { namespace: namespace_of(key).unwrap_or_default(), key: None };
+                report.suspect(Fault::WrongIndexRow, Some(place), None);
+            }
+        };
+        for queue in [Queue::Small, Queue::Main] {
+            self.in_slices(places.of(queue), Bound::Unbounded, |txn, key, row| {
+                judge(key, is_of_an_entry(tables, txn, queue, (key, row))?);
+                Ok(())
+            })?;
+        }
+        self.in_slices(places.moved, Bound::Unbounded, |txn, birth, row| {
+            judge(row.get(1..).unwrap_or_default(), leads_to_a_place(&places, txn, (birth, row))?);
+            Ok(())
+        })
     }
 
     /// Shows `look` all rows of a table, a slice of them after the other.
@@ -158,26 +183,40 @@ fn verify_sums(
     for row in tables.all_entries(&txn)? {
         let (index_key, row) = row?;
         let counted = counts.entry(namespace_of(index_key).unwrap_or_default()).or_default();
-        counted.entries += 1;
         // The checksums of the others were looked at before.
-        let value = match damaged.contains(index_key) {
-            true => entry_of(index_key, row).map(|(_, _, record)| record.value),
-            false => Record::unchecked_value(row),
+        let entry = match damaged.contains(index_key) {
+            true => entry_of(index_key, row),
+            false => unchecked_entry_of(index_key, row),
         };
-        counted.bytes += value.map_or(0, |value| value.len());
-        if let Some(digest) = value.and_then(|value| value.digest()) {
+        let (more, digest) = match &entry {
+            Some((namespace, key, record)) => {
+                (tables.counts_of(*namespace, key.encoded(), record), record.value.digest())
+            }
+            None => (Counts::of_damaged(), None),
+        };
+        counted.change(Change::more(more));
+        if let Some(digest) = digest {
             *references.entry(digest).or_default() += 1;
         }
     }
-    for (namespace, counted) in tables.all_counts(&txn)?.into_iter().filter(|(number, _)| *number != BLOBS_COUNTED) {
-        if counts.remove(&namespace).unwrap_or_default() != counted {
+    let mut blobs_counted = Counts::default();
+    for (namespace, counted) in tables.all_counts(&txn)? {
+        if namespace == BLOBS_COUNTED {
+            blobs_counted = counted;
+        } else if counts.remove(&namespace).unwrap_or_default() != counted {
             report.suspect(Fault::WrongCount, Some(Place { namespace, key: None }), None);
         }
     }
     for namespace in counts.into_keys() {
         report.suspect(Fault::WrongCount, Some(Place { namespace, key: None }), None);
     }
-    verify_references(tables, &txn, references, report)
+    let rows = verify_references(tables, &txn, references, report)?;
+    let mut blobs = Counts::default();
+    rows.values().for_each(|row| blobs.change(Change::more(tables.counts_of_blob(row.length))));
+    if blobs != blobs_counted {
+        report.suspect(Fault::WrongCount, None, None);
+    }
+    Ok(rows)
 }
 
 /// Tells whether the rows are there that are derived from a record.
@@ -190,7 +229,7 @@ fn has_its_rows(
 ) -> heed::Result<bool> {
     let index_key = index_key(namespace, key.encoded());
     let leads_here = |row: Option<&[u8]>| row == Some(&index_key[..]);
-    let mut all = true;
+    let mut all = has_its_place(tables, txn, (namespace, &index_key), record.birth)?;
     if let Some(expires) = record.expires {
         all &= leads_here(tables.by_expiry.get(txn, &expiry_key(namespace, expires, record.version))?);
     }

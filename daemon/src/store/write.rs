@@ -110,8 +110,8 @@ impl Store {
     }
 
     fn turn(&mut self, now: Timestamp) -> Turn<'_> {
-        let Self { lookup, memory, draft, blobs, counters, .. } = self;
-        Turn { lookup, snapshot: lookup.snapshot(), memory, draft, blobs, now, segments: counters.segments }
+        let Self { lookup, memory, pools, draft, blobs, counters, .. } = self;
+        Turn { lookup, snapshot: lookup.snapshot(), memory, pools, draft, blobs, now, segments: counters.segments }
     }
 
     /// Appends the draft, on which was decided since `begun` for so many `batches`, and publishes what it decides. After an error

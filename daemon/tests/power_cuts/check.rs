@@ -184,6 +184,7 @@ fn go_on(mut subject: Subject, store: &Path, mut state: State) {
             value,
             expires: None,
             tags: Vec::new(),
+            pinned: false,
             holder: None,
         };
         subject.write(vec![Command::Put(put)], EARLY).unwrap();

@@ -168,6 +168,7 @@ impl Life {
             value,
             expires: self.expiry().map(moment),
             tags: tags.into_iter().map(|tag| Tag::new(tag).unwrap()).collect(),
+            pinned: false,
             holder: (self.rng.u32(0..4) == 0).then(|| holder(self.rng.u64(..SCOPES))),
         }
     }
@@ -217,6 +218,7 @@ impl Life {
                     value: NewValue::Inline(vec![value; n % 50].into()),
                     expires: None,
                     tags: Vec::new(),
+                    pinned: false,
                     holder: None,
                 })
             };

@@ -126,6 +126,7 @@ pub(crate) fn put(key: impl Into<Key>, value: NewValue) -> Command {
         value,
         expires: Some(NOW.after(Duration::from_secs(3_600))),
         tags: vec![Tag::new("t").unwrap()],
+        pinned: false,
         holder: None,
     })
 }

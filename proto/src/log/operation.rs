@@ -22,12 +22,14 @@ pub enum Kind {
     Verified = 6,
     /// Keeps the reply of a call. Body: client, number, reply. No key.
     Reply = 7,
+    /// Gives an entry another place in the eviction's queues, if it still has that birth. Body: birth, queue, note.
+    Keep = 8,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        use Kind::{Delete, Lease, Put, Release, Reply, Touch, Verified};
-        [Put, Delete, Touch, Lease, Release, Verified, Reply].into_iter().find(|kind| *kind as u8 == byte)
+        use Kind::{Delete, Keep, Lease, Put, Release, Reply, Touch, Verified};
+        [Put, Delete, Touch, Lease, Release, Verified, Reply, Keep].into_iter().find(|kind| *kind as u8 == byte)
     }
 
     /// Tells whether it decides what a reader of its key finds, and so has a slot in the shared index.

@@ -25,6 +25,8 @@ pub struct Metadata {
     pub version: u64,
     /// Whether it is bound to a scope.
     pub bound: bool,
+    /// Whether it stays when there is no room for all.
+    pub pinned: bool,
     /// The name of its blob, where the value is a file of its own.
     pub digest: Option<Digest>,
 }

@@ -33,6 +33,7 @@ impl Entry {
             expires: self.addition.expires,
             version: self.version,
             bound: self.addition.scope.is_some(),
+            pinned: false,
             digest: None,
         }
     }

@@ -151,6 +151,7 @@ impl Run {
             value: if is_blob { self.subject.stage(&value, false) } else { NewValue::Inline(value.clone().into()) },
             expires: expires.map(moment),
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
+            pinned: false,
             holder: scope.map(holder),
         };
         let entry = Entry { codec, value, is_blob, expires, tags, scopes: None, version: 0, written: self.step };

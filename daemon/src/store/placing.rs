@@ -1,0 +1,207 @@
+//! Which place an entry has in the eviction's queues: the rows of the tables `small`, `main` and `moved`.
+//!
+//! A place's number is the sequence number of the operation that gave it: the entry's birth, or the last operation that kept it. So
+//! a queue is in the order in which places were given. Each entry of a namespace has one place, and no place is without an entry; the
+//! directory of namespaces, which is never evicted, has none. From an entry its place is found by its birth: it stands there, or, if
+//! it was kept since, where `moved` says.
+
+use datacache_proto::layout::{self, DIRECTORY_NAMESPACE};
+use datacache_proto::record::Birth;
+use heed::{RoTxn, RwTxn};
+
+use super::table_keys::namespace_of;
+use super::tables::Table;
+use crate::eviction::{Note, Place, Queue};
+
+/// How long the key of a place is.
+pub(super) const PLACE_KEY: usize = 12;
+/// What a place's row has before the index key.
+pub(super) const PLACE_ROW: usize = 17;
+/// How long a row of `moved` is.
+const MOVED_ROW: usize = 1 + PLACE_KEY;
+
+/// The tables of places. An index of an older layout has none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub(super) small: Table,
+    pub(super) main: Table,
+    pub(super) moved: Table,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) queue: Queue,
+    pub(super) namespace: u32,
+    pub(super) number: u64,
+}
+
+/// The row of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PlaceRow<'r> {
+    /// What the policy noted when it gave the place.
+    pub(super) note: Note,
+    /// The birth of the entry.
+    pub(super) birth: u64,
+    /// What the entry took when it was given the place.
+    pub(super) charge: u64,
+    /// Its key in the table of entries.
+    pub(super) index_key: &'r [u8],
+}
+
+impl<'r> PlaceRow<'r> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut row = Vec::with_capacity(PLACE_ROW + self.index_key.len());
+        row.push(self.note.to_bits());
+        row.extend_from_slice(&self.birth.to_le_bytes());
+        row.extend_from_slice(&self.charge.to_le_bytes());
+        row.extend_from_slice(self.index_key);
+        row
+    }
+
+    pub(super) fn decode(row: &'r [u8]) -> Option<Self> {
+        let (head, index_key) = row.split_at_checked(PLACE_ROW)?;
+        Some(Self {
+            note: Note::from_bits(head[0]),
+            birth: u64::from_le_bytes(head[1..9].try_into().ok()?),
+            charge: u64::from_le_bytes(head[9..].try_into().ok()?),
+            index_key,
+        })
+    }
+}
+
+/// Returns the key of a place; number 0 sorts before every place of the namespace.
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub(super) fn place_key(namespace: u32, number: u64) -> [u8; PLACE_KEY] {
+    let mut key = [0; PLACE_KEY];
+    key[..4].copy_from_slice(&namespace.to_be_bytes());
+    key[4..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Returns the number in the key of a place.
+#[expect(clippy::big_endian_bytes, reason = "the inverse of `place_key`")]
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(4..)?.try_into().ok()?))
+}
+
+/// Returns the key of a row of `moved`.
+#[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
+pub(super) fn moved_key(birth: u64) -> [u8; 8] {
+    birth.to_be_bytes()
+}
+
+/// Returns the birth in a key of `moved`.
+#[expect(clippy::big_endian_bytes, reason = "the inverse of `moved_key`")]
+pub(super) fn birth_of(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.try_into().ok()?))
+}
+
+/// Returns the place that an entry was born with.
+pub(super) fn born_at(birth: Birth) -> Place {
+    Place { queue: if birth.main { Queue::Main } else { Queue::Small }, note: Note::from_bits(birth.note) }
+}
+
+impl Standing {
+    fn born(namespace: u32, birth: Birth) -> Self {
+        Self { queue: born_at(birth).queue, namespace, number: birth.seq }
+    }
+
+    fn key(&self) -> [u8; PLACE_KEY] {
+        place_key(self.namespace, self.number)
+    }
+
+    fn encode(&self) -> [u8; MOVED_ROW] {
+        let mut row = [0; MOVED_ROW];
+        row[0] = u8::from(self.queue == Queue::Main);
+        row[1..].copy_from_slice(&self.key());
+        row
+    }
+
+    /// Reads a row of `moved`.
+    pub(super) fn decode(row: &[u8]) -> Option<Self> {
+        let (&[queue], key) = row.split_first_chunk()?;
+        let queue = if queue == 0 { Queue::Small } else { Queue::Main };
+        Some(Self { queue, namespace: namespace_of(key)?, number: number_of(key)? })
+    }
+}
+
+impl Places {
+    /// Has `table` make the tables.
+    pub(super) fn make(mut table: impl FnMut(Option<&'static str>) -> heed::Result<Table>) -> heed::Result<Self> {
+        Ok(Self {
+            small: table(Some(layout::tables::SMALL))?,
+            main: table(Some(layout::tables::MAIN))?,
+            moved: table(Some(layout::tables::MOVED))?,
+        })
+    }
+
+    pub(super) fn tables(&self) -> [Table; 3] {
+        [self.small, self.main, self.moved]
+    }
+
+    /// Returns the table of a queue.
+    pub(super) fn of(&self, queue: Queue) -> Table {
+        match queue {
+            Queue::Small => self.small,
+            Queue::Main => self.main,
+        }
+    }
+
+    /// Gives an entry that takes `charge` bytes the place that it was born with.
+    pub(super) fn enter(
+        &self,
+        txn: &mut RwTxn<'_>,
+        namespace: u32,
+        index_key: &[u8],
+        birth: Birth,
+        charge: u64,
+    ) -> heed::Result<()> {
+        if namespace == DIRECTORY_NAMESPACE {
+            return Ok(());
+        }
+        let row = PlaceRow { note: born_at(birth).note, birth: birth.seq, charge, index_key };
+        self.put(txn, Standing::born(namespace, birth), &row)
+    }
+
+    /// Takes an entry's place away, wherever that is; returns where it was.
+    pub(super) fn leave(&self, txn: &mut RwTxn<'_>, namespace: u32, birth: Birth) -> heed::Result<Option<Standing>> {
+        let Some(standing) = self.standing(txn, namespace, birth)? else { return Ok(None) };
+        self.of(standing.queue).delete(txn, &standing.key())?;
+        if standing != Standing::born(namespace, birth) {
+            self.moved.delete(txn, &moved_key(birth.seq))?;
+        }
+        Ok(Some(standing))
+    }
+
+    /// Gives an entry another place, which has the number `number`.
+    pub(super) fn keep(
+        &self,
+        txn: &mut RwTxn<'_>,
+        (namespace, birth): (u32, Birth),
+        (place, number): (Place, u64),
+        (index_key, charge): (&[u8], u64),
+    ) -> heed::Result<()> {
+        self.leave(txn, namespace, birth)?;
+        let row = PlaceRow { note: place.note, birth: birth.seq, charge, index_key };
+        let standing = Standing { queue: place.queue, namespace, number };
+        self.moved.put(txn, &moved_key(birth.seq), &standing.encode())?;
+        self.put(txn, standing, &row)
+    }
+
+    /// Returns where the entry of this birth stands; `None` where it has no place.
+    pub(super) fn standing(&self, txn: &RoTxn<'_>, namespace: u32, birth: Birth) -> heed::Result<Option<Standing>> {
+        let moved = || Ok(self.moved.get(txn, &moved_key(birth.seq))?.and_then(Standing::decode));
+        let born = Standing::born(namespace, birth);
+        if self.of(born.queue).get(txn, &born.key())?.is_some() { Ok(Some(born)) } else { moved() }
+    }
+
+    /// Returns the row of a place.
+    pub(super) fn row<'t>(&self, txn: &'t RoTxn<'_>, standing: Standing) -> heed::Result<Option<PlaceRow<'t>>> {
+        Ok(self.of(standing.queue).get(txn, &standing.key())?.and_then(PlaceRow::decode))
+    }
+
+    fn put(&self, txn: &mut RwTxn<'_>, standing: Standing, row: &PlaceRow<'_>) -> heed::Result<()> {
+        self.of(standing.queue).put(txn, &standing.key(), &row.encode())
+    }
+}
