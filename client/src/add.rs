@@ -19,6 +19,7 @@ use crate::lease::Scope;
 use crate::new_value::NewValue;
 use crate::prepared::Prepared;
 use crate::repeat::Call;
+use crate::room::Room;
 use crate::route::Route;
 use crate::sending::Sending;
 use crate::staging::{Order, Source};
@@ -161,7 +162,7 @@ impl Request {
         let expires = self.expire.resolve(Timestamp::now(), config.expire_time);
         let scope = self.scope()?;
         let durable = self.durable;
-        let prepared = self.prepare(&cache, key.is_none()).await?;
+        let prepared = self.prepare(&cache, &namespace, key.is_none()).await?;
         let hash = || prepared.key_hash.as_deref().map(Key::text).expect("it is counted where no key is given");
         let key = key.unwrap_or_else(hash);
         let body = WireBody::Inline(Vec::new());
@@ -184,20 +185,26 @@ impl Request {
         }
     }
 
-    async fn prepare(self, cache: &DataCache, needs_key: bool) -> Result<Prepared, Error> {
+    async fn prepare(self, cache: &DataCache, namespace: &str, needs_key: bool) -> Result<Prepared, Error> {
         let settings = cache.settings();
         let connection = cache.session().connect().await?;
         let inline_max = connection.introduced.inline_max;
+        let (room, questions) = Room::asking();
         let order = Order {
             codec: self.codec,
             key_hash: needs_key.then_some(settings.config.hash_type),
             inline_max,
             value_max: cache.session().value_max(&connection, self.source.length()).await?,
             route: Route::of(&connection, settings.transfer),
+            room,
             progress: self.progress,
         };
         let source = self.source;
-        if source.is_slow(inline_max) { off_thread(move || source.prepare(order)).await } else { source.prepare(order) }
+        // What travels in the call is judged with it, and asks nothing.
+        if !source.is_slow(inline_max) {
+            return source.prepare(order);
+        }
+        questions.answer(cache, namespace, off_thread(move || source.prepare(order))).await
     }
 }
 

@@ -119,6 +119,9 @@ impl Request {
         let value_max = session.value_max(&connection, drafts.iter().map(Draft::length).max()).await?;
         let preparation = Preparation::of(common, cache.settings(), &connection, value_max);
         let size = preparation.check(&drafts)?;
+        if let Some((index, length)) = preparation.longest(&drafts) {
+            cache.fits(preparation.namespace(), length).await.map_err(in_batch(index))?;
+        }
         let prepare = move || preparation.prepare(drafts, size);
         let batch = if size.values > SLOW { off_thread(prepare).await? } else { prepare()? };
         send(&cache, &batch).await?;

@@ -16,6 +16,7 @@ use crate::item::Item;
 use crate::new_value::NewValue;
 use crate::options::Settings;
 use crate::prepared::Prepared;
+use crate::room::Room;
 use crate::route::Route;
 use crate::staging::{Order, Source};
 use crate::tally::check_size;
@@ -117,6 +118,11 @@ impl Preparation {
         Self { common, hash_type: settings.config.hash_type, inline_max, value_max, route }
     }
 
+    /// Returns the name of the namespace that they go to.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.common.namespace
+    }
+
     /// Checks that the values are taken and that all fit one call; returns how much that is.
     ///
     /// # Errors
@@ -134,6 +140,12 @@ impl Preparation {
         check_number("large values", large, BATCH_FILES_MAX)?;
         check_number("bytes", size.call, BYTES_MAX)?;
         Ok(size)
+    }
+
+    /// Returns the longest of the values that don't travel in the call, and which draft has it.
+    pub(crate) fn longest(&self, drafts: &[Draft]) -> Option<(usize, u64)> {
+        let large = drafts.iter().enumerate().filter(|(_, draft)| self.is_large(&draft.value));
+        large.map(|(index, draft)| (index, draft.length())).max_by_key(|(_, length)| *length)
     }
 
     fn is_large(&self, value: &[u8]) -> bool {
@@ -177,6 +189,7 @@ impl Preparation {
             inline_max: self.inline_max,
             value_max: self.value_max,
             route: self.route.clone(),
+            room: Room::known(),
             progress: None,
         };
         Source::Value(value).prepare(order)

@@ -41,9 +41,13 @@ impl CallClass {
             R::UploadBegin { .. } | R::Upload { .. } | R::Open { .. } | R::Read { .. } | R::Close { .. } => {
                 Self::Transfer
             }
-            R::Hello { .. } | R::Introduce { .. } | R::Verify { .. } | R::Stop { .. } | R::Suspect { .. } => {
-                Self::Other
-            }
+            R::Fits { .. } => Self::Look,
+            R::Hello { .. }
+            | R::Introduce { .. }
+            | R::Verify { .. }
+            | R::Stop { .. }
+            | R::Suspect { .. }
+            | R::Reload { .. } => Self::Other,
         }
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! | module | its noun |
 //! | --- | --- |
-//! | [`config`] | the settings, and where each came from |
+//! | [`config`], `settings` | the settings, and where each came from; those of a daemon that runs, and how they are read again |
 //! | [`listener`], `links` | the socket: systemd's, or one that is bound here; and the way from it to the store |
 //! | `server`, `connection`, `conversation` | who may connect; one client and what is kept for it; its calls and their answers |
 //! | `service` | what the calls mean: checks and translates, decides nothing |
@@ -81,6 +81,7 @@ mod run;
 mod scopes;
 mod server;
 mod service;
+mod settings;
 mod signals;
 mod start;
 mod stats;
@@ -99,4 +100,5 @@ pub use listener::Listener;
 pub use logging::LoggingError;
 pub use open_store::{EXAMINE, OpenStore};
 pub use run::{RunError, run};
+pub use settings::Settings;
 pub use start::{StartError, start};

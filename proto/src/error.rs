@@ -167,6 +167,12 @@ pub enum WireError {
     /// The additions of a batch are not written down as this build does it.
     #[error("the additions of the batch can't be read")]
     Malformed,
+    /// The daemon can't take its settings as they are now; the old ones hold.
+    #[error("the daemon can't read its settings again, the old ones hold: {fault}")]
+    Settings {
+        /// What is wrong, with the file, the line and the setting.
+        fault: String,
+    },
 }
 
 impl From<Malformed> for WireError {

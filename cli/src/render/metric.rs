@@ -76,6 +76,7 @@ pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
         expired,
         evicted,
         oldest: _,
+        space: _,
     } = stats;
     vec![
         gauge("entries", entries, "Live entries."),

@@ -146,6 +146,7 @@ fn together(all: NamespaceStats, one: &NamespaceStats) -> NamespaceStats {
         expired: all.expired.saturating_add(one.expired),
         evicted: all.evicted.saturating_add(one.evicted),
         oldest: all.oldest.into_iter().chain(one.oldest).min(),
+        space: all.space,
     }
 }
 

@@ -19,7 +19,7 @@ use super::making_way::Owner;
 use super::pools::{Pool, PoolId};
 use super::queues::{Queued, Queues};
 use super::rows::key_in;
-use super::rules::Rules;
+use super::rules::{Rule, Rules};
 use super::states::Learned;
 use super::store::Store;
 use crate::eviction::{Ending, Head, Note, Plan, Queue, State, Verdict, Volume};
@@ -244,6 +244,9 @@ impl Store {
     /// Takes up other limits and policies. They hold from now on; what is too much goes bit by bit.
     pub fn set_rules(&mut self, rules: Rules) {
         self.learned().into_iter().for_each(Learned::keep);
+        let size = self.lookup.tables.room.disk().map_or(0, |disk| disk.size);
+        let limit = if size > 0 { rules.limit_on(size) } else { rules.all.limit };
+        let rules = Rules { all: Rule { limit, ..rules.all }, is_limit_auto: false, ..rules };
         self.pools.set_rules(rules, self.memory.namespaces());
         self.know_places();
         self.look_at_disk();

@@ -4,8 +4,6 @@ use super::rules::Reserve;
 
 /// The least that the store may take, whoever else fills the disk (16 MiB).
 const LEAST: u64 = 16 << 20;
-/// The most that is left to others unless somebody says otherwise (1 GiB).
-const SHARE_MOST: u64 = 1 << 30;
 
 /// A filesystem, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,10 +32,7 @@ impl Headroom {
     /// `spare` bytes of the filesystem it has and does not use: pages of its index that are free, and files that are about to be
     /// removed. They count as free: else all would be evicted for space that only comes back later.
     pub(super) fn of(rule: Reserve, disk: Disk, usage: u64, spare: u64) -> Self {
-        let reserve = match rule {
-            Reserve::Share => (disk.size / 20).min(SHARE_MOST),
-            Reserve::Bytes(bytes) => bytes,
-        };
+        let reserve = rule.on(disk.size);
         let free = disk.free.saturating_add(spare);
         let ceiling = usage.saturating_add(free).saturating_sub(reserve).max(LEAST);
         let ceiling = (reserve > 0).then_some(ceiling);
