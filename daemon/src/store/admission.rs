@@ -23,6 +23,8 @@ pub(super) struct Need {
     pub(super) entries: u64,
     /// Of the bytes, those of entries that are never evicted.
     pub(super) held: u64,
+    /// Bytes that are needed until what is replaced is gone, besides.
+    pub(super) passing: u64,
 }
 
 /// The limits of a store or of a namespace.
@@ -78,7 +80,13 @@ impl Limits {
     }
 
     fn admit_bytes(&self, level: Level, need: Need) -> Admission {
-        let Some(marks) = self.bytes.filter(|_| need.bytes > 0) else { return Admission::Fits };
+        let Some(marks) = self.bytes.filter(|_| need.bytes > 0 || need.passing > 0) else { return Admission::Fits };
+        if need.bytes == 0 {
+            let all = level.lasting.bytes.saturating_add(level.passing).saturating_add(need.passing);
+            // It makes nothing larger in the end: it may have to wait, and is taken when nothing goes by itself any more.
+            return if all > marks.limit && level.passing > 0 { Admission::Wait } else { Admission::Fits };
+        }
+        let level = Level { passing: level.passing.saturating_add(need.passing), ..level };
         if let Some(least) = self.never_fits(need.bytes) {
             return Admission::Never(least);
         }
@@ -86,7 +94,7 @@ impl Limits {
             return Admission::Refuse(FullCause::HeldLimit { limit });
         }
         // What is large would be evicted for itself if it came to lie above the mark.
-        let bound = if need.bytes > marks.limit - marks.high { marks.high } else { marks.limit };
+        let bound = if need.bytes > marks.limit - marks.high { marks.high } else { marks.limit - Self::margin(marks) };
         if level.lasting.bytes.saturating_add(level.passing).saturating_add(need.bytes) <= bound {
             return Admission::Fits;
         }
@@ -108,6 +116,11 @@ impl Limits {
         let volume = |entries| Volume { bytes: 0, entries };
         let (least, wanted) = (volume(after - marks.limit), volume(after - marks.low.max(need.entries)));
         Admission::Evict(Excess { least, wanted })
+    }
+
+    /// Returns what is left to changes that are never refused: to deletes, and to notes of the store's own.
+    fn margin(marks: Marks) -> u64 {
+        (marks.limit / 256).min(64 << 10)
     }
 
     /// Returns how much is to be evicted so that the low mark is reached with `bytes` more.
@@ -167,8 +180,10 @@ mod tests {
     #[test]
     fn there_is_room_up_to_the_limit_and_less_for_what_is_large() {
         let admit = |level, need| limits().admit(level, need);
-        assert_eq!(admit(level(64 * MIB - 9, 0, 0), bytes(9)), Admission::Fits);
-        assert_eq!(admit(level(64 * MIB - 9, 0, 0), bytes(10)), evict((1, 0), (3 * MIB + 1, 0)), "down to the low mark");
+        let full = 64 * MIB - (64 << 10);
+        assert_eq!(admit(level(full - 9, 0, 0), bytes(9)), Admission::Fits);
+        let excess = full + 1 - 61 * MIB;
+        assert_eq!(admit(level(full - 9, 0, 0), bytes(10)), evict((1, 0), (excess, 0)), "down to the low mark");
         assert_eq!(admit(level(61 * MIB, 0, 0), bytes(2 * MIB)), Admission::Fits);
         assert!(matches!(admit(level(62 * MIB, 0, 0), bytes(2 * MIB)), Admission::Evict(_)));
         assert_eq!(Limits::default().admit(level(u64::MAX, u64::MAX, 0), bytes(u64::MAX)), Admission::Fits);
@@ -179,6 +194,9 @@ mod tests {
         assert_eq!(limits().admit(level(30 * MIB, 0, 34 * MIB), bytes(1)), Admission::Wait);
         let admitted = limits().admit(level(58 * MIB, 0, 34 * MIB), bytes(1));
         assert_eq!(admitted, evict((0, 0), (5 * MIB + 1, 0)));
+        let replacing = Need { passing: MIB, ..Need::default() };
+        assert_eq!(limits().admit(level(60 * MIB, 0, 4 * MIB), replacing), Admission::Wait);
+        assert_eq!(limits().admit(level(64 * MIB, 0, 0), replacing), Admission::Fits);
         assert!(limits().is_passing_much(level(0, 0, 9 * MIB)) && !limits().is_passing_much(level(0, 0, 8 * MIB)));
     }
 

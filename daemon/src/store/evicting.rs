@@ -14,7 +14,7 @@ use super::command::{Batch, Command, Outcome};
 use super::draft::Placed;
 use super::error::StoreError;
 use super::lookup::{Lookup, Snapshot};
-use super::placing::{PlaceRow, number_of, place_key};
+use super::placing::{PlaceRow, Places, number_of, place_key};
 use super::making_way::Owner;
 use super::pools::{Pool, PoolId};
 use super::queues::{Queued, Queues};
@@ -122,14 +122,11 @@ impl Store {
             }
         };
         let done = self.carry_out(begun, &plan, &looked, now);
-        let failed = done.is_err();
-        let is_fruitless = plan.ending == Ending::Nothing && plan.evicted.entries == 0;
-        if failed || is_fruitless {
+        if done.is_err() {
             self.begin_anew(id);
+        } else {
+            self.note_fruits(id, &plan);
         }
-        let pool = self.pools.get_mut(id);
-        // The sums are right from now on: if that changes nothing, nothing will.
-        pool.is_stuck = is_fruitless && !failed && std::mem::replace(&mut pool.is_fruitless, is_fruitless);
         done.map(|()| true)
     }
 
@@ -156,6 +153,21 @@ impl Store {
             Some(error) => Err(error),
             // Of what is gone no step is carried out.
             None => Ok((plan, looked)),
+        }
+    }
+
+    /// Takes in whether a plan led to anything. If it did not, its sums may be wrong, and then places may have been passed over that
+    /// were dealt with in vain; and if neither is so, nothing helps.
+    fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
+        let keeps = |(_, verdict): &(Queue, Verdict)| matches!(verdict, Verdict::Keep { .. });
+        let is_fruitless = plan.ending == Ending::Nothing && plan.steps.iter().all(keeps);
+        let pool = self.pools.get_mut(id);
+        pool.fruitless = if is_fruitless { pool.fruitless + 1 } else { 0 };
+        match pool.fruitless {
+            0 => {}
+            1 => self.correct(id),
+            2 => self.begin_anew(id),
+            _ => (pool.is_stuck, pool.fruitless) = (true, 0),
         }
     }
 
@@ -272,24 +284,31 @@ impl Store {
         }
     }
 
-    /// Has a pool begin with its first places once more, and with sums that are right, as far as they can be told: how many stand in
-    /// which queue is only known of all pools together.
+    /// Has a pool begin with its first places once more.
     fn begin_anew(&mut self, id: PoolId) {
-        let all = self.standing_in(id);
-        let (small, main) = self.lengths().unwrap_or_default();
-        let part = |number: u64| {
-            let part = u128::from(number) * u128::from(small + 1) / u128::from(small + main + 2);
-            u64::try_from(part).unwrap_or(number)
-        };
-        // Neither of none: a queue that is taken for empty is not looked at.
-        let small = Volume { bytes: part(all.bytes), entries: part(all.entries).max(1) };
-        self.pools.get_mut(id).begin_anew(small, all.less(small).plus(Volume { bytes: 0, entries: 1 }));
+        self.correct(id);
+        self.pools.get_mut(id).lines.rewind();
     }
 
-    fn lengths(&self) -> Option<(u64, u64)> {
-        let (tables, places) = (&self.lookup.tables, self.lookup.tables.places?);
-        let txn = tables.env.read_txn().ok()?;
-        Some((places.small.len(&txn).ok()?, places.main.len(&txn).ok()?))
+    /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together.
+    fn correct(&mut self, id: PoolId) {
+        let all = self.standing_in(id);
+        let [small, main] = [Queue::Small, Queue::Main].map(|queue| self.length(queue));
+        let part = |number: u64| {
+            let part = u128::from(number) * u128::from(small) / u128::from((small + main).max(1));
+            u64::try_from(part).unwrap_or(number)
+        };
+        let small = Volume { bytes: part(all.bytes), entries: part(all.entries) };
+        // Nobody: a queue that is taken for empty is not looked at, and one that is empty is found to be.
+        let one = Volume { bytes: 0, entries: 1 };
+        self.pools.get_mut(id).evictor.correct(small.plus(one), all.less(small).plus(one));
+    }
+
+    /// Returns how many stand in a queue of all pools; what can't be looked at is none.
+    fn length(&self, queue: Queue) -> u64 {
+        let tables = &self.lookup.tables;
+        let count = |places: Places| places.of(queue).len(&tables.env.read_txn()?);
+        tables.places.and_then(|places| count(places).ok()).unwrap_or(0) + self.queues.length(queue)
     }
 
     /// Returns what the entries of a pool are.

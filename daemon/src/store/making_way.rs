@@ -49,6 +49,8 @@ struct Share {
     namespace: u32,
     own: Need,
     all: u64,
+    /// Files of values that replace others, which go later.
+    passing: u64,
 }
 
 impl Store {
@@ -261,6 +263,7 @@ impl Store {
             bytes: sum(|share| share.all),
             entries: sum(|share| share.own.entries),
             held: sum(|share| share.own.held),
+            passing: sum(|share| share.passing),
         };
         (Owner::Store, self.limits().admit(self.level(), need))
     }
@@ -286,6 +289,9 @@ impl Store {
             share.own.entries += u64::from(old.is_none());
             share.own.held += if put.pinned || put.holder.is_some() { more } else { 0 };
             share.all += if more > 0 { more + logged(put) } else { 0 };
+            if let (Some(_), Value::Blob { length, .. }) = (old, put.value.as_value()) {
+                share.passing += blocks(length).saturating_sub(more);
+            }
         }
         Ok(shares)
     }

@@ -11,7 +11,7 @@ use super::line::Line;
 use super::marks::Marks;
 use super::rules::{Rule, Rules};
 use super::states::States;
-use crate::eviction::{Evictor, Place, Policy, Queue, Volume};
+use crate::eviction::{Evictor, Place, Policy, Queue};
 
 /// What an empty index takes (a page for each table), and what the log needs to go on.
 const BASE: u64 = 128 << 10;
@@ -33,9 +33,9 @@ pub(super) struct Pool {
     pub(super) lines: Lines,
     /// Whether room is being made, down to the low mark.
     pub(super) is_relieving: bool,
-    /// Whether nothing could be evicted in the last slice.
-    pub(super) is_fruitless: bool,
-    /// Whether that was so twice, the second time with sums that were right.
+    /// How many slices on end led to nothing.
+    pub(super) fruitless: u8,
+    /// Whether nothing can be evicted, as it turned out.
     pub(super) is_stuck: bool,
 }
 
@@ -58,21 +58,14 @@ pub(super) struct Pools {
 
 impl Pool {
     fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
-        Self { evictor, limits, policy, lines: Lines::default(), is_relieving: false, is_fruitless: false, is_stuck: false }
-    }
-
-    /// Begins once more with the first places there are, and with what is known to stand in each queue.
-    pub(super) fn begin_anew(&mut self, small: Volume, main: Volume) {
-        self.evictor.correct(small, main);
-        self.lines.small.rewind();
-        self.lines.main.rewind();
+        Self { evictor, limits, policy, lines: Lines::default(), is_relieving: false, fruitless: 0, is_stuck: false }
     }
 
     /// Takes up another rule.
     fn follow(&mut self, policy: Policy, limits: Limits) {
         self.evictor.follow(policy);
         (self.policy, self.limits) = (policy, limits);
-        (self.is_fruitless, self.is_stuck) = (false, false);
+        (self.fruitless, self.is_stuck) = (0, false);
     }
 }
 
@@ -83,6 +76,12 @@ impl Lines {
             Queue::Small => &mut self.small,
             Queue::Main => &mut self.main,
         }
+    }
+
+    /// Begins once more with the first places.
+    pub(super) fn rewind(&mut self) {
+        self.small.rewind();
+        self.main.rewind();
     }
 
     fn enter(&mut self, namespace: u32) {

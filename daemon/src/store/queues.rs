@@ -33,6 +33,15 @@ struct Ends {
     main: Vec<Queued>,
 }
 
+impl Ends {
+    fn of(&self, queue: Queue) -> &[Queued] {
+        match queue {
+            Queue::Small => &self.small,
+            Queue::Main => &self.main,
+        }
+    }
+}
+
 /// The places of the two segments that the index does not have.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
@@ -44,11 +53,7 @@ pub(super) struct Queues {
 impl SegmentPlaces {
     /// Returns the first place of a queue whose number is at least `from`.
     fn first(&self, namespace: u32, queue: Queue, from: u64) -> Option<&Queued> {
-        let ends = self.0.get(&namespace)?;
-        let places = match queue {
-            Queue::Small => &ends.small,
-            Queue::Main => &ends.main,
-        };
+        let places = self.0.get(&namespace)?.of(queue);
         places.get(places.partition_point(|place| place.number < from))
     }
 }
@@ -78,6 +83,12 @@ impl Queues {
     /// Forgets the older segment, which the index has now. Returns it: dropping it takes a while.
     pub(super) fn retire(&mut self) -> SegmentPlaces {
         std::mem::take(&mut self.older)
+    }
+
+    /// Returns how many places the queue has of all namespaces.
+    pub(super) fn length(&self, queue: Queue) -> u64 {
+        let ends = [&self.older, &self.newer].into_iter().flat_map(|part| part.0.values());
+        ends.map(|ends| ends.of(queue).len() as u64).sum()
     }
 
     /// Returns the first place of a queue whose number is at least `from`, and where the log has its operation.
@@ -121,6 +132,7 @@ mod tests {
         assert_eq!(numbers(&queues, 1, Queue::Small, 2), [(4, 5), (7, 6)]);
         assert_eq!(numbers(&queues, 1, Queue::Main, 0), [(3, 5)]);
         assert_eq!(numbers(&queues, 3, Queue::Main, 0), []);
+        assert_eq!([Queue::Small, Queue::Main].map(|queue| queues.length(queue)), [4, 1]);
         queues.retire();
         assert_eq!(numbers(&queues, 1, Queue::Small, 0), [(7, 6)]);
         assert_eq!(numbers(&queues, 2, Queue::Small, 0), []);
