@@ -111,6 +111,7 @@ fn addition(body: Body) -> Addition {
         expires: Some(Timestamp::from_millis(1 << 41)),
         tags: vec![tag()],
         scope: Some(3),
+        pinned: true,
         durable: true,
     }
 }
