@@ -24,12 +24,13 @@ type NewPlace = ([u8; PLACE_KEY], Vec<u8>, Birth, u64);
 impl Tables {
     /// Returns how many bytes a copy takes at most, about: places come on top, on pages that are two thirds full.
     pub(super) fn used_by_copy(&self) -> heed::Result<u64> {
-        let txn = self.env.read_txn()?;
-        let mut places = 0;
+        // Before there is another transaction: a thread has one at a time.
+        let used = self.used()?;
+        let (txn, mut places) = (self.env.read_txn()?, 0);
         for row in self.all_entries(&txn)? {
             places += place_row(row?.0.len());
         }
-        Ok(self.used()? + places * 3 / 2)
+        Ok(used + places * 3 / 2)
     }
 
     /// Copies the index into an empty folder, in this build's layout, whose number is written last.
@@ -39,8 +40,8 @@ impl Tables {
     pub(super) fn copy_to(&self, folder: &Path) -> heed::Result<()> {
         let (from, to) = (self.env.read_txn()?, open_env(folder)?);
         // IMPORTANT: the entries first. Once the names of others are in the main table, nothing can be appended to it.
+        copy_rows(self.all_entries(&from)?, &to, layout::tables::ENTRIES)?;
         let tables = [
-            (layout::tables::ENTRIES, self.entries),
             (Some(layout::tables::BY_EXPIRY), self.by_expiry),
             (Some(layout::tables::BY_TAG), self.by_tag),
             (Some(layout::tables::BLOBS), self.blobs),
@@ -49,7 +50,7 @@ impl Tables {
             (Some(layout::tables::META), self.meta),
         ];
         for (name, table) in tables {
-            copy_table(&from, table, &to, name)?;
+            copy_rows(table.iter(&from)?, &to, name)?;
         }
         place_all(self, &from, &to)?;
         let mut txn = to.write_txn()?;
@@ -114,8 +115,11 @@ fn count_blobs(tables: &Tables, from: &RoTxn<'_>) -> heed::Result<Counts> {
 }
 
 /// Appends all rows of a table to one in another environment.
-fn copy_table(from: &RoTxn<'_>, table: Table, to: &Env, name: Option<&str>) -> heed::Result<()> {
-    let mut rows = table.iter(from)?;
+fn copy_rows<'t>(
+    mut rows: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>,
+    to: &Env,
+    name: Option<&str>,
+) -> heed::Result<()> {
     loop {
         let mut txn = to.write_txn()?;
         let copy: Table = to.create_database(&mut txn, name)?;

@@ -6,6 +6,7 @@ mod driver;
 mod frames;
 mod model;
 mod older;
+mod places;
 mod randomly;
 mod recovery;
 mod staging;

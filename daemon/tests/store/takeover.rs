@@ -45,9 +45,11 @@ fn check(driver: &mut Driver) {
 
 #[test]
 fn a_store_of_an_older_layout_is_taken_over_with_its_log_into_another_generation() {
-    for layout in [1, 2] {
+    for layout in [1, 2, 3] {
         let mut driver = filled().revived_after(|store| age(store, layout));
         check(&mut driver);
+        let namespace = driver.store().namespace("default").unwrap();
+        assert!(driver.store().counts(namespace).charge > ENTRIES as u64 * 100, "layout {layout}");
         let store = driver.path();
         assert_eq!(live(&store), Path::new("gen-2"));
         assert!(!store.join("gen-1").exists(), "the older one is gone");
@@ -106,7 +108,7 @@ fn an_end_before_the_copy_is_live_leaves_the_older_layout_which_is_taken_over_ag
 /// As one is for which there is no room.
 #[test]
 fn a_store_that_can_not_be_copied_is_used_as_it_is_until_it_can() {
-    for layout in [1, 2] {
+    for layout in [1, 2, 3] {
         let mut driver = filled().revived_after(|store| {
             age(store, layout);
             fs::create_dir(store.join("current.new")).unwrap();
@@ -122,9 +124,15 @@ fn a_store_that_can_not_be_copied_is_used_as_it_is_until_it_can() {
                 let numbers: Table = env.open_database(txn, Some(tables::META)).unwrap().unwrap();
                 let by_seq: Option<Table> = env.open_database(txn, Some(BY_SEQ_OF_1)).unwrap();
                 let found = numbers.get(txn, meta::LAYOUT).unwrap().map(<[u8]>::to_vec);
+                let counters: Table = env.open_database(txn, Some(tables::COUNTERS)).unwrap().unwrap();
+                assert!(counters.iter(txn).unwrap().all(|row| row.unwrap().1.len() == 16), "as older builds read them");
                 (found, by_seq.map_or(0, |by_seq| by_seq.len(txn).unwrap()))
             });
-            assert_eq!(found, Some(2_u64.to_le_bytes().to_vec()), "who reads it finds the layout it has");
+            assert_eq!(
+                found,
+                Some(u64::from(layout.max(2)).to_le_bytes().to_vec()),
+                "who reads it finds the layout it has"
+            );
             assert_eq!(by_seq, 0, "nobody keeps it up to date");
             fs::remove_dir(store.join("current.new")).unwrap();
         });
