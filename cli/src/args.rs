@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn every_command_of_the_contract_is_known() {
         for line in [
-            "add f --key k --expire 15m --tag a --tag b --text --durable",
+            "add f --key k --expire 15m --tag a --tag b --text --durable --pin",
             "add - --json",
             "get k -o f",
             "get-file k --filename f --directory d --prefix p --suffix s",

@@ -54,6 +54,7 @@ pub(crate) struct Request {
     tags: Vec<String>,
     /// The scope's number and process.
     scope: Option<(u64, u32)>,
+    pinned: bool,
     durable: bool,
     progress: Option<Progress>,
 }
@@ -67,6 +68,7 @@ impl<C> Add<C> {
             expire: Expire::Default,
             tags: Vec::new(),
             scope: None,
+            pinned: false,
             durable: false,
             progress: None,
         };
@@ -112,6 +114,13 @@ impl<C> Add<C> {
     /// Binds the entry to a scope: it goes when the scope ends, unless others hold it.
     pub fn bind(mut self, scope: impl AsRef<Scope>) -> Self {
         self.request.scope = Some(scope.as_ref().identity());
+        self
+    }
+
+    /// Has the entry stay when others are evicted because there is no room for all; its time still ends. What may be pinned is
+    /// bounded by the daemon's setting `held_max`. Not pinned unless told.
+    pub fn pin(mut self, pinned: bool) -> Self {
+        self.request.pinned = pinned;
         self
     }
 
@@ -161,13 +170,13 @@ impl Request {
         let tags = self.tags(config.tag.clone())?;
         let expires = self.expire.resolve(Timestamp::now(), config.expire_time);
         let scope = self.scope()?;
-        let durable = self.durable;
+        let (pinned, durable) = (self.pinned, self.durable);
         let prepared = self.prepare(&cache, &namespace, key.is_none()).await?;
         let hash = || prepared.key_hash.as_deref().map(Key::text).expect("it is counted where no key is given");
         let key = key.unwrap_or_else(hash);
         let body = WireBody::Inline(Vec::new());
         let codec = prepared.codec;
-        let addition = Addition { namespace, key: key.clone(), codec, body, expires, tags, scope, durable };
+        let addition = Addition { namespace, key: key.clone(), codec, body, expires, tags, scope, pinned, durable };
         send(&cache, addition, prepared).await?;
         Ok(key)
     }

@@ -48,6 +48,7 @@ pub(crate) struct Draft {
     value: Vec<u8>,
     expires: Option<Timestamp>,
     tags: Vec<Tag>,
+    pinned: bool,
 }
 
 /// What can be sent: small values in their entries, large ones beside them, with the number of their entry.
@@ -65,6 +66,7 @@ struct Entry {
     value: Vec<u8>,
     expires: Option<Timestamp>,
     tags: Vec<Tag>,
+    pinned: bool,
 }
 
 /// How much there is in a batch.
@@ -97,11 +99,11 @@ impl Common {
     ///
     /// # Errors
     /// What can't be meant.
-    pub(crate) fn draft(&self, item: Item, expires: Option<Timestamp>) -> Result<Draft, Error> {
+    pub(crate) fn draft(&self, item: Item, expires: Option<Timestamp>, pinned: bool) -> Result<Draft, Error> {
         let key = item.key.or_else(|| self.key.clone());
         key.as_ref().map_or(Ok(()), Key::check)?;
         let (codec, value) = (item.value.codec(), item.value.into_bytes()?);
-        Ok(Draft { key, codec, value, expires, tags: self.tags(&item.tags)? })
+        Ok(Draft { key, codec, value, expires, tags: self.tags(&item.tags)?, pinned })
     }
 
     fn tags(&self, own: &[String]) -> Result<Vec<Tag>, Error> {
@@ -167,16 +169,16 @@ impl Preparation {
     pub(crate) fn prepare(self, drafts: Vec<Draft>, size: Size) -> Result<Batch, Error> {
         let mut large = Vec::new();
         let entry = |(index, draft): (usize, Draft)| {
-            let Draft { key, codec, value, expires, tags } = draft;
+            let Draft { key, codec, value, expires, tags, pinned } = draft;
             if !self.is_large(&value) {
                 let key = key.unwrap_or_else(|| Key::text(&hash_bytes(&value, self.hash_type)));
-                return Ok(Entry { key, codec, value, expires, tags });
+                return Ok(Entry { key, codec, value, expires, tags, pinned });
             }
             let prepared = self.stage(NewValue::of(codec, value), key.is_none()).map_err(in_batch(index))?;
             let hash = prepared.key_hash.as_deref().map(Key::text);
             large.push((index, Arc::new(prepared)));
             let key = key.or(hash).expect("its hash was counted where it has no key");
-            Ok(Entry { key, codec, value: Vec::new(), expires, tags })
+            Ok(Entry { key, codec, value: Vec::new(), expires, tags, pinned })
         };
         let entries = drafts.into_iter().enumerate().map(entry).collect::<Result<_, Error>>()?;
         Ok(Batch { common: self.common, entries, large, size })
@@ -210,6 +212,7 @@ impl Batch {
                 expires: entry.expires,
                 tags: entry.tags.iter().map(Tag::as_str).collect(),
                 scope: *scope,
+                pinned: entry.pinned,
                 durable: *durable,
             });
         }

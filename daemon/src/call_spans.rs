@@ -94,6 +94,7 @@ mod tests {
             expires: None,
             tags: Vec::new(),
             scope: None,
+            pinned: false,
             durable,
         };
         let call = CallId { client: 1, number: 1 };

@@ -205,3 +205,78 @@ impl Places {
         self.of(standing.queue).put(txn, &standing.key(), &row.encode())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tables::Tables;
+    use super::*;
+
+    const KEPT: Place = Place { queue: Queue::Main, note: Note::from_bits(3) };
+    const BIRTH: Birth = Birth { seq: 5, main: false, note: 0x81 };
+
+    /// Gives an entry of namespace 1 its place, and shows `then` the tables.
+    fn entered(then: impl FnOnce(&Places, &mut RwTxn<'_>)) {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::open(folder.path()).unwrap();
+        let (places, mut txn) = (tables.places.unwrap(), tables.env.write_txn().unwrap());
+        places.enter(&mut txn, 1, b"key", BIRTH, 700).unwrap();
+        then(&places, &mut txn);
+    }
+
+    fn rows(places: &Places, txn: &RoTxn<'_>) -> [u64; 3] {
+        places.tables().map(|table| table.len(txn).unwrap())
+    }
+
+    #[test]
+    fn rows_come_back_as_they_went_in_and_sort_by_number_within_a_namespace() {
+        let row = PlaceRow { note: Note::from_bits(9), birth: 1 << 40, charge: 1 << 50, index_key: b"key" };
+        assert_eq!(PlaceRow::decode(&row.encode()), Some(row));
+        assert_eq!(PlaceRow::decode(&row.encode()[..PLACE_ROW - 1]), None);
+        for queue in [Queue::Small, Queue::Main] {
+            let standing = Standing { queue, namespace: 7, number: 1 << 40 };
+            assert_eq!(Standing::decode(&standing.encode()), Some(standing));
+            assert_eq!(Standing::decode(&standing.encode()[1..]), None);
+        }
+        assert!(place_key(1, 255) < place_key(1, 256) && place_key(1, u64::MAX) < place_key(2, 0));
+        assert_eq!((number_of(&place_key(1, 77)), birth_of(&moved_key(77))), (Some(77), Some(77)));
+    }
+
+    #[test]
+    fn an_entry_is_found_where_it_was_born_and_then_where_it_was_kept() {
+        entered(|places, txn| {
+            let born = Standing { queue: Queue::Small, namespace: 1, number: 5 };
+            assert_eq!(places.standing(txn, 1, BIRTH).unwrap(), Some(born));
+            let row = PlaceRow { note: Note::from_bits(0x81), birth: 5, charge: 700, index_key: b"key" };
+            assert_eq!(places.row(txn, born).unwrap(), Some(row));
+            for number in [9, 12] {
+                places.keep(txn, (1, BIRTH), (KEPT, number), (b"key", 800)).unwrap();
+                let kept = Standing { queue: Queue::Main, namespace: 1, number };
+                assert_eq!(places.standing(txn, 1, BIRTH).unwrap(), Some(kept));
+                let row = PlaceRow { note: KEPT.note, birth: 5, charge: 800, index_key: b"key" };
+                assert_eq!(places.row(txn, kept).unwrap(), Some(row));
+                assert_eq!(rows(places, txn), [0, 1, 1]);
+            }
+            places.leave(txn, 1, BIRTH).unwrap();
+            assert_eq!(rows(places, txn), [0; 3]);
+        });
+    }
+
+    #[test]
+    fn an_entry_that_has_no_place_leaves_none() {
+        entered(|places, txn| {
+            assert_eq!(places.standing(txn, 1, Birth::at(6)).unwrap(), None);
+            assert_eq!(places.leave(txn, 2, BIRTH).unwrap(), None, "one of another namespace");
+            assert_eq!(rows(places, txn), [1, 0, 0]);
+            places.leave(txn, 1, BIRTH).unwrap();
+            assert_eq!(rows(places, txn), [0; 3]);
+        });
+    }
+
+    #[test]
+    fn the_directory_of_namespaces_has_no_places() {
+        entered(|places, txn| {
+            places.enter(txn, DIRECTORY_NAMESPACE, b"key", Birth::at(9), 1).unwrap();
+            assert_eq!(rows(places, txn), [1, 0, 0]);
+        });
+    }
+}

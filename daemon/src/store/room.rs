@@ -6,11 +6,11 @@
 //! the disk, and that is seldom us.
 //!
 //! - *Behind the end of LMDB's file*, [`RESERVE`], and as much again as the log may take there. A transaction copies each page that
-//!   it changes, and pages are free again two transactions later: three times what a slice changes, at 1,000 deletes all over five
-//!   tables some 40 MiB. A small index has not so many pages to change: twice its size is enough then, and [`LEAST`] at least. On a
+//!   it changes, and pages are free again two transactions later: three times what a slice changes, at 1,000 deletes all over seven
+//!   tables some 56 MiB. A small index has not so many pages to change: twice its size is enough then, and [`LEAST`] at least. On a
 //!   small filesystem it is at most a sixteenth of that. Pages that are free inside the file count.
 //! - *For the log*: what was acknowledged comes before the deletes that are to make room, so room for it is taken while it is
-//!   appended: twice its bytes, for pages are seldom full, and the same for the rows of its tags, each of which repeats the key.
+//!   appended: twice its bytes, for pages are seldom full, and the same for the rows of its tags and places, each of which repeats the key.
 //! - *At the head of each segment*, [`HEAD`]: some 10,000 deletes. While there is no room for another, the file of a segment that the
 //!   index has becomes the next but one: its blocks are never free for others to take.
 //!

@@ -26,6 +26,10 @@ impl Effect<'_> {
                 let (entry, scope) = (self.entry_of(put, added.version), put.holder.map(|holder| holder.scope));
                 let (space, key) = (put.namespace.to_string(), Key::from_encoded(&put.key).unwrap());
                 self.map.put(&space, &key, entry, scope, self.now);
+                let entry = self.map.spaces.get_mut(&space)?.get_mut(&key)?;
+                if entry.birth == 0 {
+                    entry.birth = added.version;
+                }
                 Some((space, key))
             }
             (Command::Touch { namespace, key, expires }, _) => {
@@ -43,7 +47,15 @@ impl Effect<'_> {
                 Some((space, key.clone()))
             }
             (Command::Release { holder, version }, _) => self.release(holder.scope, *version),
-            (Command::Verified { .. }, _) => None,
+            (Command::Evict { namespace, key, .. }, Outcome::Evicted(evicted)) => {
+                let space = self.name(*namespace)?;
+                let entries = self.map.spaces.get_mut(&space)?;
+                if evicted {
+                    entries.remove(key);
+                }
+                Some((space, key.clone()))
+            }
+            (Command::Verified { .. } | Command::Keep { .. }, _) => None,
             (command, outcome) => panic!("{command:?} came out as {outcome:?}"),
         }
     }
@@ -78,8 +90,10 @@ impl Effect<'_> {
             is_blob: matches!(put.value, NewValue::Blob(_)),
             expires: put.expires.map(|expires| expires.as_millis()),
             tags: put.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
+            pinned: put.pinned,
             scopes: None,
             version,
+            birth: 0,
             written: 0,
         }
     }

@@ -105,7 +105,7 @@ fn lives() -> &'static Result<Vec<Life>, String> {
 fn takeover() -> &'static Result<Vec<Life>, String> {
     static LIVES: OnceLock<Result<Vec<Life>, String>> = OnceLock::new();
     LIVES.get_or_init(|| {
-        let lives: Result<Vec<Life>, Fault> = (1..=2).map(|layout| Life::of_older(layout, 5, STEPS)).collect();
+        let lives: Result<Vec<Life>, Fault> = (1..=3).map(|layout| Life::of_older(layout, 5, STEPS)).collect();
         lives.map_err(|fault| fault.to_string())
     })
 }

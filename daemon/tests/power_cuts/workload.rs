@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
+use datacache_daemon::eviction::{Note, Place, Queue};
 use datacache_daemon::store::{Batch, Command, Condition, Cursor, NewValue, Plan as Planned, Position, Put};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::types::{CallId, Codec, Digest};
@@ -103,7 +104,7 @@ impl Life {
     }
 
     fn step(&mut self) {
-        match self.rng.u32(0..100) {
+        match self.rng.u32(0..108) {
             0..38 => self.put(),
             38..52 => self.batch(),
             52..58 => self.delete(),
@@ -119,7 +120,8 @@ impl Life {
             94..97 => drop(self.subject.store().progress(moment(self.now))),
             97 => self.reopen(Subject::reopen_cleanly),
             98 => self.reopen(Subject::reopen_after_death),
-            _ => self.crowd(),
+            99 => self.crowd(),
+            _ => self.keep_or_evict(),
         }
         self.tell_what_is_durable();
     }
@@ -168,7 +170,7 @@ impl Life {
             value,
             expires: self.expiry().map(moment),
             tags: tags.into_iter().map(|tag| Tag::new(tag).unwrap()).collect(),
-            pinned: false,
+            pinned: self.rng.u32(0..4) == 0,
             holder: (self.rng.u32(0..4) == 0).then(|| holder(self.rng.u64(..SCOPES))),
         }
     }
@@ -254,6 +256,27 @@ impl Life {
         self.subject.checkpoint(self.now);
         let reader = self.subject.store().reader();
         self.bulk(|_, cursor| reader.plan_tagged(namespace, &tag, cursor, PAGE).unwrap());
+    }
+
+    /// As an eviction does, in one batch.
+    fn keep_or_evict(&mut self) {
+        let space = self.space();
+        let Some(namespace) = self.subject.store().namespace(space) else { return };
+        let entries: Vec<_> =
+            self.map.spaces.get(space).into_iter().flatten().map(|(k, e)| (k.clone(), e.birth)).collect();
+        let mut command = |(key, birth): (Key, u64)| match self.rng.u32(0..6) {
+            0 => Some(Command::Evict { namespace, key, birth }),
+            1..4 => {
+                let queue = [Queue::Small, Queue::Main][self.rng.usize(..2)];
+                let place = Place { queue, note: Note::from_bits(self.rng.u8(..)) };
+                Some(Command::Keep { namespace, key, birth, place })
+            }
+            _ => None,
+        };
+        let commands: Vec<_> = entries.into_iter().filter_map(&mut command).collect();
+        if !commands.is_empty() {
+            self.write(&commands);
+        }
     }
 
     fn expire(&mut self) {

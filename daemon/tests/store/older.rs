@@ -18,7 +18,7 @@ pub(crate) const ENTRIES_OF_2: &str = "entries";
 pub(crate) const BY_SEQ_OF_1: &str = "by_seq";
 
 /// Makes the live generation one of an older layout; its log is as it was. Up to layout 2 the entries have a table of their own.
-pub(crate) fn age(store: &Path, layout: u64) {
+pub(crate) fn age(store: &Path, layout: u32) {
     with_index(&store.join("current"), |env, txn| {
         let main: Table = env.open_database(txn, tables::ENTRIES).unwrap().unwrap();
         let is_entry = |row: &(Vec<u8>, Vec<u8>)| row.0[..] < *tables::END_OF_ENTRIES;
@@ -37,14 +37,19 @@ pub(crate) fn age(store: &Path, layout: u64) {
             by_seq.put(txn, b"seq", b"key").unwrap();
         }
         let numbers: Table = env.open_database(txn, Some(tables::META)).unwrap().unwrap();
-        numbers.put(txn, meta::LAYOUT, &layout.to_le_bytes()).unwrap();
+        numbers.put(txn, meta::LAYOUT, &u64::from(layout).to_le_bytes()).unwrap();
     });
+}
+
+#[expect(clippy::big_endian_bytes, reason = "index keys begin with it")]
+fn namespace_of(index_key: &[u8]) -> u32 {
+    u32::from_be_bytes(index_key[..4].try_into().unwrap())
 }
 
 /// Returns a record as it was before entries had a birth.
 fn of_format_1(index_key: &[u8], row: &[u8]) -> Vec<u8> {
-    let namespace = u32::from_be_bytes(index_key[..4].try_into().unwrap());
-    let seed = KeyHash::of(namespace, key_of_index_key(index_key).unwrap()).to_bits();
+    let key = key_of_index_key(index_key).or_else(|| Record::unchecked_key(row)).unwrap();
+    let seed = KeyHash::of(namespace_of(index_key), key).to_bits();
     Record::decode(row, seed).unwrap();
     let mut row = row.to_vec();
     row.drain(56..64);

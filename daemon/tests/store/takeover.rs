@@ -128,7 +128,11 @@ fn a_store_that_can_not_be_copied_is_used_as_it_is_until_it_can() {
                 assert!(counters.iter(txn).unwrap().all(|row| row.unwrap().1.len() == 16), "as older builds read them");
                 (found, by_seq.map_or(0, |by_seq| by_seq.len(txn).unwrap()))
             });
-            assert_eq!(found, Some(layout.max(2).to_le_bytes().to_vec()), "who reads it finds the layout it has");
+            assert_eq!(
+                found,
+                Some(u64::from(layout.max(2)).to_le_bytes().to_vec()),
+                "who reads it finds the layout it has"
+            );
             assert_eq!(by_seq, 0, "nobody keeps it up to date");
             fs::remove_dir(store.join("current.new")).unwrap();
         });

@@ -274,6 +274,7 @@ fn owned(addition: &AdditionRef<'_>) -> Addition {
         expires: addition.expires,
         tags: addition.tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
         scope: addition.scope,
+        pinned: addition.pinned,
         durable: addition.durable,
     }
 }

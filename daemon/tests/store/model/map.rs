@@ -13,9 +13,12 @@ pub(crate) struct Entry {
     pub(crate) is_blob: bool,
     pub(crate) expires: Option<u64>,
     pub(crate) tags: BTreeSet<String>,
+    pub(crate) pinned: bool,
     /// The scopes it lives for; `None` for an entry that is there for good.
     pub(crate) scopes: Option<BTreeSet<u64>>,
     pub(crate) version: u64,
+    /// The version that the key had when it became an entry; 0 for one that became one just now.
+    pub(crate) birth: u64,
     /// The number of the step that last wrote it.
     pub(crate) written: u64,
 }
@@ -55,6 +58,7 @@ impl Map {
         if let Some(old) = equal.filter(|_| keeps) {
             new.version = old.version;
         }
+        new.birth = entries.get(key).map_or(0, |old| old.birth);
         entries.insert(key.clone(), new);
         (live.is_some(), keeps)
     }

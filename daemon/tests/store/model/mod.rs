@@ -7,6 +7,7 @@ pub(crate) mod subject;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use datacache_daemon::eviction::{Note, Place, Queue};
 use datacache_daemon::store::{Batch, Command, Condition, NewValue, Outcome, Put};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::process::Process;
@@ -77,7 +78,7 @@ impl Run {
     }
 
     fn one(&mut self) {
-        match self.rng.u32(0..112) {
+        match self.rng.u32(0..124) {
             0..45 => self.put(),
             45..52 => self.batch(),
             52..60 => self.delete(),
@@ -93,7 +94,8 @@ impl Run {
             93..96 => drop(self.subject.store().progress(moment(self.now))),
             96..99 => self.reopen(),
             99 => self.repeat_a_call(),
-            _ => self.go_ahead(),
+            100..112 => self.go_ahead(),
+            _ => self.keep_or_evict(),
         }
     }
 
@@ -144,6 +146,7 @@ impl Run {
         };
         let tags: BTreeSet<String> = (0..self.rng.usize(0..3)).map(|n| TAGS[n + self.rng.usize(..2)].into()).collect();
         let (expires, scope) = (self.expiry(), (self.rng.u32(0..4) == 0).then(|| self.rng.u64(..SCOPES)));
+        let pinned = self.rng.u32(0..4) == 0;
         let put = Put {
             namespace: space.into(),
             key: self.key().into(),
@@ -151,10 +154,11 @@ impl Run {
             value: if is_blob { self.subject.stage(&value, false) } else { NewValue::Inline(value.clone().into()) },
             expires: expires.map(moment),
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
-            pinned: false,
+            pinned,
             holder: scope.map(holder),
         };
-        let entry = Entry { codec, value, is_blob, expires, tags, scopes: None, version: 0, written: self.step };
+        let (scopes, version, birth, written) = (None, 0, 0, self.step);
+        let entry = Entry { codec, value, is_blob, expires, tags, pinned, scopes, version, birth, written };
         (put, entry, scope)
     }
 
@@ -176,6 +180,9 @@ impl Run {
         } else {
             assert!(added.version > newest, "step {}: the version of {key} is new", self.step);
             entry.version = added.version;
+        }
+        if entry.birth == 0 {
+            entry.birth = entry.version;
         }
     }
 
@@ -249,6 +256,31 @@ impl Run {
         let now = self.now;
         let expected = self.map.remove(Some(space), now, |entry| entry.is_live(now) && entry.tags.contains(tag));
         assert_eq!(went, expected, "step {}: evicting {tag} in {space}", self.step);
+    }
+
+    /// As an eviction does. An entry that is not the one that was meant any more is left alone.
+    fn keep_or_evict(&mut self) {
+        let (space, key, keeps) = (self.space(), self.key(), self.rng.u32(0..3) > 0);
+        let Some(namespace) = self.subject.store().namespace(space) else { return };
+        let there = self.map.spaces.get(space).and_then(|entries| entries.get(&key)).cloned();
+        let is_meant = self.rng.u32(0..8) > 0;
+        let birth = there.as_ref().map_or(0, |entry| entry.birth) + u64::from(!is_meant);
+        let there = there.filter(|_| is_meant);
+        let place =
+            Place { queue: [Queue::Small, Queue::Main][self.rng.usize(..2)], note: Note::from_bits(self.rng.u8(..)) };
+        let command = match keeps {
+            true => Command::Keep { namespace, key: key.clone(), birth, place },
+            false => Command::Evict { namespace, key: key.clone(), birth },
+        };
+        let outcome = self.subject.write(vec![command], self.now).unwrap()[0];
+        if keeps {
+            return assert_eq!(outcome, Outcome::Kept(there.is_some()), "step {}: keeping {key}", self.step);
+        }
+        let goes = there.is_some_and(|entry| !entry.pinned && entry.scopes.is_none());
+        assert_eq!(outcome, Outcome::Evicted(goes), "step {}: evicting {key}", self.step);
+        if goes {
+            self.map.spaces.get_mut(space).unwrap().remove(&key);
+        }
     }
 
     fn expire(&mut self) {
@@ -352,6 +384,8 @@ impl Run {
         }
         let blobs = self.map.blobs().into_iter().cloned().collect();
         self.subject.compare_blobs(&blobs, self.now);
+        let findings = self.subject.verify(self.now);
+        assert!(findings.is_empty(), "step {}: {findings:?}", self.step);
     }
 }
 

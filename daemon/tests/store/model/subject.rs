@@ -16,7 +16,7 @@ use datacache_proto::key::{Key, Tag};
 use datacache_proto::layout::blob_path;
 use datacache_proto::record::Value;
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::Digest;
+use datacache_proto::types::{Digest, Finding};
 use sha2::Digest as _;
 
 use super::map::Entry;
@@ -143,6 +143,13 @@ impl Subject {
         NewValue::Blob(self.receive(digest, value.len() as u64, durable))
     }
 
+    /// Looks the whole store through, of which the index has everything then.
+    pub(crate) fn verify(&mut self, now: u64) -> Vec<Finding> {
+        self.checkpoint(now);
+        let report = self.store().reader().verify(&self.store().blobs()).unwrap();
+        self.store().conclude(report, false).0.findings
+    }
+
     pub(crate) fn release(&mut self, holder: &Holder, now: u64) -> u64 {
         let mut went = 0;
         loop {
@@ -202,8 +209,10 @@ impl Subject {
                 is_blob: record.value.digest().is_some(),
                 expires: record.expires.map(|expires| expires.as_millis()),
                 tags: record.tags.iter().map(str::to_owned).collect(),
+                pinned: record.pinned,
                 scopes: None,
                 version: record.version,
+                birth: record.birth.seq,
                 written: 0,
             }
         });
