@@ -110,7 +110,7 @@ pub(crate) enum Command {
     Stop,
     /// Check the whole store, and print what is wrong; exit with 1 if anything is
     Verify(VerifyArgs),
-    /// Look at the configuration
+    /// Look at the configuration, and change it
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Manage the systemd user units that start the daemon on demand
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn every_command_of_the_contract_is_known() {
         for line in [
-            "add f --key k --expire 15m --tag a --tag b --text --durable",
+            "add f --key k --expire 15m --tag a --tag b --text --durable --pin",
             "add - --json",
             "get k -o f",
             "get-file k --filename f --directory d --prefix p --suffix s",
@@ -170,6 +170,9 @@ mod tests {
             "stop",
             "verify --repair --json",
             "config show",
+            "config set limit 2GiB",
+            "config set limit_entries 5 --namespace x",
+            "config unset limit",
             "service install",
             "service uninstall",
             "service status",
@@ -198,6 +201,8 @@ mod tests {
             "len --namespace=",
             "len -q -v",
             "top --interval 0",
+            "config set limit",
+            "config unset limit 5",
             "bench --entries 0",
             "bench --ops 0",
             "bench --processes 65",

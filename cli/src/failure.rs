@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use datacache_daemon::StartError;
 use datacache_daemon::config::ConfigError;
+use datacache_daemon::config::edit::EditError;
 use datacache_daemon::store::OpenError;
 use datacache_proto::closed::Closed;
 use datacache_proto::json::JsonError;
@@ -76,6 +77,15 @@ pub(crate) enum Failure {
     /// The configuration can't be taken.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A setting was not changed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A setting was changed, and the daemon does not know.
+    #[error("the configuration was changed, but the daemon that runs could not take it over")]
+    NotTaken {
+        /// Why.
+        source: Box<Self>,
+    },
     /// The store's places can't be told.
     #[error(transparent)]
     Paths(#[from] PathsError),
@@ -215,7 +225,9 @@ impl Failure {
             Self::NoStore { .. } => Status::No,
             Self::Cache(error) if error.is_invalid_input() => Status::Usage,
             Self::Service(error) if error.is_usage() => Status::Usage,
+            Self::Edit(EditError::Write { .. }) => Status::Refused,
             Self::Config(_)
+            | Self::Edit(_)
             | Self::Daemon(StartError::Config(_))
             | Self::Paths(_)
             | Self::Key(_)
@@ -228,6 +240,7 @@ impl Failure {
             | Self::Json { .. } => Status::Usage,
             Self::Cache(_)
             | Self::Daemon(_)
+            | Self::NotTaken { .. }
             | Self::Closed(_)
             | Self::Service(_)
             | Self::Output { .. }

@@ -58,6 +58,8 @@ fn command(command: Command, context: &Context) -> Result<Answer, Failure> {
         Command::Stop => control::stop(context),
         Command::Verify(args) => verify::verify(&args, context),
         Command::Config(ConfigCommand::Show) => config::show(context),
+        Command::Config(ConfigCommand::Set(args)) => config::set(&args, context),
+        Command::Config(ConfigCommand::Unset(args)) => config::unset(&args, context),
         Command::Service(command) => service::service(&command, context),
         Command::Bench(args) => bench::bench(&args, context),
         Command::Completions(args) => completions::completions(&args),

@@ -19,6 +19,7 @@ use crate::lease::Scope;
 use crate::new_value::NewValue;
 use crate::prepared::Prepared;
 use crate::repeat::Call;
+use crate::room::Room;
 use crate::route::Route;
 use crate::sending::Sending;
 use crate::staging::{Order, Source};
@@ -53,6 +54,7 @@ pub(crate) struct Request {
     tags: Vec<String>,
     /// The scope's number and process.
     scope: Option<(u64, u32)>,
+    pinned: bool,
     durable: bool,
     progress: Option<Progress>,
 }
@@ -66,6 +68,7 @@ impl<C> Add<C> {
             expire: Expire::Default,
             tags: Vec::new(),
             scope: None,
+            pinned: false,
             durable: false,
             progress: None,
         };
@@ -111,6 +114,13 @@ impl<C> Add<C> {
     /// Binds the entry to a scope: it goes when the scope ends, unless others hold it.
     pub fn bind(mut self, scope: impl AsRef<Scope>) -> Self {
         self.request.scope = Some(scope.as_ref().identity());
+        self
+    }
+
+    /// Has the entry stay when others are evicted because there is no room for all; its time still ends. What may be pinned is
+    /// bounded by the daemon's setting `held_max`. Not pinned unless told.
+    pub fn pin(mut self, pinned: bool) -> Self {
+        self.request.pinned = pinned;
         self
     }
 
@@ -160,13 +170,13 @@ impl Request {
         let tags = self.tags(config.tag.clone())?;
         let expires = self.expire.resolve(Timestamp::now(), config.expire_time);
         let scope = self.scope()?;
-        let durable = self.durable;
-        let prepared = self.prepare(&cache, key.is_none()).await?;
+        let (pinned, durable) = (self.pinned, self.durable);
+        let prepared = self.prepare(&cache, &namespace, key.is_none()).await?;
         let hash = || prepared.key_hash.as_deref().map(Key::text).expect("it is counted where no key is given");
         let key = key.unwrap_or_else(hash);
         let body = WireBody::Inline(Vec::new());
         let codec = prepared.codec;
-        let addition = Addition { namespace, key: key.clone(), codec, body, expires, tags, scope, durable };
+        let addition = Addition { namespace, key: key.clone(), codec, body, expires, tags, scope, pinned, durable };
         send(&cache, addition, prepared).await?;
         Ok(key)
     }
@@ -184,20 +194,26 @@ impl Request {
         }
     }
 
-    async fn prepare(self, cache: &DataCache, needs_key: bool) -> Result<Prepared, Error> {
+    async fn prepare(self, cache: &DataCache, namespace: &str, needs_key: bool) -> Result<Prepared, Error> {
         let settings = cache.settings();
         let connection = cache.session().connect().await?;
         let inline_max = connection.introduced.inline_max;
+        let (room, questions) = Room::asking();
         let order = Order {
             codec: self.codec,
             key_hash: needs_key.then_some(settings.config.hash_type),
             inline_max,
             value_max: cache.session().value_max(&connection, self.source.length()).await?,
             route: Route::of(&connection, settings.transfer),
+            room,
             progress: self.progress,
         };
         let source = self.source;
-        if source.is_slow(inline_max) { off_thread(move || source.prepare(order)).await } else { source.prepare(order) }
+        // What travels in the call is judged with it, and asks nothing.
+        if !source.is_slow(inline_max) {
+            return source.prepare(order);
+        }
+        questions.answer(cache, namespace, off_thread(move || source.prepare(order))).await
     }
 }
 

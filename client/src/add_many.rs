@@ -57,13 +57,15 @@ pub(crate) struct Request {
     tags: Vec<String>,
     /// The scope's number and process.
     scope: Option<(u64, u32)>,
+    pinned: bool,
     durable: bool,
 }
 
 impl<C> AddMany<C> {
     pub(crate) fn of<I: Into<Item>>(cache: C, items: impl IntoIterator<Item = I>) -> Self {
         let items = items.into_iter().map(Into::into).collect();
-        let request = Request { items, expire: Expire::Default, tags: Vec::new(), scope: None, durable: false };
+        let request =
+            Request { items, expire: Expire::Default, tags: Vec::new(), scope: None, pinned: false, durable: false };
         Self { cache, request }
     }
 
@@ -88,6 +90,13 @@ impl<C> AddMany<C> {
     /// Binds the entries to a scope: they go when the scope ends, unless others hold them.
     pub fn bind(mut self, scope: impl AsRef<Scope>) -> Self {
         self.request.scope = Some(scope.as_ref().identity());
+        self
+    }
+
+    /// Has the entries that don't say so themselves stay when others are evicted because there is no room for all; their time
+    /// still ends. What may be pinned is bounded by the daemon's setting `held_max`. Not pinned unless told.
+    pub fn pin(mut self, pinned: bool) -> Self {
+        self.request.pinned = pinned;
         self
     }
 
@@ -119,6 +128,9 @@ impl Request {
         let value_max = session.value_max(&connection, drafts.iter().map(Draft::length).max()).await?;
         let preparation = Preparation::of(common, cache.settings(), &connection, value_max);
         let size = preparation.check(&drafts)?;
+        if let Some((index, length)) = preparation.longest(&drafts) {
+            cache.fits(preparation.namespace(), length).await.map_err(in_batch(index))?;
+        }
         let prepare = move || preparation.prepare(drafts, size);
         let batch = if size.values > SLOW { off_thread(prepare).await? } else { prepare()? };
         send(&cache, &batch).await?;
@@ -143,7 +155,8 @@ impl Request {
         let now = Timestamp::now();
         let draft = |(index, item): (usize, Item)| {
             let expires = item.expire.unwrap_or(self.expire).resolve(now, config.expire_time);
-            common.draft(item, expires).map_err(in_batch(index))
+            let pinned = item.pinned.unwrap_or(self.pinned);
+            common.draft(item, expires, pinned).map_err(in_batch(index))
         };
         let drafts = self.items.into_iter().enumerate().map(draft).collect::<Result<_, _>>()?;
         Ok((common, drafts))

@@ -16,6 +16,7 @@ use crate::item::Item;
 use crate::new_value::NewValue;
 use crate::options::Settings;
 use crate::prepared::Prepared;
+use crate::room::Room;
 use crate::route::Route;
 use crate::staging::{Order, Source};
 use crate::tally::check_size;
@@ -47,6 +48,7 @@ pub(crate) struct Draft {
     value: Vec<u8>,
     expires: Option<Timestamp>,
     tags: Vec<Tag>,
+    pinned: bool,
 }
 
 /// What can be sent: small values in their entries, large ones beside them, with the number of their entry.
@@ -64,6 +66,7 @@ struct Entry {
     value: Vec<u8>,
     expires: Option<Timestamp>,
     tags: Vec<Tag>,
+    pinned: bool,
 }
 
 /// How much there is in a batch.
@@ -96,11 +99,11 @@ impl Common {
     ///
     /// # Errors
     /// What can't be meant.
-    pub(crate) fn draft(&self, item: Item, expires: Option<Timestamp>) -> Result<Draft, Error> {
+    pub(crate) fn draft(&self, item: Item, expires: Option<Timestamp>, pinned: bool) -> Result<Draft, Error> {
         let key = item.key.or_else(|| self.key.clone());
         key.as_ref().map_or(Ok(()), Key::check)?;
         let (codec, value) = (item.value.codec(), item.value.into_bytes()?);
-        Ok(Draft { key, codec, value, expires, tags: self.tags(&item.tags)? })
+        Ok(Draft { key, codec, value, expires, tags: self.tags(&item.tags)?, pinned })
     }
 
     fn tags(&self, own: &[String]) -> Result<Vec<Tag>, Error> {
@@ -115,6 +118,11 @@ impl Preparation {
         let inline_max = connection.introduced.inline_max;
         let route = Route::of(connection, settings.transfer);
         Self { common, hash_type: settings.config.hash_type, inline_max, value_max, route }
+    }
+
+    /// Returns the name of the namespace that they go to.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.common.namespace
     }
 
     /// Checks that the values are taken and that all fit one call; returns how much that is.
@@ -136,6 +144,12 @@ impl Preparation {
         Ok(size)
     }
 
+    /// Returns the longest of the values that don't travel in the call, and which draft has it.
+    pub(crate) fn longest(&self, drafts: &[Draft]) -> Option<(usize, u64)> {
+        let large = drafts.iter().enumerate().filter(|(_, draft)| self.is_large(&draft.value));
+        large.map(|(index, draft)| (index, draft.length())).max_by_key(|(_, length)| *length)
+    }
+
     fn is_large(&self, value: &[u8]) -> bool {
         value.len() as u64 > self.inline_max
     }
@@ -155,16 +169,16 @@ impl Preparation {
     pub(crate) fn prepare(self, drafts: Vec<Draft>, size: Size) -> Result<Batch, Error> {
         let mut large = Vec::new();
         let entry = |(index, draft): (usize, Draft)| {
-            let Draft { key, codec, value, expires, tags } = draft;
+            let Draft { key, codec, value, expires, tags, pinned } = draft;
             if !self.is_large(&value) {
                 let key = key.unwrap_or_else(|| Key::text(&hash_bytes(&value, self.hash_type)));
-                return Ok(Entry { key, codec, value, expires, tags });
+                return Ok(Entry { key, codec, value, expires, tags, pinned });
             }
             let prepared = self.stage(NewValue::of(codec, value), key.is_none()).map_err(in_batch(index))?;
             let hash = prepared.key_hash.as_deref().map(Key::text);
             large.push((index, Arc::new(prepared)));
             let key = key.or(hash).expect("its hash was counted where it has no key");
-            Ok(Entry { key, codec, value: Vec::new(), expires, tags })
+            Ok(Entry { key, codec, value: Vec::new(), expires, tags, pinned })
         };
         let entries = drafts.into_iter().enumerate().map(entry).collect::<Result<_, Error>>()?;
         Ok(Batch { common: self.common, entries, large, size })
@@ -177,6 +191,7 @@ impl Preparation {
             inline_max: self.inline_max,
             value_max: self.value_max,
             route: self.route.clone(),
+            room: Room::known(),
             progress: None,
         };
         Source::Value(value).prepare(order)
@@ -197,6 +212,7 @@ impl Batch {
                 expires: entry.expires,
                 tags: entry.tags.iter().map(Tag::as_str).collect(),
                 scope: *scope,
+                pinned: entry.pinned,
                 durable: *durable,
             });
         }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datacache_proto::key::Key;
-use datacache_proto::types::{Fallback, Lookup, Metadata, Stats, TagStats, Verification};
+use datacache_proto::types::{Fallback, Lookup, Metadata, Reloaded, Stats, TagStats, Verification};
 use serde::de::DeserializeOwned;
 
 use crate::add::Add;
@@ -317,6 +317,14 @@ impl DataCache {
     /// Those of [`crate::DataCache::verify`].
     pub fn verify(&self, repair: bool) -> Result<Verification, Error> {
         self.run(self.cache.verify(repair))
+    }
+
+    /// Has the daemon read its settings again; see [`crate::DataCache::reload`].
+    ///
+    /// # Errors
+    /// Those of [`crate::DataCache::reload`].
+    pub fn reload(&self) -> Result<Reloaded, Error> {
+        self.run(self.cache.reload())
     }
 
     /// Asks the daemon to end in good order, and returns once it has begun to.

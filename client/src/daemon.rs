@@ -6,7 +6,7 @@ use std::time::Instant;
 use datacache_proto::codec::until;
 use datacache_proto::error::WireError;
 use datacache_proto::process::Process;
-use datacache_proto::types::{Stats, TagStats, Verification};
+use datacache_proto::types::{Reloaded, Stats, TagStats, Verification};
 
 use crate::cache::DataCache;
 use crate::error::Error;
@@ -87,6 +87,15 @@ impl DataCache {
         let call = Call::read("verify").walking();
         self.ask(call, |connection, context| async move { settle(connection.client.verify(context, repair).await) })
             .await
+    }
+
+    /// Has the daemon read its settings again, as SIGHUP does; returns which of them don't hold, or not yet.
+    ///
+    /// # Errors
+    /// Where the daemon can't be reached, or can't take its settings as they are now: then the old ones hold.
+    pub async fn reload(&self) -> Result<Reloaded, Error> {
+        let call = Call::read("reload");
+        self.ask(call, |connection, context| async move { settle(connection.client.reload(context).await) }).await
     }
 
     /// Asks the daemon to end in good order, and returns once it has begun to. Where none runs there is nothing to do.

@@ -371,7 +371,8 @@ impl Error {
         match self.innermost() {
             Self::BatchTooLarge { .. } => true,
             Self::Refused(error) => {
-                matches!(error.innermost(), WireError::TooLarge { .. } | WireError::BatchTooLarge { .. })
+                use WireError as E;
+                matches!(error.innermost(), E::TooLarge { .. } | E::BatchTooLarge { .. } | E::NeverFits { .. })
             }
             _ => false,
         }

@@ -28,12 +28,13 @@ pub struct Item {
     pub(crate) key: Option<Key>,
     pub(crate) expire: Option<Expire>,
     pub(crate) tags: Vec<String>,
+    pub(crate) pinned: Option<bool>,
 }
 
 impl Item {
     /// Takes a value.
     pub fn new(value: impl Into<NewValue>) -> Self {
-        Self { value: value.into(), key: None, expire: None, tags: Vec::new() }
+        Self { value: value.into(), key: None, expire: None, tags: Vec::new(), pinned: None }
     }
 
     /// Sets the key. Default: [`Config::access_key`](crate::Config::access_key), else the hash of the value.
@@ -45,6 +46,12 @@ impl Item {
     /// Says when the entry ends. Default: what [`AddMany::expire`](crate::AddMany::expire) says.
     pub fn expire(mut self, expire: impl Into<Expire>) -> Self {
         self.expire = Some(expire.into());
+        self
+    }
+
+    /// Says whether the entry stays when others are evicted. Default: what [`AddMany::pin`](crate::AddMany::pin) says.
+    pub fn pin(mut self, pinned: bool) -> Self {
+        self.pinned = Some(pinned);
         self
     }
 

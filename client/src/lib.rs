@@ -122,6 +122,7 @@ mod random;
 mod reader;
 mod relay;
 mod repeat;
+mod room;
 mod route;
 mod scopes;
 mod sending;
@@ -161,6 +162,6 @@ pub use datacache_proto::process::Process;
 pub use datacache_proto::time::{Lifetime, LifetimeError, Timestamp};
 pub use datacache_proto::types::{
     CallLatencies, Codec, DaemonStats, Digest, Fallback, Fault, Finding, FrameStats, Laggard, Latency, LatencyStats,
-    LostValues, Metadata, MovedAside, NamespaceStats, ReadStats, ReaderStats, Scarce, Shortage, Sizes, Stats,
-    StoreStats, TagRow, TagStats, Verification,
+    LostValues, Metadata, MovedAside, NamespaceSpace, NamespaceStats, Overridden, ReadStats, ReaderStats, Reloaded,
+    ReserveStats, Scarce, Shortage, Sizes, SpaceStats, Stats, StoreStats, TagRow, TagStats, Verification,
 };

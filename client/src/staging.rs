@@ -15,6 +15,7 @@ use crate::error::{Error, IoContext};
 use crate::new_value::NewValue;
 use crate::prepared::{Body, Place, Prepared, spool};
 use crate::relay::{PIECE, count};
+use crate::room::Room;
 use crate::route::Route;
 use crate::staged::Staged;
 use crate::tally::{Progress, Tally, check_size};
@@ -41,6 +42,8 @@ pub(crate) struct Order {
     pub(crate) value_max: u64,
     /// How the others travel.
     pub(crate) route: Route,
+    /// Whether there is ever room for what does not travel in the request.
+    pub(crate) room: Room,
     pub(crate) progress: Option<Progress>,
 }
 
@@ -83,6 +86,7 @@ impl Order {
             return self.of_memory(bytes);
         }
         check_size(length, self.value_max)?;
+        self.room.check(length)?;
         match self.route.stage()? {
             Some(staged) => {
                 staged.reserve(length)?;
@@ -101,7 +105,7 @@ impl Order {
         Ok(Prepared { codec: self.codec, length: counted.length, key_hash: counted.key_hash, body })
     }
 
-    fn of_file(self, path: &Path) -> Result<Prepared, Error> {
+    fn of_file(mut self, path: &Path) -> Result<Prepared, Error> {
         let file = File::open(path).during("open", path)?;
         let metadata = file.metadata().during("look at", path)?;
         let fault = |source| Error::Io { action: "read", path: path.to_owned(), source };
@@ -109,6 +113,7 @@ impl Order {
             return self.of_reader(&file, fault);
         }
         check_size(metadata.len(), self.value_max)?;
+        self.room.check(metadata.len())?;
         match self.route.stage()? {
             Some(staged) if staged.share(&file) => self.of_shared(metadata.len(), staged),
             Some(staged) => {
@@ -162,6 +167,7 @@ impl Order {
             let length = fill(&mut reader, buffer).map_err(&fault)?;
             place.write(&buffer[..length], offset)?;
             offset += length as u64;
+            self.room.reached(offset)?;
             Ok(length)
         })?;
         self.finish(tally, place)
@@ -219,7 +225,15 @@ mod tests {
     fn order(codec: Codec, store: Option<&Path>) -> Order {
         let route = store.map_or(Route::Chunks, |store| Route::Staging(store.into()));
         let key_hash = Some(HashType::Sha256);
-        Order { codec, key_hash, inline_max: INLINE_MAX, value_max: VALUE_MAX, route, progress: None }
+        Order {
+            codec,
+            key_hash,
+            inline_max: INLINE_MAX,
+            value_max: VALUE_MAX,
+            route,
+            room: Room::known(),
+            progress: None,
+        }
     }
 
     fn reader(bytes: &[u8]) -> Source {

@@ -25,7 +25,7 @@ pub(crate) async fn add(connection: &Connection, call: CallId, addition: Additio
     let daemon = &connection.daemon;
     check_namespace(&addition.namespace)?;
     let tags = Bounds::of(daemon).check(&AdditionRef::from(&addition))?;
-    let Addition { namespace, key, codec, body, expires, scope, durable, .. } = addition;
+    let Addition { namespace, key, codec, body, expires, scope, pinned, durable, .. } = addition;
     let file = Some(&body).filter(|body| !matches!(body, Body::Inline(_)));
     if let Some(outcomes) = done_before(connection, call, file, durable).await? {
         return added(call, &outcomes);
@@ -33,7 +33,7 @@ pub(crate) async fn add(connection: &Connection, call: CallId, addition: Additio
     let namespace = Arc::<str>::from(namespace);
     let value = receive(connection, body, durable).await?;
     let (key, holder) = (key.into(), None);
-    let mut put = Put { namespace: Arc::clone(&namespace), key, codec, value, expires, tags, pinned: false, holder };
+    let mut put = Put { namespace: Arc::clone(&namespace), key, codec, value, expires, tags, pinned, holder };
     for _ in 0..LOOKS {
         // IMPORTANT: nothing is waited for between this and the writer's queue, or a scope that ends in between would
         // get a lease that nobody gives back.

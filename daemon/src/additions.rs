@@ -140,7 +140,7 @@ impl Checked {
                 value: NewValue::Inline(value),
                 expires: addition.expires,
                 tags,
-                pinned: false,
+                pinned: addition.pinned,
                 holder: None,
             });
         }

@@ -41,9 +41,13 @@ impl CallClass {
             R::UploadBegin { .. } | R::Upload { .. } | R::Open { .. } | R::Read { .. } | R::Close { .. } => {
                 Self::Transfer
             }
-            R::Hello { .. } | R::Introduce { .. } | R::Verify { .. } | R::Stop { .. } | R::Suspect { .. } => {
-                Self::Other
-            }
+            R::Fits { .. } => Self::Look,
+            R::Hello { .. }
+            | R::Introduce { .. }
+            | R::Verify { .. }
+            | R::Stop { .. }
+            | R::Suspect { .. }
+            | R::Reload { .. } => Self::Other,
         }
     }
 }
@@ -90,6 +94,7 @@ mod tests {
             expires: None,
             tags: Vec::new(),
             scope: None,
+            pinned: false,
             durable,
         };
         let call = CallId { client: 1, number: 1 };

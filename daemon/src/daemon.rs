@@ -23,6 +23,7 @@ use crate::load::Load;
 use crate::long_calls::LongCalls;
 use crate::oldest::Oldest;
 use crate::scopes::ConnectionId;
+use crate::settings::Settings;
 use crate::stats::{EventCounts, Events, FallbackCounts};
 use crate::store::{Adopter, BlobStore, Reader, Store};
 use crate::suspicions::Suspicions;
@@ -34,6 +35,8 @@ use crate::writer::{WriteError, Writer};
 pub(crate) struct Daemon {
     /// The settings; they change when the configuration is read again.
     pub(crate) config: watch::Receiver<Config>,
+    /// How they are read again.
+    pub(crate) settings: Settings,
     /// The only way to change the store.
     pub(crate) writer: Writer,
     /// Reaches the files of large values from the blocking pool.
@@ -99,13 +102,14 @@ impl Daemon {
     ///
     /// # Errors
     /// Where the system does not tell who this process is.
-    pub(crate) fn new(config: watch::Receiver<Config>, writer: Writer) -> io::Result<Self> {
+    pub(crate) fn new(settings: Settings, writer: Writer) -> io::Result<Self> {
         let process = Process::current()?;
         let adopter = writer.read(Store::adopter).map_err(io::Error::other)?;
         let shared = writer.read(|store| (store.blobs(), store.path().to_owned(), store.id()));
         let (blobs, store_path, store_id) = shared.map_err(io::Error::other)?;
         Ok(Self {
-            config,
+            config: settings.current(),
+            settings,
             writer,
             blobs,
             adopter,

@@ -13,7 +13,7 @@
 //!
 //! | module | its noun |
 //! | --- | --- |
-//! | [`config`] | the settings, and where each came from |
+//! | [`config`], `settings` | the settings, and where each came from; those of a daemon that runs, and how they are read again |
 //! | [`listener`], `links` | the socket: systemd's, or one that is bound here; and the way from it to the store |
 //! | `server`, `connection`, `conversation` | who may connect; one client and what is kept for it; its calls and their answers |
 //! | `service` | what the calls mean: checks and translates, decides nothing |
@@ -23,6 +23,7 @@
 //! | `load` | how much memory the calls of all clients take |
 //! | `polling`, `callers` | trying for the next call for a moment instead of sleeping |
 //! | [`eviction`] | who goes when there is no room: a policy, without I/O |
+//! | `limits` | keeping below the marks beside the calls, giving way to others on the disk |
 //! | `maintenance`, `alarm`, `deadlines` | expiry, housekeeping, leaving when idle |
 //! | `compaction` | the index in a smaller file, when much of it is free and nobody writes |
 //! | `laggards` | processes that are stopped in the middle of a read |
@@ -62,6 +63,7 @@ mod inspection;
 mod laggards;
 mod leases;
 mod lifecycle;
+mod limits;
 mod links;
 pub mod listener;
 mod listing;
@@ -81,6 +83,7 @@ mod run;
 mod scopes;
 mod server;
 mod service;
+mod settings;
 mod signals;
 mod start;
 mod stats;
@@ -99,4 +102,5 @@ pub use listener::Listener;
 pub use logging::LoggingError;
 pub use open_store::{EXAMINE, OpenStore};
 pub use run::{RunError, run};
+pub use settings::Settings;
 pub use start::{StartError, start};

@@ -245,7 +245,7 @@ mod tests {
         config.idle_exit = Some(Duration::ZERO);
         let writer = Writer::new(OpenStore::open(&config).unwrap(), Deadlines::default());
         let (_sender, receiver) = watch::channel(config);
-        let daemon = Rc::new(Daemon::new(receiver, writer).unwrap());
+        let daemon = Rc::new(Daemon::new(receiver.into(), writer).unwrap());
         let mut call = pin!(daemon.long_calls.run(&daemon.tasks, CallId { client: 1, number: 1 }, pending()));
         assert!(poll!(&mut call).is_pending());
 

@@ -43,7 +43,9 @@ impl OpenStore {
                 Arc::new(move || wake.notify_one())
             },
         };
-        Ok(Self { store: Store::open(options, Timestamp::now())?, wake })
+        let mut store = Store::open(options, Timestamp::now())?;
+        store.set_rules(config.rules());
+        Ok(Self { store, wake })
     }
 }
 

@@ -5,8 +5,11 @@ use std::collections::VecDeque;
 use datacache_proto::time::Timestamp;
 use tokio::sync::oneshot;
 
-use crate::store::{Batch, BatchResult, Command, Store};
+use crate::store::{Batch, BatchResult, Command, Store, Way};
 use crate::writer::Outcomes;
+
+/// How many slices may be evicted in one turn.
+const SLICES: u32 = 4;
 
 /// Batches in the order of their arrival, and for each who waits for it. Two queues of one length, because the store
 /// takes batches as they are.
@@ -14,6 +17,9 @@ use crate::writer::Outcomes;
 pub(crate) struct Queue {
     batches: VecDeque<Batch>,
     slots: VecDeque<Slot>,
+    /// Those that have no room below a limit, and wait for it apart from all others.
+    crowded: VecDeque<(Slot, Batch)>,
+    is_making_way: bool,
     /// The number of the next batch.
     next: u64,
     /// Where the store's results land; kept for its room.
@@ -48,33 +54,82 @@ impl Queue {
 
     /// Returns the number of the first batch that waits; the largest there is where none does.
     pub(crate) fn first(&self) -> u64 {
-        self.slots.front().map_or(u64::MAX, |slot| slot.number)
+        let crowded = self.crowded.iter().map(|(slot, _)| slot.number);
+        crowded.chain(self.slots.front().map(|slot| slot.number)).min().unwrap_or(u64::MAX)
     }
 
     /// Tells whether no batch waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.is_empty() && self.crowded.is_empty()
     }
 
     /// Has the store take one frame's worth; returns what came of each batch that it took.
     pub(crate) fn write_to(&mut self, store: &mut Store, now: Timestamp) -> Vec<(Slot, BatchResult)> {
         self.drop_given_up();
-        if self.batches.is_empty() {
-            return Vec::new();
+        let (mut done, mut slices) = (Vec::new(), SLICES);
+        loop {
+            self.is_making_way = self.make_way(store, now, &mut slices, &mut done);
+            if self.batches.is_empty() {
+                return done;
+            }
+            store.write(&mut self.batches, now, &mut self.results);
+            let took = self.results.len();
+            done.extend(self.slots.drain(..took).zip(self.results.drain(..)));
+            if took > 0 || !store.is_blocked() {
+                return done;
+            }
+            // Those behind it may need no room.
+            store.note_crowded();
+            self.crowded.extend(self.slots.pop_front().zip(self.batches.pop_front()));
         }
-        store.write(&mut self.batches, now, &mut self.results);
-        let took = self.results.len();
-        self.slots.drain(..took).zip(self.results.drain(..)).collect()
+    }
+
+    /// Makes room for the first of those that wait for some, and puts it before all others once it has that; tells whether
+    /// there is more to do for it at once.
+    fn make_way(
+        &mut self,
+        store: &mut Store,
+        now: Timestamp,
+        slices: &mut u32,
+        done: &mut Vec<(Slot, BatchResult)>,
+    ) -> bool {
+        while let Some((_, batch)) = self.crowded.front() {
+            if *slices == 0 {
+                return true;
+            }
+            *slices -= 1;
+            match store.make_way(batch, now) {
+                Way::Again => {}
+                Way::Wait => return false,
+                Way::Clear => {
+                    let (slot, batch) = self.crowded.pop_front().expect("it is the first");
+                    self.slots.push_front(slot);
+                    self.batches.push_front(batch);
+                    return !self.crowded.is_empty();
+                }
+                Way::Refused(error) => {
+                    done.extend(self.crowded.pop_front().map(|(slot, _)| (slot, Err(error))));
+                }
+            }
+        }
+        false
+    }
+
+    /// Tells whether room is being made for a batch, and can be at once.
+    pub(crate) fn is_making_way(&self) -> bool {
+        self.is_making_way
     }
 
     /// Gives up all that wait; returns those who did.
     pub(crate) fn give_up(&mut self) -> impl Iterator<Item = Slot> {
         self.batches.clear();
-        self.slots.drain(..)
+        self.is_making_way = false;
+        self.crowded.drain(..).map(|(slot, _)| slot).chain(self.slots.drain(..))
     }
 
     /// Drops the batches that nobody waits for any more.
     fn drop_given_up(&mut self) {
+        self.crowded.retain(|(slot, _)| !slot.reply.is_closed());
         if self.slots.iter().any(|slot| slot.reply.is_closed()) {
             let mut wanted = self.slots.iter().map(|slot| !slot.reply.is_closed());
             self.batches.retain(|_| wanted.next().unwrap_or(true));

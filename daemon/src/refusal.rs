@@ -31,6 +31,10 @@ impl From<StoreError> for WireError {
             StoreError::BlobChanged => failed(StoreStep::Blob, None),
             StoreError::NoSpace { folder } => Self::NoSpace { folder: folder.to_string_lossy().into_owned() },
             StoreError::IndexFull { limit } => Self::IndexFull { limit: *limit },
+            StoreError::NeverFits { bytes, of, limit } => {
+                Self::NeverFits { bytes: *bytes, of: of.clone(), limit: *limit }
+            }
+            StoreError::Full { of, cause } => Self::Full { of: of.clone(), cause: *cause },
             StoreError::Staged { name, fault } => Self::Staged { name: name.clone(), fault: fault.clone() },
             StoreError::Damaged => Self::Damaged,
             StoreError::Restarting => Self::Stopping,

@@ -5,20 +5,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::Config;
 use crate::daemon::Daemon;
 use crate::deadlines::Deadlines;
 use crate::lifecycle::Stage;
 use crate::links::Links;
 use crate::listener::Listener;
 use crate::open_store::OpenStore;
+use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::vanish::Vanishing;
 use crate::writer::Writer;
-use crate::{compaction, laggards, leases, maintenance, notify, server};
+use crate::{compaction, laggards, leases, limits, maintenance, notify, server};
 
 /// Why a daemon did not end in good order.
 #[derive(Debug, thiserror::Error)]
@@ -64,20 +63,20 @@ pub enum RunError {
 /// Serves the store until `shutdown` is over, a client says so, or nobody has needed the daemon for as long as the settings
 /// say; then ends in good order.
 ///
-/// Must run on a [`tokio::runtime::LocalRuntime`] with I/O and time enabled. What changes in `config` meanwhile holds from
+/// Must run on a [`tokio::runtime::LocalRuntime`] with I/O and time enabled. What changes in the settings meanwhile holds from
 /// then on, but for what the store was opened with.
 ///
 /// # Errors
 /// [`RunError`] where it could not begin, or not end in good order.
 pub async fn run(
-    config: watch::Receiver<Config>,
+    settings: impl Into<Settings>,
     store: OpenStore,
     listener: Listener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let deadlines = Deadlines::default();
     let writer = Writer::new(store, deadlines.clone());
-    let daemon = Daemon::new(config, writer.clone()).map_err(|source| RunError::Process { source })?;
+    let daemon = Daemon::new(settings.into(), writer.clone()).map_err(|source| RunError::Process { source })?;
     let daemon = Rc::new(daemon);
     let mut writing = tokio::task::spawn_local(async move { writer.work().await });
     begin(&daemon, deadlines);
@@ -101,6 +100,10 @@ fn begin(daemon: &Rc<Daemon>, deadlines: Deadlines) {
     tasks.keep("feeding the watchdog", feed_watchdog(daemon.writer.clone()));
     tasks.keep("removing what has expired", maintenance::expire(Rc::clone(daemon), deadlines));
     tasks.keep("applying the log", maintenance::apply_log(Rc::clone(daemon)));
+    tasks.keep("keeping limits", limits::keep(Rc::clone(daemon)));
+    tasks.keep("looking at the disk", limits::look_at_disk(Rc::clone(daemon)));
+    tasks.keep("following the rules", limits::follow_rules(Rc::clone(daemon)));
+    tasks.keep("keeping what was learned", limits::keep_learned(Rc::clone(daemon)));
     tasks.keep("clearing dead readers", maintenance::clear_dead_readers(Rc::clone(daemon)));
     tasks.keep("watching readers", laggards::watch(Rc::clone(daemon)));
     tasks.keep("sweeping uploads", maintenance::sweep_staging(Rc::clone(daemon)));
@@ -170,8 +173,10 @@ async fn feed_watchdog(writer: Writer) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Config;
     use datacache_proto::paths::Paths;
     use std::time::Duration;
+    use tokio::sync::watch;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -184,7 +189,7 @@ mod tests {
         let writer = Writer::new(OpenStore::open(&config).unwrap(), Deadlines::default());
         let (listener, (_sender, receiver)) =
             (Listener::bind(&config.paths.socket).unwrap(), watch::channel(config.clone()));
-        let daemon = Rc::new(Daemon::new(receiver, writer.clone()).unwrap());
+        let daemon = Rc::new(Daemon::new(receiver.into(), writer.clone()).unwrap());
         let mut writing = tokio::task::spawn_local(async move { writer.work().await });
         daemon.tasks.keep("a task", async { panic!("a fault") });
 

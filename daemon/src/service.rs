@@ -12,7 +12,7 @@ use datacache_proto::service::{Cache, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
     Added, Addition, BATCH_MAX, CallId, Codec, Digest, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery,
-    Lookup, Metadata, Opened, Stats, TagStats, Verification, Welcome,
+    Lookup, Metadata, Opened, Reloaded, Stats, TagStats, Verification, Welcome,
 };
 use datacache_proto::{BUILD, PROTOCOL};
 use sha2::Digest as _;
@@ -226,15 +226,12 @@ impl Cache for Service {
     }
 
     async fn upload(self, _: Context, upload: u64, offset: u64, chunk: Chunk) -> Result<(), WireError> {
-        let value_max = self.admit()?.config.borrow().value_max;
+        let daemon = self.admit()?;
         let length = chunk.0.len() as u64;
         if length > CHUNK_MAX {
             return Err(WireError::OutOfRange { field: "chunk".into(), value: length, min: 0, max: CHUNK_MAX });
         }
-        let size = offset.saturating_add(length);
-        if let Some(limit) = value_max.filter(|limit| size > *limit) {
-            return Err(WireError::TooLarge { size, limit });
-        }
+        check_size(daemon, offset.saturating_add(length))?;
         Box::pin(self.0.transfers.append(upload, offset, chunk.0)).await
     }
 
@@ -280,6 +277,19 @@ impl Cache for Service {
         Ok(is_damaged && self.look(&namespace, &key, lookup)?.is_none())
     }
 
+    async fn reload(self, _: Context) -> Result<Reloaded, WireError> {
+        let reloaded = self.admit()?.settings.reload();
+        reloaded.map_err(|error| WireError::Settings { fault: error.in_words() })
+    }
+
+    async fn fits(self, _: Context, namespace: String, bytes: u64) -> Result<(), WireError> {
+        let daemon = self.admit()?;
+        check_namespace(&namespace)?;
+        check_size(daemon, bytes)?;
+        daemon.writer.try_read(|store| store.fits_anywhere(&namespace, bytes))?;
+        Ok(())
+    }
+
     async fn verify(self, _: Context, repair: bool) -> Result<Verification, WireError> {
         Ok(Box::pin(inspection::verify(self.admit()?, repair)).await?)
     }
@@ -303,6 +313,14 @@ impl Service {
         let daemon_of_work = Rc::clone(daemon);
         let work = Box::pin(async move { work(daemon_of_work).await.map_err(WireError::from) });
         Box::pin(daemon.long_calls.run(&daemon.tasks, call, work)).await
+    }
+}
+
+/// Checks whether a value may have so many bytes.
+fn check_size(daemon: &Daemon, size: u64) -> Result<(), WireError> {
+    match daemon.config.borrow().value_max.filter(|limit| size > *limit) {
+        Some(limit) => Err(WireError::TooLarge { size, limit }),
+        None => Ok(()),
     }
 }
 

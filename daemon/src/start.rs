@@ -9,7 +9,6 @@ use datacache_proto::paths::{Paths, check_folder_of};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, Flags};
 use crate::daemon::THREADS;
@@ -17,6 +16,7 @@ use crate::listener::{ListenError, Listener};
 use crate::logging::{Logging, LoggingError};
 use crate::open_store::OpenStore;
 use crate::run::{RunError, run};
+use crate::settings::Settings;
 use crate::store::OpenError;
 use crate::{notify, signals};
 
@@ -76,9 +76,9 @@ pub fn start(flags: &Flags) -> Result<(), StartError> {
     let runtime = builder.build_local(LocalOptions::default()).map_err(setup("the runtime"))?;
     let ended = runtime.block_on(async {
         let signals = signals::register().map_err(setup("signals"))?;
-        let (sender, config) = watch::channel(config);
-        let told_to_end = signals::obey(signals, flags, &sender, &logging);
-        Ok(run(config, store, listener, told_to_end).await?)
+        let settings = Settings::of_process(config, flags.clone(), logging);
+        let told_to_end = signals::obey(signals, &settings);
+        Ok(run(settings.clone(), store, listener, told_to_end).await?)
     });
     runtime.shutdown_timeout(BLOCKING_END);
     ended

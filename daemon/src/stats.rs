@@ -34,8 +34,6 @@ pub(crate) struct Events {
     pub(crate) deletes: u64,
     /// Entries removed because their time was over.
     pub(crate) expired: u64,
-    /// Entries removed to make room for others.
-    pub(crate) evicted: u64,
 }
 
 /// The events of all namespaces, by their numbers.
@@ -87,7 +85,7 @@ pub(crate) async fn stats(daemon: &Rc<Daemon>) -> Result<Box<Stats>, WriteError>
             namespaces,
             reads,
             store: store.stats()?,
-            space: Default::default(),
+            space: store.space(),
             daemon: dealings(daemon, store),
             readers: ReaderStats { oldest_read_ms: daemon.laggards.oldest_read().map(millis), ..store.reader_stats()? },
             latency: LatencyStats { calls: daemon.spans.latencies(), ..store.latency() },
@@ -117,7 +115,7 @@ async fn namespace(daemon: &Daemon, name: String, number: u32, now: Timestamp) -
         yield_now().await;
     }
     let entries = count.live();
-    let Events { hits, misses, adds, deletes, expired, evicted } = daemon.events.of(number);
+    let Events { hits, misses, adds, deletes, expired } = daemon.events.of(number);
     let oldest = daemon.oldest.of(number).filter(|_| entries > 0);
     daemon.writer.read(|store| {
         let bytes = store.counts(number).bytes;
@@ -133,9 +131,9 @@ async fn namespace(daemon: &Daemon, name: String, number: u32, now: Timestamp) -
             adds,
             deletes,
             expired,
-            evicted,
+            evicted: store.evicted(number),
             oldest,
-            space: Default::default(),
+            space: store.namespace_space(number),
         }
     })
 }

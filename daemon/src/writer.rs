@@ -50,6 +50,8 @@ struct Inner {
     wake: Arc<Notify>,
     /// Turns that brought something into the log.
     appends: Activity,
+    /// Whether there is more than there should be below a limit.
+    surplus: Notify,
     queue: RefCell<Queue>,
     waiting: RefCell<Waiting>,
     deadlines: Deadlines,
@@ -63,6 +65,7 @@ impl Writer {
             is_in_turn: Cell::new(false),
             wake: open.wake,
             appends: Activity::default(),
+            surplus: Notify::new(),
             queue: RefCell::default(),
             waiting: RefCell::default(),
             deadlines,
@@ -131,6 +134,11 @@ impl Writer {
     /// Returns a count of the turns that brought something into the log.
     pub(crate) fn appends(&self) -> &Activity {
         &self.0.appends
+    }
+
+    /// Waits until there is more than there should be below a limit; for one waiter.
+    pub(crate) async fn surplus(&self) {
+        self.0.surplus.notified().await;
     }
 
     /// Waits until every batch that was handed in before is in the log, or refused.
@@ -267,7 +275,10 @@ impl Inner {
             queue.give_up().for_each(|slot| answer(slot.reply, Err(failure.again().into())));
         }
         self.waiting.borrow_mut().settle(store, queue.first());
-        took_any && !queue.is_empty()
+        if store.has_surplus() {
+            self.surplus.notify_one();
+        }
+        (took_any || queue.is_making_way()) && !queue.is_empty()
     }
 
     fn reply(&self, store: &mut Store, done: Vec<(Slot, BatchResult)>) {

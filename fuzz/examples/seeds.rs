@@ -111,6 +111,7 @@ fn addition(body: Body) -> Addition {
         expires: Some(Timestamp::from_millis(1 << 41)),
         tags: vec![tag()],
         scope: Some(3),
+        pinned: true,
         durable: true,
     }
 }
@@ -249,10 +250,11 @@ fn names() -> [&'static [u8]; 6] {
     [b"\x01text", b"\x02bytes", b"\x03\x80\0\0\0\0\0\0\x2a", b"/stores/one/\n/r/a.sock", b"here\n../sock", &[b'a'; 64]]
 }
 
-const CONFIGURATIONS: [&str; 4] = [
+const CONFIGURATIONS: [&str; 5] = [
     "# all of it\ninline_max = \"32 KiB\"\nvalue_max = \"unlimited\"\nsync_interval = 0.5\nmax_connections = 0x400\n\
      calls_per_connection = 64\nlease_grace = \"10s\"\nbusy_poll = \"50us\"\nidle_exit = \"15m\"\nlog = \"info,a::b=trace\"\n",
     "idle_exits = \"never\"",
     "[inline_max]\na = 1",
     "2 GiB",
+    "limit = \"2 GiB\"\nheld_max = 10\nreserve = \"auto\"\n[namespaces.\"a b\"]\nlimit = \"none\"\nlimit_entries = 5\npolicy = \"lru\"\n",
 ];

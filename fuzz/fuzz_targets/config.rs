@@ -45,6 +45,10 @@ fn check(config: &Config) {
     assert!(config.busy_poll <= Duration::from_millis(1), "{config:?}");
     assert!(config.max_connections >= 1 && config.calls_per_connection >= 1, "{config:?}");
     assert!(config.idle_exit.is_none_or(|span| span > Duration::ZERO), "{config:?}");
+    let rules = config.rules();
+    let limits = rules.namespaces.values().chain([&rules.all]);
+    assert!(limits.filter_map(|rule| rule.limit).all(|limit| limit >= 1 << 20), "{config:?}");
+    assert!(rules.held_percent <= 100 && rules.all.policy.is_some(), "{config:?}");
     let (reloaded, waiting) = config.reloaded(config.clone());
     assert_eq!((&reloaded, waiting.len()), (config, 0));
 }

@@ -53,6 +53,8 @@ pub struct AdditionRef<'a> {
     pub tags: Vec<&'a str>,
     /// The scope that the entry is bound to.
     pub scope: Option<u64>,
+    /// Whether it stays when there is no room for all; its time still ends.
+    pub pinned: bool,
     /// Whether the answer waits until the entry survives a loss of power.
     pub durable: bool,
 }
@@ -152,7 +154,7 @@ impl From<Vec<Addition>> for Additions {
 
 impl<'a> From<&'a Addition> for AdditionRef<'a> {
     fn from(addition: &'a Addition) -> Self {
-        let Addition { namespace, key, codec, body, expires, tags, scope, durable } = addition;
+        let Addition { namespace, key, codec, body, expires, tags, scope, pinned, durable } = addition;
         Self {
             namespace,
             key: key.encoded(),
@@ -161,6 +163,7 @@ impl<'a> From<&'a Addition> for AdditionRef<'a> {
             expires: *expires,
             tags: tags.iter().map(Tag::as_str).collect(),
             scope: *scope,
+            pinned: *pinned,
             durable: *durable,
         }
     }
@@ -214,6 +217,7 @@ mod tests {
             expires: Some(Timestamp::from_millis(7)),
             tags: vec![Tag::new("a").unwrap(), Tag::new("b").unwrap()],
             scope: Some(3),
+            pinned: true,
             durable: true,
         }
     }

@@ -167,6 +167,12 @@ pub enum WireError {
     /// The additions of a batch are not written down as this build does it.
     #[error("the additions of the batch can't be read")]
     Malformed,
+    /// The daemon can't take its settings as they are now; the old ones hold.
+    #[error("the daemon can't read its settings again, the old ones hold: {fault}")]
+    Settings {
+        /// What is wrong, with the file, the line and the setting.
+        fault: String,
+    },
 }
 
 impl From<Malformed> for WireError {
@@ -218,6 +224,13 @@ pub enum FullCause {
     },
     /// Others fill the disk, and there is nothing left to evict.
     Reserve,
+    /// A batch adds more entries than there may be.
+    Batch {
+        /// How many it adds.
+        entries: u64,
+        /// How many there may be.
+        limit: u64,
+    },
 }
 
 fn never_fits(bytes: u64, of: Option<&str>, limit: u64) -> String {
@@ -241,6 +254,9 @@ fn full(of: Option<&str>, cause: FullCause) -> String {
         ),
         FullCause::Reserve => {
             format!("others fill the disk, and {what} has nothing left to evict; free space there, or lower `reserve`")
+        }
+        FullCause::Batch { entries, limit } => {
+            format!("the batch adds {entries} entries, {what} may have {limit}; split it, or raise `limit_entries`")
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::lists::{NAMES, at_most};
 use crate::time::Timestamp;
 use crate::types::{
     Added, Addition, CallId, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata, Opened,
-    Stats, TagStats, Verification, Welcome,
+    Reloaded, Stats, TagStats, Verification, Welcome,
 };
 
 /// The daemon's service.
@@ -76,6 +76,10 @@ pub trait Cache {
     /// Has the daemon look at the value of an entry that a client found to be damaged. Tells whether it is; then it is a miss from now
     /// on, and removed.
     async fn suspect(namespace: String, key: Key) -> Result<bool, WireError>;
+    /// Has the daemon read its settings again, as a hang-up does; where they can't be taken, the old ones hold.
+    async fn reload() -> Result<Reloaded, WireError>;
+    /// Tells whether a value of so many bytes can be added to a namespace at all, before it is sent: it can't where it is above a limit.
+    async fn fits(namespace: String, bytes: u64) -> Result<(), WireError>;
 }
 
 /// Bytes of a value on their way in either direction; they cross the wire as bytes, not one by one.

@@ -107,7 +107,7 @@ fn a_list_prints_keys_or_objects_a_line_each() {
     assert_eq!(lines.lines().collect::<Vec<_>>(), ["text", "two\\nlines"]);
     let lines = home.run(["ls", "--json"]).text();
     let lines: Vec<&str> = lines.lines().collect();
-    assert_eq!(names(lines[0]), ["key", "size", "tags", "created", "expires", "codec"]);
+    assert_eq!(names(lines[0]), ["key", "size", "tags", "created", "expires", "codec", "pinned"]);
     let [first, second]: [Value; 2] = [lines[0], lines[1]].map(|line| serde_json::from_str(line).unwrap());
     assert_eq!(
         (&first["key"], &first["size"], &first["tags"], &first["expires"], &first["codec"]),
@@ -138,7 +138,7 @@ fn an_entry_is_described_for_people_and_for_programs() {
     let home = Home::new();
     add(&home, "k", &["--tag", "t", "--expire", "90s"], noise(1, 100_000));
     let line = home.run(["stat", "k", "--json"]).text();
-    let listed = ["key", "size", "tags", "created", "expires", "codec"];
+    let listed = ["key", "size", "tags", "created", "expires", "codec", "pinned"];
     assert_eq!(names(&line), [&listed[..], &["version", "bound", "sha256"]].concat());
     let told: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&told["size"], &told["bound"]), (&json!(100_000), &json!(false)));

@@ -62,7 +62,7 @@ fn a_long_list_on_a_pipe_has_no_head_and_nothing_is_cut() {
     add(&["l", "--expire", "1h"]);
     let lines = home.run(["ls", "-l"]).text();
     let [first, second] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
-    assert!(first.starts_with("     1 B ") && first.ends_with(&format!("s    never  {tag}  k")), "{lines}");
+    assert!(first.starts_with("     1 B ") && first.ends_with(&format!("s    never  -    {tag}  k")), "{lines}");
     let expires = second.split_whitespace().nth(3).unwrap();
     assert!(expires == "1h" || expires.starts_with("59m"), "{lines}");
     assert!(second.ends_with("  l"), "{lines}");

@@ -170,6 +170,9 @@ fn prometheus_own_checker_finds_nothing_to_complain_about() {
         );
     }
     let home = Home::new();
+    home.configure(
+        "limit = \"1 GiB\"\nlimit_entries = 5000\n[namespaces.\"größer\"]\nlimit = \"1 MiB\"\nlimit_entries = 5\n",
+    );
     let cache = home.open();
     for name in ["default", "a \"quoted\" \\ name", "größer"] {
         let cache = cache.namespace(name);

@@ -48,5 +48,6 @@ pub(crate) fn call(number: u64) -> CallId {
 
 pub(crate) fn addition(key: &str, body: Body) -> Addition {
     let (namespace, key) = ("default".into(), Key::text(key));
-    Addition { namespace, key, codec: Codec::Bytes, body, expires: None, tags: Vec::new(), scope: None, durable: false }
+    let (expires, tags, scope) = (None, Vec::new(), None);
+    Addition { namespace, key, codec: Codec::Bytes, body, expires, tags, scope, pinned: false, durable: false }
 }

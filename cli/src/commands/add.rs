@@ -33,6 +33,9 @@ pub(crate) struct AddArgs {
     tags: Vec<Tag>,
     #[command(flatten)]
     codec: CodecArgs,
+    /// Keep the entry when others are evicted because there is no room for all; its time still ends
+    #[arg(long)]
+    pin: bool,
     /// Return only when the entry would survive a loss of power
     #[arg(long)]
     durable: bool,
@@ -50,7 +53,11 @@ pub(crate) fn add(args: AddArgs, context: &Context) -> Result<Answer, Failure> {
         Some(path) => cache.add_file(path),
         None => cache.add_reader(input.into_reader()),
     };
-    add = add.tags(tags).expire(args.expire.map_or(Expire::Default, Expire::from)).progress(progress.counter());
+    add = add
+        .tags(tags)
+        .expire(args.expire.map_or(Expire::Default, Expire::from))
+        .pin(args.pin)
+        .progress(progress.counter());
     add = match args.codec.codec() {
         Codec::Bytes => add,
         Codec::Text => add.text(),

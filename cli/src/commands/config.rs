@@ -1,11 +1,15 @@
-//! `config show`: every setting of the daemon, and where its value came from.
+//! `config`: every setting of the daemon, and where its value came from; and one of them changed, in the file and in the daemon that
+//! runs.
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use datacache_daemon::config::edit::{self, Place};
 use datacache_daemon::config::{Config, Flags};
-use datacache_proto::paths::{CONFIG_VARIABLE, DIR_VARIABLE, SOCKET_VARIABLE};
+use datacache_proto::paths::{CONFIG_VARIABLE, DIR_VARIABLE, Paths, SOCKET_VARIABLE};
+use datacache_proto::types::Reloaded;
 
+use crate::commands::control::connect;
 use crate::context::Context;
 use crate::failure::{Answer, Failure};
 use crate::output::print;
@@ -21,6 +25,85 @@ const RUNTIME: &str = "XDG_RUNTIME_DIR";
 pub(crate) enum ConfigCommand {
     /// Print every setting, its value and where it came from: the command line, the environment, the file or the default
     Show,
+    /// Set a setting in the configuration file, of the daemon or with --namespace of a namespace, and have the daemon take it over
+    Set(SetArgs),
+    /// Remove a setting from the configuration file, and have the daemon take that over; exit with 1 if it was not there
+    Unset(UnsetArgs),
+}
+
+/// The arguments of `config set`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetArgs {
+    /// The setting, as `config show` lists it; of a namespace: limit, limit_entries or policy
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Its value, as it would be typed elsewhere: `2GiB`, `15m`, `none`
+    #[arg(value_name = "VALUE")]
+    value: String,
+}
+
+/// The arguments of `config unset`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UnsetArgs {
+    /// The setting
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+pub(crate) fn set(args: &SetArgs, context: &Context) -> Result<Answer, Failure> {
+    let paths = context.paths()?;
+    let place = place_of(&args.name, context);
+    edit::set(&paths, place, &args.value)?;
+    take_over(place, &paths, context)
+}
+
+pub(crate) fn unset(args: &UnsetArgs, context: &Context) -> Result<Answer, Failure> {
+    let paths = context.paths()?;
+    let place = place_of(&args.name, context);
+    match edit::unset(&paths, place)? {
+        true => take_over(place, &paths, context),
+        false => {
+            context.remark(&format!("`{}` is not set in {}", place.name, one_line(&paths.config.to_string_lossy())));
+            Ok(Answer::No)
+        }
+    }
+}
+
+fn place_of<'p>(name: &'p str, context: &'p Context) -> Place<'p> {
+    Place { namespace: context.global.namespace.as_deref(), name }
+}
+
+/// Has the daemon that runs read the file, and says what of it does not hold.
+fn take_over(place: Place<'_>, paths: &Paths, context: &Context) -> Result<Answer, Failure> {
+    let told = || connect(context)?.map(|cache| Ok(cache.reload()?)).transpose();
+    let reloaded = told().map_err(|source| Failure::NotTaken { source: Box::new(source) })?;
+    let remarks = match &reloaded {
+        Some(reloaded) => remarks(place, paths, reloaded),
+        // None runs: one that is started from here would have the same environment.
+        None => {
+            remarks(place, paths, &Config::load(&Flags { overrides: context.overrides(), ..Flags::default() })?.told())
+        }
+    };
+    remarks.iter().for_each(|remark| context.remark(remark));
+    Ok(Answer::Yes)
+}
+
+/// Returns why a setting of the file does not hold, or not yet.
+fn remarks(place: Place<'_>, paths: &Paths, reloaded: &Reloaded) -> Vec<String> {
+    let name = place.name;
+    let mut remarks = Vec::new();
+    if reloaded.file != paths.config.to_string_lossy() {
+        remarks.push(format!("the daemon that runs reads another file, {}", one_line(&reloaded.file)));
+    }
+    if place.namespace.is_some() {
+        return remarks;
+    }
+    if let Some(overridden) = reloaded.overridden.iter().find(|overridden| overridden.setting == name) {
+        remarks.push(format!("`{name}` of the file does not hold: {} wins over it", one_line(&overridden.by)));
+    } else if reloaded.waiting.iter().any(|setting| setting == name) {
+        remarks.push(format!("`{name}` holds when the daemon is started again, see `datacache stop`"));
+    }
+    remarks
 }
 
 pub(crate) fn show(context: &Context) -> Result<Answer, Failure> {
@@ -32,8 +115,7 @@ pub(crate) fn show(context: &Context) -> Result<Answer, Failure> {
         place("config", &config.paths.config, false, &[CONFIG_VARIABLE, "XDG_CONFIG_HOME"]),
     ];
     let settings = config.sources().into_iter();
-    let settings =
-        settings.map(|(name, value, source)| [name.to_owned(), one_line(&value).into_owned(), source.to_string()]);
+    let settings = settings.map(|(name, value, source)| [name, one_line(&value).into_owned(), source.to_string()]);
     let rows: Vec<_> = places.into_iter().chain(settings).collect();
     config.unknown().iter().for_each(|unknown| context.remark(&unknown.to_string()));
     print(&aligned(&rows))?;
@@ -53,4 +135,29 @@ fn place(name: &str, path: &Path, is_flag: bool, variables: &[&str]) -> [String;
         None => "default".into(),
     };
     [name.to_owned(), one_line(&path.to_string_lossy()).into_owned(), source]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::paths::Overrides;
+    use datacache_proto::types::Overridden;
+
+    #[test]
+    fn why_a_setting_does_not_hold_is_told_of_that_setting_alone() {
+        let paths = Paths::resolve(&Overrides { dir: Some("/d".into()), socket: Some("/s".into()) }).unwrap();
+        let file = paths.config.to_string_lossy().into_owned();
+        let overridden = vec![Overridden { setting: "log".into(), by: "command line".into() }];
+        let reloaded = Reloaded { file, waiting: vec!["inline_max".into()], overridden };
+        let told = |name, namespace| remarks(Place { namespace, name }, &paths, &reloaded);
+        assert_eq!(told("log", None), ["`log` of the file does not hold: command line wins over it"]);
+        assert_eq!(
+            told("inline_max", None),
+            ["`inline_max` holds when the daemon is started again, see `datacache stop`"]
+        );
+        assert!(told("limit", None).is_empty() && told("limit", Some("log")).is_empty());
+        let elsewhere = Reloaded { file: "/other".into(), ..Reloaded::default() };
+        let told = remarks(Place { namespace: None, name: "limit" }, &paths, &elsewhere);
+        assert_eq!(told, ["the daemon that runs reads another file, /other"]);
+    }
 }

@@ -65,7 +65,7 @@ pub(crate) fn status(args: &StatusArgs, context: &Context) -> Result<Answer, Fai
 }
 
 /// Connects to the daemon that runs; `None` where none does.
-fn connect(context: &Context) -> Result<Option<DataCache>, Failure> {
+pub(crate) fn connect(context: &Context) -> Result<Option<DataCache>, Failure> {
     context.check_sight()?;
     Ok(DataCache::try_connect(context.calling().start(false))?)
 }

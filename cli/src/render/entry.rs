@@ -21,6 +21,8 @@ struct Listed<'a> {
     /// `null` for never.
     expires: Option<JsonMoment>,
     codec: Codec,
+    /// Whether it stays when others are evicted.
+    pinned: bool,
 }
 
 /// What `stat --json` tells: the same and more.
@@ -43,6 +45,7 @@ impl<'a> From<&'a Metadata> for Listed<'a> {
             created: JsonMoment(entry.created),
             expires: entry.expires.map(JsonMoment),
             codec: entry.codec,
+            pinned: entry.pinned,
         }
     }
 }
@@ -79,6 +82,7 @@ pub(crate) fn described(entry: &Metadata, now: Timestamp) -> String {
         ("created", when(entry.created)),
         ("expires", entry.expires.map_or_else(|| "never".into(), when)),
         ("bound", if entry.bound { "to a scope" } else { "no" }.into()),
+        ("pinned", if entry.pinned { "yes" } else { "no" }.into()),
         ("version", entry.version.to_string()),
         ("stored", entry.digest.map_or_else(|| "inline".into(), |digest| format!("blob {digest}"))),
     ];
@@ -107,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_listed_entry_has_the_promised_names_in_order() {
-        let line = r#"{"key":"a\tkey","size":2048,"tags":["one","two"],"created":"2024-05-01T12:00:00.250Z","expires":null,"codec":"text"}"#;
+        let line = r#"{"key":"a\tkey","size":2048,"tags":["one","two"],"created":"2024-05-01T12:00:00.250Z","expires":null,"codec":"text","pinned":false}"#;
         assert_eq!(listed_json(&entry()), line);
     }
 
@@ -130,6 +134,7 @@ tags     one, two
 created  2024-05-01T12:00:00.250Z (1 minute ago)
 expires  never
 bound    no
+pinned   no
 version  7
 stored   inline
 ";

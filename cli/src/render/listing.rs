@@ -29,7 +29,7 @@ impl Listing {
     /// Returns the names of the columns as a line above this page.
     pub(crate) fn head(&mut self, page: &[Metadata]) -> String {
         self.widen(page);
-        row("SIZE", "AGE", "EXPIRES", &padded("TAGS", self.tags), "KEY")
+        row("SIZE", "AGE", "EXPIRES", "PIN", &padded("TAGS", self.tags), "KEY")
     }
 
     /// Returns the lines of a page.
@@ -48,13 +48,14 @@ impl Listing {
         let expires = entry.expires.map_or_else(|| "never".into(), |expires| human::short_span(expires.since(now)));
         let tags = tags(&entry.tags);
         let tags = if self.cuts { cut(&tags, self.tags) } else { tags.as_str().into() };
-        row(&human::short_size(entry.size), &age, &expires, &padded(&tags, self.tags), &key_line(&entry.key))
+        let pin = if entry.pinned { "pin" } else { "-" };
+        row(&human::short_size(entry.size), &age, &expires, pin, &padded(&tags, self.tags), &key_line(&entry.key))
     }
 }
 
 /// Numbers are the width of the widest there is, all but for some years.
-fn row(size: &str, age: &str, expires: &str, tags: &str, key: &str) -> String {
-    format!("{size:>8}  {age:>6}  {expires:>7}  {tags}  {key}")
+fn row(size: &str, age: &str, expires: &str, pin: &str, tags: &str, key: &str) -> String {
+    format!("{size:>8}  {age:>6}  {expires:>7}  {pin:<3}  {tags}  {key}")
 }
 
 fn tags(tags: &[Tag]) -> String {
@@ -90,7 +91,7 @@ mod tests {
 
     fn page() -> Vec<Metadata> {
         vec![
-            entry("plain", 100_000, 90, Some(14 * 86_400 - 90), &["images", "raw"]),
+            Metadata { pinned: true, ..entry("plain", 100_000, 90, Some(14 * 86_400 - 90), &["images", "raw"]) },
             entry("two\nlines", 0, 400 * 86_400, None, &[]),
             entry("\u{6f22}\u{5b57}", 5 << 30, 0, Some(1), &["\u{6f22}\u{5b57}", "e\u{301}"]),
         ]
@@ -102,10 +103,10 @@ mod tests {
         let page = page();
         let mut text = vec![listing.head(&page)];
         text.extend(listing.lines(&page, NOW));
-        let expected = "    SIZE     AGE  EXPIRES  TAGS        KEY
-97.7 KiB   1m30s       2w  images,raw  plain
-     0 B   1y35d    never  -           two\\nlines
- 5.0 GiB      0s       1s  \u{6f22}\u{5b57},e\u{301}      \u{6f22}\u{5b57}";
+        let expected = "    SIZE     AGE  EXPIRES  PIN  TAGS        KEY
+97.7 KiB   1m30s       2w  pin  images,raw  plain
+     0 B   1y35d    never  -    -           two\\nlines
+ 5.0 GiB      0s       1s  -    \u{6f22}\u{5b57},e\u{301}      \u{6f22}\u{5b57}";
         assert_eq!(text.join("\n"), expected);
     }
 

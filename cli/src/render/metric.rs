@@ -3,6 +3,8 @@
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{DaemonStats, Fallback, NamespaceStats, ReadStats, ReaderStats, StoreStats};
 
+use super::space;
+
 /// What a number counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unit {
@@ -35,17 +37,17 @@ pub(crate) struct Metric {
 }
 
 /// A number of things that goes up and down.
-const fn gauge(name: &'static str, value: u64, help: &'static str) -> Metric {
+pub(super) const fn gauge(name: &'static str, value: u64, help: &'static str) -> Metric {
     Metric { name, help, unit: Unit::Count, kind: Kind::Gauge, value }
 }
 
 /// A size that goes up and down.
-const fn size(name: &'static str, value: u64, help: &'static str) -> Metric {
+pub(super) const fn size(name: &'static str, value: u64, help: &'static str) -> Metric {
     Metric { name, help, unit: Unit::Bytes, kind: Kind::Gauge, value }
 }
 
 /// A number of events.
-const fn counter(name: &'static str, value: u64, help: &'static str) -> Metric {
+pub(super) const fn counter(name: &'static str, value: u64, help: &'static str) -> Metric {
     Metric { name, help, unit: Unit::Count, kind: Kind::Counter, value }
 }
 
@@ -76,9 +78,9 @@ pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
         expired,
         evicted,
         oldest: _,
-        space: _,
+        ref space,
     } = stats;
-    vec![
+    let mut metrics = vec![
         gauge("entries", entries, "Live entries."),
         size("bytes", bytes, "Bytes of the values of all entries, expired ones included until they are removed."),
         counter("hits", hits, "Reads by call that found a live entry."),
@@ -89,7 +91,9 @@ pub(crate) fn of_namespace(stats: &NamespaceStats) -> Vec<Metric> {
         counter("deletes", deletes, "Entries deleted, evicted by tag or cleared."),
         counter("expired", expired, "Entries removed because their time was over."),
         counter("evicted", evicted, "Entries removed to make room for others."),
-    ]
+    ];
+    metrics.extend(space::of_namespace(space));
+    metrics
 }
 
 /// Returns since when a namespace has an entry, where that is known.
@@ -201,6 +205,7 @@ pub(crate) fn of_daemon(stats: &DaemonStats) -> Vec<Metric> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datacache_proto::types::SpaceStats;
 
     #[test]
     fn sizes_are_named_after_their_unit() {
@@ -208,6 +213,10 @@ mod tests {
         all.extend(of_reads(&ReadStats::default()));
         all.extend(of_store(&StoreStats::default()));
         all.extend(of_daemon(&DaemonStats::default()));
+        all.extend(space::of_space(&SpaceStats::default()));
+        let limited =
+            SpaceStats { limit: Some(1), limit_entries: Some(1), held_limit: Some(1), ..SpaceStats::default() };
+        all.extend(space::of_limits(&limited));
         all.extend(of_readers(&ReaderStats::default()));
         all.extend(of_oldest(Some(Timestamp::from_millis(1))));
         for metric in all {

@@ -11,6 +11,7 @@ pub(crate) mod listing;
 pub(crate) mod metric;
 pub(crate) mod moment;
 pub(crate) mod prometheus;
+pub(crate) mod space;
 pub(crate) mod stats;
 pub(crate) mod stats_tables;
 pub(crate) mod table;

@@ -2,16 +2,19 @@
 
 use std::fmt::Write as _;
 
-use datacache_proto::types::{Fallback, FrameStats, Latency, LatencyStats, NamespaceStats, Sizes, Stats};
+use datacache_proto::types::{
+    Fallback, FrameStats, Latency, LatencyStats, NamespaceSpace, NamespaceStats, Sizes, SpaceStats, Stats,
+};
 
 use super::metric::{self, Kind, Metric, Unit};
+use super::space;
 use super::stats_tables::calls_by_class;
 
 /// How many namespaces have samples of their own. A server keeps each that it ever saw.
 const NAMESPACES_MAX: usize = 200;
 
 /// Returns every number as `datacache_GROUP_NAME`, counters with `_total`; those of namespaces carry the label `namespace`,
-/// reads by call the label `reason`, latencies of calls the label `class`.
+/// reads by call the label `reason`, the space of the store the label `part`, latencies of calls the label `class`.
 ///
 /// Of many namespaces the largest are told one by one, and what the others have together under the name that none has: the empty one.
 pub(crate) fn exposition(stats: &Stats) -> String {
@@ -19,6 +22,7 @@ pub(crate) fn exposition(stats: &Stats) -> String {
     namespaces(&mut text, &largest(&stats.namespaces));
     plain(&mut text, "reads", &metric::of_reads(&stats.reads));
     fallbacks(&mut text, &metric::of_fallbacks(&stats.reads));
+    space(&mut text, &stats.space);
     plain(&mut text, "store", &metric::of_store(&stats.store));
     plain(&mut text, "readers", &metric::of_readers(&stats.readers));
     plain(&mut text, "daemon", &metric::of_daemon(&stats.daemon));
@@ -120,6 +124,16 @@ fn fallbacks(text: &mut String, reasons: &[(Fallback, Metric)]) {
     }
 }
 
+fn space(text: &mut String, stats: &SpaceStats) {
+    let parts = space::parts(stats);
+    let name = head(text, "space", &parts[0].1);
+    for (part, metric) in &parts {
+        put(text, format_args!("{name}{{part=\"{part}\"}} {}\n", number(metric)));
+    }
+    plain(text, "space", &space::of_space(stats));
+    plain(text, "limit", &space::of_limits(stats).collect::<Vec<_>>());
+}
+
 /// Returns the largest namespaces by name, and one for all others where there are any.
 fn largest(rows: &[NamespaceStats]) -> Vec<NamespaceStats> {
     let mut rows = rows.to_vec();
@@ -146,7 +160,11 @@ fn together(all: NamespaceStats, one: &NamespaceStats) -> NamespaceStats {
         expired: all.expired.saturating_add(one.expired),
         evicted: all.evicted.saturating_add(one.evicted),
         oldest: all.oldest.into_iter().chain(one.oldest).min(),
-        space: all.space,
+        space: NamespaceSpace {
+            bytes: all.space.bytes.saturating_add(one.space.bytes),
+            held_bytes: all.space.held_bytes.saturating_add(one.space.held_bytes),
+            ..all.space
+        },
     }
 }
 
@@ -160,13 +178,15 @@ fn namespaces(text: &mut String, rows: &[NamespaceStats]) {
             put(text, format_args!("{name}{{namespace=\"{}\"}} {}\n", escaped(&row.name), number(&column[index])));
         }
     }
-    oldest(text, rows);
+    some_namespaces(text, rows, |row| metric::of_oldest(row.oldest));
+    some_namespaces(text, rows, |row| space::limit_of_namespace(&row.space));
+    some_namespaces(text, rows, |row| space::limit_entries_of_namespace(&row.space));
 }
 
-/// Namespaces without an entry have no sample.
-fn oldest(text: &mut String, rows: &[NamespaceStats]) {
+/// Namespaces without the number have no sample.
+fn some_namespaces(text: &mut String, rows: &[NamespaceStats], number_of: impl Fn(&NamespaceStats) -> Option<Metric>) {
     let mut name = None;
-    for (row, metric) in rows.iter().filter_map(|row| Some((row, metric::of_oldest(row.oldest)?))) {
+    for (row, metric) in rows.iter().filter_map(|row| Some((row, number_of(row)?))) {
         let name = name.get_or_insert_with(|| head(text, "namespace", &metric));
         put(text, format_args!("{name}{{namespace=\"{}\"}} {}\n", escaped(&row.name), number(&metric)));
     }
@@ -294,6 +314,27 @@ datacache_namespace_hits_total{namespace=\"a\\\"b\\\\c\"} 4
             assert!(text.lines().any(|line| line == sample), "{sample}: {text}");
         }
         assert!(!text.contains("namespace=\"0800\""));
+    }
+
+    #[test]
+    fn space_is_told_by_its_parts_and_limits_only_where_there_are_some() {
+        let text = exposition(&stats());
+        assert!(text.contains("\ndatacache_space_bytes{part=\"log\"} 0\n") && !text.contains("limit_"), "{text}");
+        let mut limited = stats();
+        limited.space = SpaceStats { blob_bytes: 7, limit: Some(9), limit_entries: Some(5), ..SpaceStats::default() };
+        limited.namespaces[1].space = NamespaceSpace { bytes: 3, limit: Some(8), ..NamespaceSpace::default() };
+        let text = exposition(&limited);
+        for sample in [
+            "datacache_space_bytes{part=\"blobs\"} 7",
+            "datacache_limit_bytes 9",
+            "datacache_limit_entries 5",
+            "datacache_space_waits_total 0",
+            "datacache_namespace_space_bytes{namespace=\"a\\\"b\\\\c\"} 3",
+            "datacache_namespace_limit_bytes{namespace=\"a\\\"b\\\\c\"} 8",
+        ] {
+            assert!(text.lines().any(|line| line == sample), "{sample}: {text}");
+        }
+        assert!(!text.contains("namespace_limit_bytes{namespace=\"default\"}") && !text.contains("limit_held"));
     }
 
     #[test]

@@ -10,10 +10,11 @@ use super::human::distance;
 use super::line::one_line;
 use super::metric::{self, Metric, Unit};
 use super::moment::rfc3339;
+use super::space;
 use super::stats_tables;
 use super::table::aligned;
 
-/// Returns a block for the only namespace, or a table of all, and one block each for all reads, the store, its readers and the daemon,
+/// Returns a block for the only namespace, or a table of all, and one block each for all reads, the space, the store, its readers and the daemon,
 /// with tables of what its work took.
 pub(crate) fn plain(stats: &Stats) -> String {
     let namespaces = match &stats.namespaces[..] {
@@ -25,6 +26,8 @@ pub(crate) fn plain(stats: &Stats) -> String {
     let blocks = [
         namespaces,
         Some(reads(&stats.reads)),
+        Some(space::block(&stats.space)),
+        (stats.namespaces.len() > 1).then(|| space::table(&stats.namespaces)),
         Some(store(&stats.store)),
         Some(readers(&stats.readers)),
         Some(block("daemon", &daemon(&stats.daemon, stats.taken))),
@@ -47,6 +50,7 @@ fn namespace(stats: &NamespaceStats, now: Timestamp) -> String {
     rows.extend(
         [("hit ratio", ratio(hits, reads)), ("oldest entry", oldest)].map(|(name, told)| [format!("  {name}"), told]),
     );
+    rows.extend(space::limit_rows(&stats.space));
     block(&format!("namespace {}", one_line(&stats.name)), &rows)
 }
 
@@ -187,7 +191,7 @@ mod tests {
     fn reads_by_call_are_told_with_the_reasons_that_occurred() {
         let reads = ReadStats { direct_hits: 5, direct_misses: 0, fallbacks: vec![(Fallback::Filesystem, 7)] };
         let text = plain(&Stats { reads, ..Stats::default() });
-        let block = "reads\n  direct hits           5\n  direct misses         0\n  by call (filesystem)  7\n\nstore\n";
+        let block = "reads\n  direct hits           5\n  direct misses         0\n  by call (filesystem)  7\n\nspace\n";
         assert!(text.starts_with(block), "{text}");
     }
 }

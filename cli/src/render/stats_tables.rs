@@ -114,7 +114,7 @@ fn figures(title: &str, rows: impl Iterator<Item = [String; 8]>) -> Option<Strin
 }
 
 /// Puts a title into the corner, which is free, and sets all below it off by [`INDENT`].
-fn titled<const N: usize>(title: &str, mut table: Vec<[String; N]>, gap: usize) -> String {
+pub(super) fn titled<const N: usize>(title: &str, mut table: Vec<[String; N]>, gap: usize) -> String {
     let (begin, rest) = title.split_at(INDENT.len());
     table[0][0] = rest.to_owned();
     let text = numbers(&table, gap);

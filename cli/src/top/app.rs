@@ -95,7 +95,7 @@ impl App {
             is_paused: false,
             interval,
             pane: Pane::Namespaces,
-            namespaces: Listing::new(&NamespaceColumn::ALL, 4),
+            namespaces: Listing::new(&NamespaceColumn::ALL, 5),
             tags: Listing::new(&TagColumn::ALL, 1),
             selected: None,
             mode: Mode::Watch,

@@ -42,7 +42,11 @@ pub(super) struct Namespace {
     pub(super) name: String,
     pub(super) entries: u64,
     pub(super) bytes: u64,
+    /// Entries that went because there was no room for all.
+    pub(super) evicted: u64,
     pub(super) traffic: Traffic,
+    /// What it takes, and what it may.
+    pub(super) gauges: Vec<Gauge>,
 }
 
 /// What is used of something, and how much of it there may be.
@@ -148,24 +152,40 @@ impl From<&NamespaceStats> for Namespace {
             called_misses: stats.misses,
             writes: stats.adds + stats.deletes,
         };
-        Self { name: stats.name.clone(), entries: stats.entries, bytes: stats.bytes, traffic }
+        let NamespaceStats { ref name, entries, bytes, evicted, .. } = *stats;
+        Self { name: name.clone(), entries, bytes, evicted, traffic, gauges: gauges_of(stats) }
     }
 }
 
 fn gauges(stats: &Stats) -> Vec<Gauge> {
-    let bytes = |name, used| Gauge { name, used, limit: None, is_bytes: true };
+    let space = &stats.space;
+    let entries = Gauge { name: "entries", used: space.entries, limit: space.limit_entries, is_bytes: false };
     let readers = Gauge {
         name: "readers",
         used: stats.readers.places.max(stats.store.readers),
         limit: Some(stats.readers.places_max).filter(|most| *most > 0),
         is_bytes: false,
     };
+    // The first five find room on the smallest screen.
+    let all = [Gauge { limit: space.limit, ..bytes("disk", space.bytes) }].into_iter();
+    let parts = [("index", space.index_bytes), ("log", space.log_bytes), ("values", space.blob_bytes)];
+    let held = Gauge { limit: space.held_limit, ..bytes("held", space.held_bytes) };
+    let limited = Some(entries).filter(|entries| entries.limit.is_some());
+    all.chain(limited).chain(parts.map(|(name, used)| bytes(name, used))).chain([readers, held]).collect()
+}
+
+/// What a namespace takes, and what it may.
+fn gauges_of(stats: &NamespaceStats) -> Vec<Gauge> {
+    let space = &stats.space;
     vec![
-        bytes("index", stats.store.index_bytes),
-        bytes("log", stats.store.unapplied_bytes),
-        bytes("values", stats.store.blob_bytes),
-        readers,
+        Gauge { limit: space.limit, ..bytes("disk", space.bytes) },
+        Gauge { name: "entries", used: stats.entries, limit: space.limit_entries, is_bytes: false },
+        bytes("held", space.held_bytes),
     ]
+}
+
+fn bytes(name: &'static str, used: u64) -> Gauge {
+    Gauge { name, used, limit: None, is_bytes: true }
 }
 
 fn latencies(stats: &Stats) -> Vec<(&'static str, Latency)> {

@@ -13,12 +13,14 @@ pub(super) enum NamespaceColumn {
     Name,
     Entries,
     Bytes,
+    Evicted,
     Hits,
     Operations,
 }
 
 impl NamespaceColumn {
-    pub(super) const ALL: [Self; 5] = [Self::Name, Self::Entries, Self::Bytes, Self::Hits, Self::Operations];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Name, Self::Entries, Self::Bytes, Self::Evicted, Self::Hits, Self::Operations];
 }
 
 /// What tags can be sorted by.
@@ -53,6 +55,7 @@ impl App {
             NamespaceColumn::Name => a.namespace.name.cmp(&b.namespace.name),
             NamespaceColumn::Entries => b.namespace.entries.cmp(&a.namespace.entries),
             NamespaceColumn::Bytes => b.namespace.bytes.cmp(&a.namespace.bytes),
+            NamespaceColumn::Evicted => b.namespace.evicted.cmp(&a.namespace.evicted),
             NamespaceColumn::Hits => b.hit_ratio.partial_cmp(&a.hit_ratio).unwrap_or(Ordering::Equal),
             NamespaceColumn::Operations => b.operations.total_cmp(&a.operations),
         });

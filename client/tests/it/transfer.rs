@@ -342,3 +342,26 @@ async fn until(mut is_so: impl FnMut() -> bool) {
     };
     tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it never came to be");
 }
+
+#[tokio::test]
+async fn what_never_fits_is_refused_before_any_of_it_is_sent() {
+    let daemon = FakeDaemon::start();
+    daemon.state().room = Some(40_000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large");
+    fs::write(&path, large()).unwrap();
+    for transfer in [Transfer::Staging, Transfer::Chunks] {
+        let cache = opened(&daemon, transfer).await;
+        let batch = [("small", b"x".to_vec()), ("large", large())];
+        for error in [
+            cache.add(large()).key("k").await.unwrap_err(),
+            cache.add_file(&path).key("k").await.unwrap_err(),
+            cache.add_many(batch).await.unwrap_err(),
+        ] {
+            assert!(error.is_too_large() && error.is_no_space(), "{error}");
+        }
+        cache.add(&large()[..40_000]).key("fits").await.unwrap();
+    }
+    assert_eq!((daemon.staged(), daemon.state().calls_of("fits").len()), (0, 8));
+    assert_eq!(daemon.state().calls_of("upload").len(), 10);
+}

@@ -1,13 +1,17 @@
 //! The daemon's settings: flags over environment over file over default, each with where it came from.
 
 mod amount;
+pub mod edit;
 mod file;
+mod limits;
 mod log_filter;
 mod nearest;
 mod quantity;
+mod replace;
 mod setting;
 mod settings;
 mod short_span;
+mod values;
 mod variable;
 
 pub use amount::{Size, SizeError};

@@ -19,9 +19,14 @@ const fn setting(name: &'static str, default: &'static str) -> Setting {
 }
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 9] = [
+pub(super) const SETTINGS: [Setting; 14] = [
     Setting { needs_restart: true, ..setting("inline_max", "32 KiB") },
     setting("value_max", "unlimited"),
+    setting("limit", "auto"),
+    setting("limit_entries", "none"),
+    setting("policy", "s3-fifo"),
+    setting("held_max", "50%"),
+    setting("reserve", "auto"),
     Setting { needs_restart: true, ..setting("sync_interval", "1s") },
     setting("max_connections", "1024"),
     setting("calls_per_connection", "64"),
@@ -30,6 +35,21 @@ pub(super) const SETTINGS: [Setting; 9] = [
     setting("idle_exit", "never"),
     setting("log", "info"),
 ];
+
+/// The table of the file that has a table for each namespace with settings of its own.
+pub(super) const NAMESPACES: &str = "namespaces";
+/// The settings that a namespace can have of its own; what they mean without being set is that it has none.
+pub(super) const OF_NAMESPACE: [&str; 3] = ["limit", "limit_entries", "policy"];
+
+/// Returns what a setting of a namespace is called in full, as it can be written in the file. Names of namespaces have no control
+/// characters.
+pub(super) fn name_in(namespace: &str, name: &str) -> String {
+    let is_bare = namespace.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    match is_bare && !namespace.is_empty() {
+        true => format!("{NAMESPACES}.{namespace}.{name}"),
+        false => format!("{NAMESPACES}.\"{}\".{name}", namespace.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
+}
 
 impl Setting {
     /// Returns the environment variable that sets it.
@@ -82,7 +102,7 @@ pub(super) struct Typed {
 #[error("`{name}` ({source_of_value}): {reason}")]
 pub struct Fault {
     /// The setting.
-    pub name: &'static str,
+    pub name: String,
     /// Where the value came from.
     pub source_of_value: Source,
     /// What is wrong with it, and what would be right.

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::Duration;
 
 use datacache_proto::paths::{CONFIG_VARIABLE, Overrides, Paths, PathsError};
 use datacache_proto::time::Lifetime;
+use datacache_proto::types::{Overridden, Reloaded};
 
 use super::amount::Size;
-use super::file::{self, FileError};
-use super::log_filter::LogFilter;
-use super::setting::{Fault, SETTINGS, Setting, Source, Typed};
+use super::file::{self, FileError, FromFile};
+use super::limits;
+use super::setting::{Fault, SETTINGS, Setting, Source, Typed, name_in};
 use super::short_span::ShortSpan;
+use super::values::Values;
 use super::variable::{self, Unknown};
+use crate::store::Rules;
 
 /// The most that `inline_max` can be, in bytes: such values are copied into the log and into the index.
 const INLINE_MAX: u64 = 1 << 20;
@@ -58,8 +58,14 @@ pub struct Config {
     pub idle_exit: Option<Duration>,
     /// Which events to log, in the syntax of `tracing_subscriber::EnvFilter`, but that a word alone is a level.
     pub log: String,
+    /// What the store may take, and who goes when that is not enough.
+    pub rules: Rules,
     /// The values as they were typed; what [`Config::sources`] tells.
     typed: BTreeMap<&'static str, Typed>,
+    /// The same of namespaces, where they have settings of their own.
+    namespaces: BTreeMap<String, BTreeMap<&'static str, Typed>>,
+    /// What the file sets in vain, and what wins over it.
+    overridden: Vec<(&'static str, Source)>,
     /// Variables of the environment that look like ours and set nothing.
     unknown: Vec<Unknown>,
 }
@@ -100,7 +106,7 @@ impl Config {
     pub fn defaults(paths: Paths) -> Self {
         let default = |setting: &Setting| Typed { text: setting.default.into(), source: Source::Default };
         let typed = SETTINGS.iter().map(|setting| (setting.name, default(setting))).collect();
-        Self::read(paths, typed).expect("the defaults are within their bounds")
+        Self::read(paths, typed, BTreeMap::new()).expect("the defaults are within their bounds")
     }
 
     fn load_from(
@@ -110,17 +116,39 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let is_named = environment(CONFIG_VARIABLE).is_some_and(|path| !path.is_empty());
         let from_file = file::read(&paths.config, is_named)?;
-        let typed = SETTINGS.iter().map(|setting| {
-            let typed = from_flags(setting, flags)
-                .or_else(|| from_environment(setting, &environment))
-                .or_else(|| from_file.get(setting.name).cloned());
-            (setting.name, typed.unwrap_or_else(|| Typed { text: setting.default.into(), source: Source::Default }))
-        });
-        Ok(Self::read(paths, typed.collect())?)
+        Ok(Self::merged(paths, from_file, |setting| {
+            from_flags(setting, flags).or_else(|| from_environment(setting, &environment))
+        })?)
     }
 
-    fn read(paths: Paths, typed: BTreeMap<&'static str, Typed>) -> Result<Self, Fault> {
-        let values = Values(&typed);
+    /// Reads what a file says, without a look at anything else.
+    ///
+    /// # Errors
+    /// Where a value is not within its bounds.
+    pub(super) fn of_file(paths: Paths, file: FromFile) -> Result<Self, Fault> {
+        Self::merged(paths, file, |_| None)
+    }
+
+    /// Reads the settings from what wins over the file, the file and the defaults.
+    fn merged(paths: Paths, file: FromFile, above: impl Fn(&Setting) -> Option<Typed>) -> Result<Self, Fault> {
+        let FromFile { mut settings, namespaces } = file;
+        let (mut typed, mut overridden) = (BTreeMap::new(), Vec::new());
+        for setting in &SETTINGS {
+            let in_file = settings.remove(setting.name);
+            let above = above(setting);
+            overridden.extend(in_file.as_ref().and(above.as_ref()).map(|above| (setting.name, above.source.clone())));
+            let default = || Typed { text: setting.default.into(), source: Source::Default };
+            typed.insert(setting.name, above.or(in_file).unwrap_or_else(default));
+        }
+        Ok(Self { overridden, ..Self::read(paths, typed, namespaces)? })
+    }
+
+    fn read(
+        paths: Paths,
+        typed: BTreeMap<&'static str, Typed>,
+        namespaces: BTreeMap<String, BTreeMap<&'static str, Typed>>,
+    ) -> Result<Self, Fault> {
+        let values = Values::new(&typed);
         Ok(Self {
             paths,
             inline_max: values.within::<Size>("inline_max", Size(0)..=Size(INLINE_MAX))?.0,
@@ -132,19 +160,41 @@ impl Config {
             busy_poll: values.within::<ShortSpan>("busy_poll", ShortSpan(Duration::ZERO)..=ShortSpan(BUSY_POLL_MAX))?.0,
             idle_exit: values.parsed::<Lifetime>("idle_exit")?.as_duration(),
             log: values.filter("log")?,
+            rules: limits::read(values, &namespaces)?,
             typed,
+            namespaces,
+            overridden: Vec::new(),
             unknown: Vec::new(),
         })
     }
 
-    /// Returns every setting: its name, its value and where that came from.
+    /// Returns what the store may take, and who goes when that is not enough.
     #[must_use]
-    pub fn sources(&self) -> Vec<(&'static str, String, Source)> {
-        let row = |setting: &Setting| {
-            let typed = self.typed.get(setting.name)?;
-            Some((setting.name, typed.text.clone(), typed.source.clone()))
-        };
-        SETTINGS.iter().filter_map(row).collect()
+    pub fn rules(&self) -> Rules {
+        self.rules.clone()
+    }
+
+    /// Returns every setting: its name, its value and where that came from. Of namespaces, those that are set.
+    #[must_use]
+    pub fn sources(&self) -> Vec<(String, String, Source)> {
+        let row = |name: String, typed: &Typed| (name, typed.text.clone(), typed.source.clone());
+        let settings = SETTINGS.iter().filter_map(|setting| Some((setting, self.typed.get(setting.name)?)));
+        let mut rows: Vec<_> = settings.map(|(setting, typed)| row(setting.name.to_owned(), typed)).collect();
+        for (namespace, settings) in &self.namespaces {
+            rows.extend(settings.iter().map(|(name, typed)| row(name_in(namespace, name), typed)));
+        }
+        rows
+    }
+
+    /// Returns what is told of settings that were just read: the file, and what it sets in vain.
+    #[must_use]
+    pub fn told(&self) -> Reloaded {
+        let told = |(name, by): &(&str, Source)| Overridden { setting: (*name).to_owned(), by: by.to_string() };
+        Reloaded {
+            file: self.paths.config.to_string_lossy().into_owned(),
+            waiting: Vec::new(),
+            overridden: self.overridden.iter().map(told).collect(),
+        }
     }
 
     /// Returns these settings as they are after a reload that read `new`, and the names of those that `new` changes
@@ -181,60 +231,11 @@ fn from_environment(setting: &Setting, environment: impl Fn(&str) -> Option<OsSt
     Some(Typed { text: text.to_string_lossy().into_owned(), source: Source::Environment { variable } })
 }
 
-/// Reads the typed values as what they should be.
-struct Values<'a>(&'a BTreeMap<&'static str, Typed>);
-
-impl Values<'_> {
-    fn typed(&self, name: &'static str) -> &Typed {
-        self.0.get(name).expect("every setting has at least its default")
-    }
-
-    fn fault(&self, name: &'static str, reason: impl Display) -> Fault {
-        Fault { name, source_of_value: self.typed(name).source.clone(), reason: reason.to_string() }
-    }
-
-    fn parsed<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<T, Fault> {
-        self.typed(name).text.parse().map_err(|error| self.fault(name, error))
-    }
-
-    fn within<T>(&self, name: &'static str, range: RangeInclusive<T>) -> Result<T, Fault>
-    where
-        T: FromStr<Err: Display> + PartialOrd + Display,
-    {
-        let value = self.parsed(name)?;
-        if range.contains(&value) {
-            return Ok(value);
-        }
-        Err(self.fault(name, format_args!("{value} is not within {} to {}", range.start(), range.end())))
-    }
-
-    fn span(&self, name: &'static str, range: RangeInclusive<Duration>) -> Result<Duration, Fault> {
-        match self.parsed::<Lifetime>(name)? {
-            Lifetime::For(span) if range.contains(&span) => Ok(span),
-            other => {
-                let [least, most] = [*range.start(), *range.end()].map(Lifetime::For);
-                Err(self.fault(name, format_args!("{other} is not within {least} to {most}")))
-            }
-        }
-    }
-
-    fn size_or(&self, name: &'static str, none: &str) -> Result<Option<u64>, Fault> {
-        if self.typed(name).text.trim().eq_ignore_ascii_case(none) {
-            return Ok(None);
-        }
-        self.parsed::<Size>(name)
-            .map(|size| Some(size.0))
-            .map_err(|fault| Fault { reason: format!("{}, or `{none}`", fault.reason), ..fault })
-    }
-
-    fn filter(&self, name: &'static str) -> Result<String, Fault> {
-        Ok(self.parsed::<LogFilter>(name)?.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eviction::Policy;
+    use crate::store::{Reserve, Rule};
     use std::path::Path;
 
     fn paths_in(folder: &Path) -> Paths {
@@ -269,11 +270,17 @@ mod tests {
             |name: &str| ["DATACACHE_IDLE_EXIT", "DATACACHE_LOG"].contains(&name).then(|| OsString::from("debug"));
         let config = Config::load_from(paths.clone(), &flags, environment).unwrap();
         let row = |name| config.sources().into_iter().find(|row| row.0 == name).unwrap();
-        assert_eq!(row("idle_exit"), ("idle_exit", "never".into(), Source::Flag));
+        assert_eq!(row("idle_exit"), ("idle_exit".into(), "never".into(), Source::Flag));
         let variable = "DATACACHE_LOG".to_owned();
-        assert_eq!(row("log"), ("log", "debug".into(), Source::Environment { variable }));
-        assert_eq!(row("value_max"), ("value_max", "1 GiB".into(), Source::File { path: paths.config, line: 4 }));
-        assert_eq!(row("inline_max"), ("inline_max", "32 KiB".into(), Source::Default));
+        let overridden = config.told().overridden;
+        let overridden: Vec<_> = overridden.iter().map(|it| format!("{}: {}", it.setting, it.by)).collect();
+        assert_eq!(overridden, ["idle_exit: command line", "log: environment DATACACHE_LOG"]);
+        assert_eq!(row("log"), ("log".into(), "debug".into(), Source::Environment { variable }));
+        assert_eq!(
+            row("value_max"),
+            ("value_max".into(), "1 GiB".into(), Source::File { path: paths.config, line: 4 })
+        );
+        assert_eq!(row("inline_max"), ("inline_max".into(), "32 KiB".into(), Source::Default));
         assert_eq!((config.sources().len(), config.value_max), (SETTINGS.len(), Some(1 << 30)));
     }
 
@@ -295,6 +302,21 @@ mod tests {
             ("busy_poll", "2ms", "2ms is not within 0 to 1ms"),
             ("busy_poll", "50", "`50` is not a short duration"),
             ("idle_exit", "soon", "`soon` is not a duration"),
+            (
+                "limit",
+                "much",
+                "`much` is not a size; write for example `32768`, `32 KiB`, `1 MiB` or `2 GiB`, or `auto` or `none`",
+            ),
+            ("limit", "1000 KiB", "1000 KiB is less than 1 MiB, below which nothing works well"),
+            ("limit_entries", "0", "0 is not within 1 to 18446744073709551615"),
+            ("limit_entries", "few", "`few` is not a number of entries, or `none`"),
+            ("policy", "mru", "no policy is called `mru`; there are s3-fifo, lru, lfu, fifo and none"),
+            ("held_max", "101%", "`101%` is not a share; write for example `50%`"),
+            (
+                "reserve",
+                "none",
+                "`none` is not a size; write for example `32768`, `32 KiB`, `1 MiB` or `2 GiB`, or `auto`",
+            ),
             ("log", "info,[", "invalid"),
             ("log", "inof", "`inof` is no level; there are off, error, warn, info, debug and trace"),
         ];
@@ -303,6 +325,55 @@ mod tests {
             let begin = format!("`{name}` (environment DATACACHE_{}): ", name.to_ascii_uppercase());
             assert!(error.starts_with(&begin) && error.contains(reason), "{name} = {text}: {error}");
         }
+    }
+
+    #[test]
+    fn limits_are_read_as_they_are_typed() {
+        let all = |limit| Rule { limit, policy: Some(Policy::S3Fifo), ..Rule::default() };
+        let rules = Config::defaults(paths_in(Path::new("/t"))).rules();
+        let expected = Rules { all: all(None), is_limit_auto: true, held_percent: 50, ..Rules::default() };
+        assert_eq!(rules, expected);
+        let rules = |name, text| read_with(name, text).unwrap().rules();
+        assert_eq!(rules("limit", "none"), Rules { is_limit_auto: false, ..expected.clone() });
+        assert_eq!(
+            rules("limit", "1 MiB"),
+            Rules { all: all(Some(1 << 20)), is_limit_auto: false, ..expected.clone() }
+        );
+        assert_eq!(rules("limit_entries", "7").all.limit_entries, Some(7));
+        assert_eq!(rules("policy", "least-recently-used").all.policy, Some(Policy::Lru));
+        assert_eq!([rules("held_max", "0"), rules("held_max", "100 %")].map(|rules| rules.held_percent), [0, 100]);
+        assert_eq!(rules("reserve", "0").reserve, Reserve::Bytes(0));
+        assert_eq!(rules("reserve", "Auto").reserve, Reserve::Share);
+    }
+
+    fn read_file(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths_in(folder.path());
+        std::fs::write(&paths.config, text).unwrap();
+        Config::load_from(paths, &Flags::default(), |_| None)
+    }
+
+    #[test]
+    fn rules_of_namespaces_have_what_is_set_and_are_shown_with_their_full_names() {
+        let text = "[namespaces.\"a b\"]\nlimit_entries = 5\n[namespaces.c]\nlimit = \"none\"\npolicy = \"fifo\"\n";
+        let config = read_file(text).unwrap();
+        let few = Rule { limit_entries: Some(5), ..Rule::default() };
+        let fifo = Rule { policy: Some(Policy::Fifo), ..Rule::default() };
+        assert_eq!(config.rules().namespaces, [("a b".into(), few), ("c".into(), fifo)].into());
+        let shown = config.sources().split_off(SETTINGS.len());
+        let shown: Vec<_> = shown.iter().map(|(name, text, _)| (name.as_str(), text.as_str())).collect();
+        let expected = [
+            ("namespaces.\"a b\".limit_entries", "5"),
+            ("namespaces.c.limit", "none"),
+            ("namespaces.c.policy", "fifo"),
+        ];
+        assert_eq!(shown, expected);
+        let error = read_file("[namespaces.c]\n\nlimit = \"auto\"\n").unwrap_err().to_string();
+        let reason = "`auto` is not a size; write for example `32768`, `32 KiB`, `1 MiB` or `2 GiB`, or `none`";
+        assert!(
+            error.starts_with("`namespaces.c.limit` (") && error.ends_with(&format!("line 3): {reason}")),
+            "{error}"
+        );
     }
 
     #[test]

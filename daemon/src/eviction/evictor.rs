@@ -36,6 +36,17 @@ impl Evictor {
         self.policy = policy;
     }
 
+    /// Takes in what stands in the queues, where its owner knows better: the sums go astray when it dies.
+    pub fn correct(&mut self, small: Volume, main: Volume) {
+        self.queues = Queues { small, main };
+        self.fruitless = 0;
+    }
+
+    /// Returns what stands in both queues. What is gone counts until its place is looked at.
+    pub fn standing(&self) -> Volume {
+        self.queues.all()
+    }
+
     /// Returns what stands in a queue. What is gone counts until its place is looked at.
     pub fn volume(&self, queue: Queue) -> Volume {
         match queue {

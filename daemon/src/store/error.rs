@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use datacache_proto::closed::Closed;
-use datacache_proto::error::{Resource, StagedFault};
+use datacache_proto::error::{FullCause, Resource, StagedFault};
 
 use super::folder::DAMAGED;
 
@@ -109,6 +109,24 @@ pub enum StoreError {
         /// The size of the map in bytes.
         limit: u64,
     },
+    /// What can't stay whatever is evicted for it.
+    #[error("it takes {bytes} bytes with what has to be there besides it, the limit is {limit}")]
+    NeverFits {
+        /// What it takes on the disk in bytes, and what has to be there besides it.
+        bytes: u64,
+        /// The namespace whose limit it is; `None` for the store's.
+        of: Option<String>,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A limit is reached, and nothing may be evicted.
+    #[error("a limit is reached and nothing may be evicted: {cause:?}")]
+    Full {
+        /// The namespace whose limit it is; `None` for the store's.
+        of: Option<String>,
+        /// Why not.
+        cause: FullCause,
+    },
     /// The log could not be appended to.
     #[error("failed to append to the log")]
     Append {
@@ -202,6 +220,10 @@ impl StoreError {
             }
             Self::ApplyFailed { errno } => Self::ApplyFailed { errno: *errno },
             Self::Restarting => Self::Restarting,
+            Self::NeverFits { bytes, of, limit } => {
+                Self::NeverFits { bytes: *bytes, of: of.clone(), limit: *limit }
+            }
+            Self::Full { of, cause } => Self::Full { of: of.clone(), cause: *cause },
             _ => Self::ApplyFailed { errno: None },
         }
     }

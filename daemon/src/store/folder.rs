@@ -21,11 +21,13 @@ use super::generation::current;
 pub(super) const UNCLEAN: &str = "unclean";
 /// The generation that was moved aside because it can't be read.
 pub(super) const DAMAGED: &str = "damaged";
+/// What evictions have learned, see `states`.
+pub(super) const EVICTION: &str = "eviction";
 
 /// What may lie in a folder that is about to become a store.
 const EXPECTED: [&str; 7] = [CACHEDIR_TAG, DAEMON_LOG, "daemon.log.old", LOCK, UNCLEAN, "config.toml", "start.lock"];
 /// The folders among it, beside the generations.
-const FOLDERS: [&str; 4] = [BLOBS, DAMAGED, STAGING, "run"];
+const FOLDERS: [&str; 5] = [BLOBS, DAMAGED, EVICTION, STAGING, "run"];
 /// What nobody but the owner may do, as a mode has it.
 const OTHERS: u32 = 0o077;
 
@@ -276,7 +278,7 @@ mod tests {
             });
             assert_eq!(told, format!("STORE/{name} is a link; nothing like that belongs there, move it away"));
         }
-        for name in [STAGING, BLOBS, "blobs/7f", "gen-1", DAMAGED] {
+        for name in [STAGING, BLOBS, "blobs/7f", "gen-1", DAMAGED, EVICTION] {
             let told = refused(|store| {
                 fs::remove_dir_all(store.join(name)).ok();
                 symlink(&folder, store.join(name)).unwrap();

@@ -13,6 +13,7 @@ use datacache_proto::types::Digest;
 use heed::{RoTxn, WithTls};
 use tracing::error;
 
+use super::before::Before;
 use super::blob_row::BlobRow;
 use super::error::StoreError;
 use super::index::Index;
@@ -46,7 +47,7 @@ pub(super) struct Snapshot<'l> {
 }
 
 impl<'l> Snapshot<'l> {
-    fn txn(&self) -> heed::Result<&RoTxn<'l, WithTls>> {
+    pub(super) fn txn(&self) -> heed::Result<&RoTxn<'l, WithTls>> {
         if let Some(txn) = self.txn.get() {
             return Ok(txn);
         }
@@ -111,7 +112,19 @@ impl Lookup {
         }
     }
 
-    /// The same of the log alone; `None` where it has no operation of the key.
+    /// Returns what has to be known of the entry that is there under an encoded key, as of the end of the log.
+    pub(super) fn before(
+        &self,
+        snapshot: &Snapshot<'_>,
+        namespace: u32,
+        key: &[u8],
+        hash: KeyHash,
+    ) -> Result<Option<Before>, StoreError> {
+        let count = |record: &Record<'_>| self.tables.counts_of(namespace, key, record);
+        self.see(snapshot, namespace, key, hash, |seen, _| Before::of(seen, count, |_| false).0)
+    }
+
+    /// Shows the same as [`Lookup::see`], of the log alone; `None` where it has no operation of the key.
     pub(super) fn see_in_log<R>(
         &self,
         namespace: u32,

@@ -8,6 +8,7 @@ use datacache_proto::types::{CallId, Digest};
 
 use super::command::{Holder, Outcome};
 use super::counts::{BLOBS_COUNTED, Change, Counts};
+use super::leaving::Leaving;
 use super::leases::Leases;
 use super::outcomes;
 use super::references::{References, Turned};
@@ -18,8 +19,13 @@ use super::replies::Replies;
 pub(super) struct Memory {
     names: BTreeMap<String, u32>,
     counts: BTreeMap<u32, Counted>,
+    /// What all namespaces hold.
+    total: Counts,
+    /// What the blobs of all records take that were added since the store was opened, less those of records that went. See [`Memory::rows`].
+    referred: i64,
     leases: Leases,
     references: References,
+    leaving: Leaving,
     replies: Replies,
     journal: Vec<Undo>,
     /// How long the journal was at the last mark: what is older can be taken back apart from what comes now.
@@ -42,7 +48,8 @@ enum Undo {
     Taken { version: u64, holder: Holder },
     GivenBack { version: u64, namespace: u32, key: Vec<u8>, holder: Holder },
     Reply { client: u64 },
-    Reference { digest: Digest, change: i64 },
+    /// `left` is what the blob took where it was about to go.
+    Reference { digest: Digest, change: i64, blob: Counts, left: Option<u64> },
 }
 
 /// A point in the journal to go back to.
@@ -70,10 +77,24 @@ impl Memory {
         self.counts.get(&namespace).copied().unwrap_or_default().all
     }
 
-    /// Returns how many entries there are, in all namespaces.
-    pub(super) fn entries(&self) -> u64 {
-        let of_namespaces = self.counts.iter().filter(|(number, _)| **number != BLOBS_COUNTED);
-        of_namespaces.map(|(_, counted)| counted.all.entries).sum()
+    /// Returns what all namespaces hold together.
+    pub(super) fn total(&self) -> Counts {
+        self.total
+    }
+
+    /// Returns how many bytes of rows there are, from a beginning of its own in each life of the store: only how it changes
+    /// means anything.
+    pub(super) fn rows(&self) -> i64 {
+        i64::try_from(self.total.charge).unwrap_or(i64::MAX).saturating_sub(self.referred)
+    }
+
+    /// Returns the files that nothing names any more.
+    pub(super) fn leaving(&self) -> &Leaving {
+        &self.leaving
+    }
+
+    pub(super) fn leaving_mut(&mut self) -> &mut Leaving {
+        &mut self.leaving
     }
 
     pub(super) fn leases(&self) -> &Leases {
@@ -88,6 +109,9 @@ impl Memory {
     /// Takes in what the index knows.
     pub(super) fn load(&mut self, names: Vec<(String, u32)>, counts: Vec<(u32, Counts)>) {
         self.names.extend(names);
+        for (_, all) in counts.iter().filter(|(number, _)| *number != BLOBS_COUNTED) {
+            self.total.change(Change::more(*all));
+        }
         self.counts
             .extend(counts.into_iter().map(|(namespace, all)| (namespace, Counted { all, active: Change::default() })));
     }
@@ -113,12 +137,20 @@ impl Memory {
     /// Takes in that the index had counted wrongly.
     pub(super) fn correct(&mut self, namespace: u32, change: Change) {
         self.counts.entry(namespace).or_default().all.change(change);
+        self.sum(namespace, change);
+    }
+
+    fn sum(&mut self, namespace: u32, change: Change) {
+        if namespace != BLOBS_COUNTED {
+            self.total.change(change);
+        }
     }
 
     fn change(&mut self, namespace: u32, change: Change) {
         let counted = self.counts.entry(namespace).or_default();
         counted.all.change(change);
         counted.active = counted.active + change;
+        self.sum(namespace, change);
     }
 
     pub(super) fn name(&mut self, name: &str, number: u32) {
@@ -144,10 +176,25 @@ impl Memory {
     /// Counts references to a blob in or out, which itself counts for `blob`.
     pub(super) fn refer(&mut self, digest: Digest, change: i64, blob: Counts) {
         let turned = self.references.change(digest, change);
-        self.journal.push(Undo::Reference { digest, change });
+        self.referred += change * signed(blob.charge);
+        let left = if turned == Turned::Born { self.leaving.end(&digest) } else { None };
+        self.journal.push(Undo::Reference { digest, change, blob, left });
         match turned {
             Turned::Born => self.count(BLOBS_COUNTED, Change::more(blob)),
-            Turned::Gone => self.count(BLOBS_COUNTED, Change::less(blob)),
+            Turned::Gone => {
+                self.leaving.begin(digest, blob.charge);
+                self.count(BLOBS_COUNTED, Change::less(blob));
+            }
+            Turned::Same => {}
+        }
+    }
+
+    /// Takes a reference that was counted in or out back.
+    fn refer_back(&mut self, digest: Digest, change: i64, blob: Counts, left: Option<u64>) {
+        self.referred -= change * signed(blob.charge);
+        match self.references.undo(digest, change) {
+            Turned::Born => drop(self.leaving.end(&digest)),
+            Turned::Gone => left.into_iter().for_each(|charge| self.leaving.begin(digest, charge)),
             Turned::Same => {}
         }
     }
@@ -202,7 +249,7 @@ impl Memory {
                     self.leases.take(version, namespace, &key, holder);
                 }
                 Undo::Reply { client } => self.replies.take_back(client),
-                Undo::Reference { digest, change } => self.references.undo(digest, change),
+                Undo::Reference { digest, change, blob, left } => self.refer_back(digest, change, blob, left),
             }
         }
     }
@@ -238,6 +285,10 @@ impl Memory {
         });
         before_active.filter(|(_, counts)| *counts != Counts::default()).collect()
     }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -299,5 +350,20 @@ mod tests {
         memory.count(1, Change::more(entry(5)));
         memory.count(2, Change::more(entry(1)));
         assert_eq!(memory.expected_in_index(), BTreeMap::from([(1, entry(20))]));
+    }
+
+    #[test]
+    fn a_blob_whose_last_reference_comes_back_does_not_go() {
+        let (digest, blob) = (Digest([7; 32]), Counts { entries: 1, bytes: 5_000, charge: 8_192, held: 0 });
+        let mut memory = Memory::default();
+        memory.learn_references(digest, 1);
+        memory.refer(digest, -1, blob);
+        memory.commit();
+        assert_eq!((memory.leaving().bytes(), memory.rows()), (8_192, 8_192));
+        let mark = memory.mark();
+        memory.refer(digest, 1, blob);
+        assert_eq!((memory.leaving().bytes(), memory.rows()), (0, 0));
+        memory.undo(mark);
+        assert_eq!((memory.leaving().bytes(), memory.rows()), (8_192, 8_192));
     }
 }

@@ -16,6 +16,8 @@
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
+//! | make way for a batch below a limit, evict | the owner's | `making_way`, `evicting`, `pools`, `line`, `queues`, `admission`, `marks` |
+//! | tell what is taken and what may be | the owner's | `space`, `usage`, `leaving`, `headroom`, `rules` |
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `placing`, `replay`, `salvage` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
@@ -55,6 +57,7 @@
 //! fetch a batch of 8 MiB. There is no table `by_holder`: holders are few, and the writer knows them by heart.
 
 mod access;
+mod admission;
 mod adopter;
 mod apply;
 mod before;
@@ -65,12 +68,14 @@ mod charge;
 mod command;
 mod content;
 mod counts;
+mod crowding;
 mod damage;
 mod deaths;
 mod draft;
 mod durability;
 mod elders;
 mod error;
+mod evicting;
 mod examination;
 mod examiner;
 mod expiring;
@@ -80,16 +85,21 @@ pub(crate) mod failpoint;
 mod folder;
 mod foresight;
 mod generation;
+mod headroom;
 mod histogram;
 mod identity;
 mod incoming;
 mod index;
 mod index_copy;
 mod leases;
+mod leaving;
+mod line;
 mod list;
 mod lmdb_damage;
 mod load;
 mod lookup;
+mod making_way;
+mod marks;
 mod memory;
 mod moved_aside;
 mod options;
@@ -99,6 +109,7 @@ mod plan;
 mod pools;
 mod position;
 mod progress;
+mod queues;
 mod readers;
 mod reads;
 mod recovery;
@@ -115,6 +126,8 @@ mod salvage;
 mod scarcity;
 mod segment;
 mod shared;
+mod space;
+mod states;
 #[expect(clippy::module_inception, reason = "the noun of the file is the store")]
 mod store;
 mod successor;
@@ -133,6 +146,7 @@ mod trial;
 mod turn;
 mod unseen;
 mod upload;
+mod usage;
 mod verifier;
 mod verify;
 mod verify_places;
@@ -149,6 +163,7 @@ pub use examiner::{Examiner, Occasion, Verdict, examine};
 pub use foresight::{Foreseer, Foresight};
 pub use histogram::{Amounts, Spans};
 pub use incoming::Incoming;
+pub use making_way::Way;
 pub use moved_aside::moved_aside;
 pub use options::StoreOptions;
 pub use plan::{Cursor, Plan, Reader};
@@ -156,9 +171,11 @@ pub use position::Position;
 pub use readers::{Place, Readers};
 pub use repair::{Corrections, Repairs};
 pub use rules::{Reserve, Rule, Rules};
+pub use states::Learned;
 pub use store::{Counters, LenCount, Store};
 pub use successor::{Former, Succession, Successor};
 pub use tag_walk::{CountedTag, SampledEntry, TagWalk};
 pub use upload::Upload;
+pub use usage::Usage;
 pub use verify::Report;
 pub use write::BatchResult;

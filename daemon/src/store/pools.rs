@@ -1,24 +1,279 @@
-//! Who tells new entries their places: the policies of those who share a limit.
+//! Pools: who is evicted for whom. A namespace with a limit or a policy of its own is a pool, all others share one; each has a policy
+//! that learns for itself.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::recent::KeyHash;
 
-use crate::eviction::{Evictor, Place, Policy};
+use super::admission::Limits;
+use super::line::Line;
+use super::marks::Marks;
+use super::rules::{Rule, Rules};
+use super::states::States;
+use crate::eviction::{Evictor, Place, Policy, Queue};
 
-/// The pools of a store: all namespaces share one.
-#[derive(Debug)]
-pub(super) struct Pools {
-    shared: Evictor,
+/// What an empty index takes (a page for each table), and what the log needs to go on.
+const BASE: u64 = 128 << 10;
+
+/// Names a pool: that of one namespace, or the one that all others share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PoolId {
+    Own(u32),
+    Shared,
 }
 
-impl Default for Pools {
-    fn default() -> Self {
-        Self { shared: Evictor::new(Policy::S3Fifo) }
+/// Those who share a policy, and where its queues are.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) evictor: Evictor,
+    /// What it is limited to; not the shared one.
+    pub(super) limits: Limits,
+    pub(super) policy: Policy,
+    pub(super) lines: Lines,
+    /// Whether room is being made, down to the low mark.
+    pub(super) is_relieving: bool,
+    /// How many slices on end led to nothing.
+    pub(super) fruitless: u8,
+    /// Whether nothing can be evicted, as it turned out.
+    pub(super) is_stuck: bool,
+}
+
+/// Where a pool's queues are.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    small: Line,
+    main: Line,
+}
+
+/// All pools.
+#[derive(Debug)]
+pub(super) struct Pools {
+    rules: Rules,
+    states: States,
+    shared: Pool,
+    members: BTreeSet<u32>,
+    own: BTreeMap<u32, (String, Pool)>,
+}
+
+impl Pool {
+    fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
+        Self { evictor, limits, policy, lines: Lines::default(), is_relieving: false, fruitless: 0, is_stuck: false }
+    }
+
+    /// Takes up another rule.
+    fn follow(&mut self, policy: Policy, limits: Limits) {
+        self.evictor.follow(policy);
+        (self.policy, self.limits) = (policy, limits);
+        (self.fruitless, self.is_stuck) = (0, false);
+    }
+}
+
+impl Lines {
+    /// Returns that of a queue.
+    pub(super) fn of(&mut self, queue: Queue) -> &mut Line {
+        match queue {
+            Queue::Small => &mut self.small,
+            Queue::Main => &mut self.main,
+        }
+    }
+
+    /// Begins once more with the first places.
+    pub(super) fn rewind(&mut self) {
+        self.small.rewind();
+        self.main.rewind();
+    }
+
+    fn enter(&mut self, namespace: u32) {
+        self.small.enter(namespace);
+        self.main.enter(namespace);
+    }
+
+    fn leave(&mut self, namespace: u32) {
+        self.small.leave(namespace);
+        self.main.leave(namespace);
     }
 }
 
 impl Pools {
+    /// Makes the pools for these namespaces, with what was learned before.
+    pub(super) fn new<'n>(
+        rules: Rules,
+        states: States,
+        namespaces: impl IntoIterator<Item = (&'n str, u32)>,
+    ) -> Self {
+        let policy = rules.all.policy.unwrap_or_default();
+        let shared = Pool::new(states.load(PoolId::Shared, policy), policy, Limits::default());
+        let mut pools = Self { rules, states, shared, members: BTreeSet::new(), own: BTreeMap::new() };
+        namespaces.into_iter().for_each(|(name, number)| pools.enter(name, number));
+        pools
+    }
+
+    /// Takes up other rules. What was learned stays with those whose pool does.
+    pub(super) fn set_rules<'n>(&mut self, rules: Rules, namespaces: impl IntoIterator<Item = (&'n str, u32)>) {
+        self.rules = rules;
+        let policy = self.policy();
+        self.shared.follow(policy, Limits::default());
+        self.shared.lines = Lines::default();
+        self.members.clear();
+        let mut before = std::mem::take(&mut self.own);
+        for (name, number) in namespaces {
+            match (self.rule_of(name), before.remove(&number)) {
+                (Some(rule), Some((name, mut pool))) => {
+                    let (policy, limits) = self.resolved(rule);
+                    pool.follow(policy, limits);
+                    self.own.insert(number, (name, pool));
+                }
+                _ => self.enter(name, number),
+            }
+        }
+    }
+
+    /// Takes a namespace in: one that is new, or whose number another one had that came to nothing.
+    pub(super) fn enter(&mut self, name: &str, number: u32) {
+        if number == DIRECTORY_NAMESPACE {
+            return;
+        }
+        self.own.remove(&number);
+        let Some(rule) = self.rule_of(name) else {
+            if self.members.insert(number) {
+                self.shared.lines.enter(number);
+            }
+            return;
+        };
+        if self.members.remove(&number) {
+            self.shared.lines.leave(number);
+        }
+        let (policy, limits) = self.resolved(rule);
+        let mut pool = Pool::new(self.states.load(PoolId::Own(number), policy), policy, limits);
+        pool.lines.enter(number);
+        self.own.insert(number, (name.to_owned(), pool));
+    }
+
     /// Tells an entry its place, whose key had none, and which takes `charge` bytes.
-    pub(super) fn add(&mut self, _namespace: u32, hash: KeyHash, charge: u64) -> Place {
-        self.shared.add(hash, charge)
+    pub(super) fn add(&mut self, namespace: u32, hash: KeyHash, charge: u64) -> Place {
+        self.of_mut(namespace).evictor.add(hash, charge)
+    }
+
+    fn rule_of(&self, name: &str) -> Option<Rule> {
+        let is_own = |rule: &Rule| rule.limit.is_some() || rule.limit_entries.is_some() || rule.policy.is_some();
+        self.rules.namespaces.get(name).copied().filter(is_own)
+    }
+
+    fn resolved(&self, rule: Rule) -> (Policy, Limits) {
+        (rule.policy.unwrap_or(self.policy()), self.limits(rule, 0))
+    }
+
+    fn limits(&self, rule: Rule, base: u64) -> Limits {
+        let held = rule.limit.map(|limit| share(limit, self.rules.held_percent));
+        let (bytes, entries) = (rule.limit.map(Marks::of_bytes), rule.limit_entries.map(Marks::of_entries));
+        Limits { bytes, entries, held, base }
+    }
+
+    /// Returns the limits of the store, which may not take more than `ceiling` either.
+    pub(super) fn limits_of_all(&self, ceiling: Option<u64>) -> Limits {
+        let limit = [self.rules.all.limit, ceiling].into_iter().flatten().min();
+        let held = self.rules.all.limit.map(|limit| share(limit, self.rules.held_percent));
+        Limits { held, ..self.limits(Rule { limit, ..self.rules.all }, BASE) }
+    }
+
+    /// Returns the rules.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Returns where the states are kept.
+    pub(super) fn states(&self) -> &States {
+        &self.states
+    }
+
+    /// Returns the store's policy.
+    pub(super) fn policy(&self) -> Policy {
+        self.rules.all.policy.unwrap_or_default()
+    }
+
+    /// Returns the pool of a namespace that is one by itself, and the namespace's name.
+    pub(super) fn own(&self, namespace: u32) -> Option<(&str, &Pool)> {
+        self.own.get(&namespace).map(|(name, pool)| (&**name, pool))
+    }
+
+    /// Returns the namespaces that are pools by themselves.
+    pub(super) fn owners(&self) -> impl Iterator<Item = (u32, &Pool)> {
+        self.own.iter().map(|(number, (_, pool))| (*number, pool))
+    }
+
+    /// Returns a pool; the shared one for a namespace that is none.
+    pub(super) fn get_mut(&mut self, id: PoolId) -> &mut Pool {
+        match id {
+            PoolId::Own(namespace) => self.of_mut(namespace),
+            PoolId::Shared => &mut self.shared,
+        }
+    }
+
+    /// Returns all pools.
+    pub(super) fn all(&self) -> impl Iterator<Item = (PoolId, &Pool)> {
+        let own = self.owners().map(|(number, pool)| (PoolId::Own(number), pool));
+        own.chain([(PoolId::Shared, &self.shared)])
+    }
+
+    fn of_mut(&mut self, namespace: u32) -> &mut Pool {
+        self.own.get_mut(&namespace).map_or(&mut self.shared, |(_, pool)| pool)
+    }
+}
+
+fn share(limit: u64, percent: u8) -> u64 {
+    u64::try_from(u128::from(limit) * u128::from(percent) / 100).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(limit: Option<u64>) -> Rules {
+        let rule = Rule { limit, ..Rule::default() };
+        Rules { namespaces: [("own".to_owned(), rule)].into(), held_percent: 50, ..Rules::default() }
+    }
+
+    fn pools(folder: &tempfile::TempDir) -> Pools {
+        Pools::new(rules(Some(1 << 30)), States::new(folder.path()), [("own", 1), ("other", 2)])
+    }
+
+    #[test]
+    fn a_namespace_with_a_limit_is_a_pool_and_others_share_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pools = pools(&folder);
+        assert_eq!(pools.own(1).map(|(name, pool)| (name, pool.limits.held)), Some(("own", Some(1 << 29))));
+        assert!(pools.own(2).is_none());
+        pools.add(1, KeyHash::from_bits(1), 10);
+        pools.add(2, KeyHash::from_bits(2), 20);
+        let volumes = |pools: &Pools| -> Vec<_> {
+            let all = |pool: &Pool| pool.evictor.volume(Queue::Small).plus(pool.evictor.volume(Queue::Main));
+            pools.all().map(|(id, pool)| (id, all(pool).bytes)).collect()
+        };
+        assert_eq!(volumes(&pools), [(PoolId::Own(1), 10), (PoolId::Shared, 20)]);
+        pools.set_rules(rules(None), [("own", 1), ("other", 2)]);
+        assert!(pools.own(1).is_none());
+        assert_eq!(pools.members, BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn a_number_that_is_given_once_more_belongs_to_the_later_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pools = pools(&folder);
+        pools.enter("own", 3);
+        pools.enter("new", 3);
+        assert!(pools.own(3).is_none() && pools.members.contains(&3));
+        pools.enter("own", 3);
+        assert!(pools.own(3).is_some() && !pools.members.contains(&3));
+    }
+
+    #[test]
+    fn others_on_the_disk_may_leave_less_than_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pools = pools(&folder);
+        assert_eq!(pools.limits_of_all(None).bytes, None);
+        assert_eq!(pools.limits_of_all(Some(1 << 24)).bytes, Some(Marks::of_bytes(1 << 24)));
+        pools.rules.all.limit = Some(1 << 20);
+        assert_eq!(pools.limits_of_all(Some(1 << 24)).bytes, Some(Marks::of_bytes(1 << 20)));
     }
 }

@@ -77,6 +77,7 @@ impl Store {
                 digests.iter().for_each(|digest| self.damage.pardon(digest));
             }
             Event::Orphans(digests) => self.dropped.extend(digests),
+            Event::Discarded { charge } => self.memory.leaving_mut().removed(charge),
         }
     }
 
@@ -103,7 +104,9 @@ impl Store {
         self.swept = Timestamp::default();
         self.check_counts();
         self.spread_marks();
-        self.syncer.send(SyncJob::Remove { segment: applying, expiring: self.expiring.retire() });
+        self.measure();
+        let (expiring, places) = (self.expiring.retire(), self.queues.retire());
+        self.syncer.send(SyncJob::Remove { segment: applying, expiring, places });
         self.prepare_next();
         self.ask_for_room();
         // What is in the index is durable, whatever became of the segment's own syncs.
@@ -229,7 +232,7 @@ impl Store {
             }
             match self.is_unknown(digest) {
                 Ok(true) => self.remove_blob(digest),
-                Ok(false) => {}
+                Ok(false) => drop(self.memory.leaving_mut().end(digest)),
                 Err(error) => warn!(%digest, error = &error as &dyn std::error::Error, "a blob's fate can't be told"),
             }
         }
@@ -252,9 +255,11 @@ impl Store {
         match self.adopter.unless_held(digest, || self.blobs.set_aside(digest)) {
             Some(Ok(Some(aside))) => {
                 failpoint!(BlobSetAside);
-                self.verifier.send(BlobJob::Remove(aside));
+                let charge = self.memory.leaving_mut().set_aside(digest);
+                self.verifier.send(BlobJob::Discard { path: aside, charge });
             }
-            None | Some(Ok(None)) => {}
+            None => {}
+            Some(Ok(None)) => drop(self.memory.leaving_mut().end(digest)),
             Some(Err(error)) => warn!(%digest, %error, "a blob can't be removed"),
         }
     }

@@ -56,7 +56,7 @@ impl Store {
 
     /// Gives the marks as much room as the entries are worth; called when the store is opened and when a segment is retired.
     pub(super) fn spread_marks(&self) {
-        self.access.access().spread_over(self.memory.entries());
+        self.access.access().spread_over(self.memory.total().entries);
     }
 
     /// Tells the clients how many of them called lately.

@@ -51,8 +51,8 @@ impl References {
     }
 
     /// Takes a change back.
-    pub(super) fn undo(&mut self, digest: Digest, change: i64) {
-        self.update(digest, -change, |operations| operations.saturating_sub(1));
+    pub(super) fn undo(&mut self, digest: Digest, change: i64) -> Turned {
+        self.update(digest, -change, |operations| operations.saturating_sub(1))
     }
 
     fn update(&mut self, digest: Digest, change: i64, count: impl FnOnce(u32) -> u32) -> Turned {

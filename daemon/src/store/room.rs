@@ -36,6 +36,7 @@ use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 
 use super::error::is_full;
+use super::headroom::Disk;
 
 /// What is allocated at the head of a segment, in bytes.
 pub(super) const HEAD: u64 = 1 << 20;
@@ -68,8 +69,7 @@ impl Room {
 
     /// Returns how much is to be reserved for an index of `used` bytes.
     pub(super) fn reserve(&self, used: u64) -> io::Result<u64> {
-        let filesystem = fstatvfs(&self.file)?;
-        Ok(reserve(used, filesystem.f_blocks.saturating_mul(filesystem.f_frsize)))
+        Ok(reserve(used, self.disk()?.size))
     }
 
     /// Sees to it that there are blocks for `bytes` behind the end of the file, and something left. Else it is an error that the
@@ -98,8 +98,14 @@ impl Room {
 
     /// Returns how many bytes of the filesystem are free.
     fn available(&self) -> io::Result<u64> {
+        Ok(self.disk()?.free)
+    }
+
+    /// Returns what is to be known of the filesystem.
+    pub(super) fn disk(&self) -> io::Result<Disk> {
         let filesystem = fstatvfs(&self.file)?;
-        Ok(filesystem.f_bavail.saturating_mul(filesystem.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(filesystem.f_frsize);
+        Ok(Disk { size: bytes(filesystem.f_blocks), free: bytes(filesystem.f_bavail) })
     }
 
     /// Has blocks for `bytes` allocated behind the end of the file. Fails where the filesystem has not so many, and does nothing

@@ -4,17 +4,39 @@ use std::collections::BTreeMap;
 
 use crate::eviction::Policy;
 
+/// The most that a store takes without being told, in bytes.
+const LIMIT_MAX: u64 = 10 << 30;
+/// The most that is left to others without being told, in bytes.
+const RESERVE_MAX: u64 = 1 << 30;
+
 /// The limits of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     /// What holds for the store as a whole.
     pub all: Rule,
+    /// Whether the limit in bytes of the store as a whole follows from its filesystem, and not from `all`: see [`Rules::limit_on`].
+    pub is_limit_auto: bool,
     /// What holds for a namespace of this name besides.
     pub namespaces: BTreeMap<String, Rule>,
     /// The share of a limit that pinned and bound entries may take, in hundredths.
     pub held_percent: u8,
     /// Space on the filesystem that is left to others.
     pub reserve: Reserve,
+}
+
+impl Rules {
+    /// No limits at all, and nothing left to others.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { reserve: Reserve::Bytes(0), ..Self::default() }
+    }
+
+    /// Returns how many bytes of a filesystem of this size the store may take; `None` for no limit. Where it follows from the
+    /// filesystem, that is a tenth of it or 10 GiB, whichever is less.
+    #[must_use]
+    pub fn limit_on(&self, filesystem: u64) -> Option<u64> {
+        if self.is_limit_auto { Some(LIMIT_MAX.min(filesystem / 10)) } else { self.all.limit }
+    }
 }
 
 /// The limits of a store, or of one namespace of it.
@@ -36,4 +58,36 @@ pub enum Reserve {
     Share,
     /// So many bytes.
     Bytes(u64),
+}
+
+impl Reserve {
+    /// Returns how many bytes of a filesystem of this size are to stay free.
+    #[must_use]
+    pub fn on(self, filesystem: u64) -> u64 {
+        match self {
+            Self::Share => RESERVE_MAX.min(filesystem / 20),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERABYTE: u64 = 1 << 40;
+
+    #[test]
+    fn a_limit_that_follows_from_the_filesystem_is_a_tenth_of_it_or_ten_gigabytes() {
+        let rules = Rules { is_limit_auto: true, ..Rules::default() };
+        assert_eq!((rules.limit_on(50 << 30), rules.limit_on(TERABYTE)), (Some(5 << 30), Some(10 << 30)));
+        let told = |limit| Rules { all: Rule { limit, ..Rule::default() }, ..Rules::default() };
+        assert_eq!([None, Some(1 << 20)].map(|limit| told(limit).limit_on(TERABYTE)), [None, Some(1 << 20)]);
+    }
+
+    #[test]
+    fn a_twentieth_of_the_filesystem_or_a_gigabyte_is_left_to_others_unless_told() {
+        assert_eq!((Reserve::Share.on(10 << 30), Reserve::Share.on(TERABYTE)), ((10 << 30) / 20, 1 << 30));
+        assert_eq!(Reserve::Bytes(7).on(TERABYTE), 7);
+    }
 }

@@ -19,6 +19,7 @@ use super::access::AccessFile;
 use super::adopter::Adopter;
 use super::blob::BlobStore;
 use super::command::Holder;
+use super::crowding::Crowding;
 use super::counts::Counts;
 use super::damage::Damage;
 use super::deaths::Deaths;
@@ -27,6 +28,7 @@ use super::error::{OpenError, StoreError};
 use super::expiring::Expiring;
 use super::failpoint::failpoint;
 use super::folder;
+use super::headroom::Headroom;
 use super::lookup::{Lookup, Seen};
 use super::memory::Memory;
 use super::moved_aside::moved_aside;
@@ -34,15 +36,19 @@ use super::options::StoreOptions;
 use super::plan::{Cursor, Plan, Reader};
 use super::pools::Pools;
 use super::position::Position;
+use super::queues::Queues;
 use super::readers::Readers;
 use super::recovery::Recovered;
 use super::scarcity::Scarcity;
 use super::segment::{self, Segment};
+use super::rules::Rules;
+use super::states::{Learned, States};
 use super::syncer::{SyncJob, Tail, syncer};
 use super::table_keys::namespace_prefix;
 use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
 use super::timings::Timings;
 use super::trial::recover_trusted;
+use super::usage::IndexSize;
 use super::verifier::{BlobJob, verifier};
 
 /// The only writer of a store. Belongs to one thread; what it shares with others is in [`Reader`] and [`BlobStore`].
@@ -64,6 +70,10 @@ pub struct Store {
     pub(super) adopter: Adopter,
     pub(super) memory: Memory,
     pub(super) pools: Pools,
+    pub(super) queues: Queues,
+    pub(super) index_size: IndexSize,
+    pub(super) headroom: Headroom,
+    pub(super) crowding: Crowding,
     pub(super) draft: Draft,
     pub(super) tail: Arc<Tail>,
     /// Where the next frame goes in the active segment.
@@ -193,6 +203,8 @@ impl Store {
         let verifier = verifier(blobs.clone(), outbox.clone()).map_err(spawn)?;
         let adopter = Adopter::new(blobs.clone(), outbox);
         let number = segment.number();
+        let pools = Pools::new(Rules::none(), States::new(&options.path), memory.namespaces());
+        let index_size = IndexSize::measured(tables.used().unwrap_or_default(), memory.rows());
         let mut store = Self {
             applier,
             syncer,
@@ -205,7 +217,11 @@ impl Store {
             blobs,
             adopter,
             memory,
-            pools: Pools::default(),
+            pools,
+            queues: Queues::new(number),
+            index_size,
+            headroom: Headroom::default(),
+            crowding: Crowding::default(),
             draft: Draft::default(),
             tail,
             end: SEGMENT_HEADER as u64,
@@ -238,6 +254,7 @@ impl Store {
             options,
             _lock: lock,
         };
+        store.know_places();
         store.prepare_next();
         store.ask_for_room();
         store.spread_marks();
@@ -518,6 +535,7 @@ impl Store {
         let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
         failpoint!(CloseMarked);
         marked.map_err(|source| StoreError::append(source, &self.options.path))?;
+        self.learned().into_iter().for_each(Learned::keep);
         self.deaths.end_well();
         Ok(())
     }

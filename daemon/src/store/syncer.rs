@@ -17,6 +17,7 @@ use tracing::{error, warn};
 
 use super::blob::BlobStore;
 use super::expiring::SegmentExpiring;
+use super::queues::SegmentPlaces;
 use super::failpoint::failpoint;
 use super::index::Index;
 use super::position::Position;
@@ -91,7 +92,7 @@ pub(super) enum SyncJob {
     /// See to it that there is room for an unapplied log of so many bytes and for the index that it becomes.
     MakeRoom { backlog: u64, tables: Arc<Tables> },
     /// Remove a segment that the index has, and free what was known of it: that takes the writer too long.
-    Remove { segment: Arc<Segment>, expiring: SegmentExpiring },
+    Remove { segment: Arc<Segment>, expiring: SegmentExpiring, places: SegmentPlaces },
 }
 
 /// Starts the thread that syncs and prepares segments.
@@ -193,7 +194,8 @@ impl Syncer {
                     self.spare.take().into_iter().for_each(|spare| remove(&spare));
                 }
             }
-            SyncJob::Remove { segment, expiring } => {
+            SyncJob::Remove { segment, expiring, places } => {
+                drop(places);
                 drop(expiring);
                 let is_kept = self.room_at.is_some() && self.spare.is_none() && segment.keep_head(HEAD).is_ok();
                 if is_kept { self.spare = Some(segment) } else { remove(&segment) }

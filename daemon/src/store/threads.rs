@@ -54,6 +54,8 @@ pub(super) enum Event {
     Damaged { digest: Digest, file: File },
     /// Entries that name damaged blobs.
     Condemned { digests: HashSet<Digest>, commands: Vec<Command> },
+    /// The file of a blob that nothing named any more is removed; it took `charge` bytes.
+    Discarded { charge: u64 },
     /// Files among the blobs that the index does not know.
     Orphans(Vec<Digest>),
 }

@@ -349,6 +349,7 @@ impl Turn<'_> {
         self.draft.decide(decision, key.encoded(), |out| record.encode(seed, out));
         self.count(DIRECTORY_NAMESPACE, None, Some((self.counts_of(place, &record), None)))?;
         self.memory.name(name, number);
+        self.pools.enter(name, number);
         Ok(number)
     }
 

@@ -26,6 +26,8 @@ pub(super) enum BlobJob {
     Verify { digest: Digest, equal: Option<u64> },
     /// Remove a file.
     Remove(PathBuf),
+    /// Remove the file of a blob that nothing named any more, and tell of it: until then it takes `charge` bytes.
+    Discard { path: PathBuf, charge: u64 },
     /// Find the entries that name damaged blobs. The index has everything that was acknowledged before.
     Condemn { digests: HashSet<Digest>, index: Reader },
     /// Find blobs that no record names, and blobs that were never hashed. Once, when the store is opened.
@@ -51,6 +53,10 @@ impl Verifier {
             match job {
                 BlobJob::Verify { digest, equal } => self.verify(digest, equal),
                 BlobJob::Remove(path) => remove(&path),
+                BlobJob::Discard { path, charge } => {
+                    remove(&path);
+                    self.outbox.send(Event::Discarded { charge });
+                }
                 BlobJob::Condemn { digests, index } => self.condemn(digests, &index),
                 BlobJob::Survey(tables) => self.survey(tables),
             }

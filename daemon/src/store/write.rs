@@ -32,12 +32,13 @@ impl Store {
     /// Takes batches from the front as far as they fit one frame, does them, and pushes a result for each.
     ///
     /// Takes none where it has to wait for a segment to be applied: `wake` will be called, the caller then calls
-    /// [`Store::progress`] and tries again.
+    /// [`Store::progress`] and tries again. Nor where the first of them has no room below a limit, see [`Store::is_blocked`].
     pub fn write(&mut self, batches: &mut VecDeque<Batch>, now: Timestamp, results: &mut Vec<BatchResult>) {
         while let Some(refused) = batches.front().and_then(|batch| self.refusal(batch)) {
             batches.pop_front();
             results.push(Err(refused));
         }
+        self.crowding.is_blocked = false;
         if batches.is_empty() {
             return;
         }
@@ -88,6 +89,10 @@ impl Store {
             if !done.is_empty() && (self.refusal(batch).is_some() || self.is_short()) {
                 break;
             }
+            if self.lacks_room(batch) {
+                self.crowding.is_blocked = done.is_empty();
+                break;
+            }
             let result = self.turn(now).batch(batch);
             let result = result.map_err(|failure| self.pass_on(failure));
             if matches!(result, Err(StoreError::TooLarge { .. })) && self.draft.frame.operations() > 0 {
@@ -109,14 +114,14 @@ impl Store {
         result
     }
 
-    fn turn(&mut self, now: Timestamp) -> Turn<'_> {
+    pub(super) fn turn(&mut self, now: Timestamp) -> Turn<'_> {
         let Self { lookup, memory, pools, draft, blobs, counters, .. } = self;
         Turn { lookup, snapshot: lookup.snapshot(), memory, pools, draft, blobs, now, segments: counters.segments }
     }
 
     /// Appends the draft, on which was decided since `begun` for so many `batches`, and publishes what it decides. After an error
     /// nothing has happened.
-    fn append(&mut self, begun: Instant, batches: usize) -> Result<(), StoreError> {
+    pub(super) fn append(&mut self, begun: Instant, batches: usize) -> Result<(), StoreError> {
         if self.draft.frame.operations() == 0 {
             self.memory.commit();
             return Ok(());
@@ -138,6 +143,7 @@ impl Store {
         self.lookup.trail.append(segment.number(), self.end, frame);
         self.publish();
         failpoint!(FramePublished);
+        self.queue_places();
         self.memory.commit();
         self.timings.note_frame(begun, self.draft.frame.operations(), batches);
         self.last_seq = self.draft.frame.next_seq() - 1;
@@ -148,6 +154,8 @@ impl Store {
         let brought = self.draft.decided().iter().filter(|decided| decided.decision.kind == Kind::Put);
         self.tail.advance(self.end, brought.filter_map(|decided| decided.decision.digest));
         self.keep_room();
+        self.draft.begin(self.last_seq + 1);
+        self.keep_log_short();
         if !self.sync_scheduled {
             self.sync_scheduled = true;
             self.syncer.send(SyncJob::Later);
@@ -200,7 +208,7 @@ impl Store {
     }
 
     /// Sees to it that a frame fits the active segment; `false` where that has to wait for a thread.
-    fn make_room(&mut self) -> Result<bool, StoreError> {
+    pub(super) fn make_room(&mut self) -> Result<bool, StoreError> {
         let is_full = self.used >= ROTATE_AT || self.end >= self.options.segment_bytes;
         if !is_full && !self.checkpoint {
             self.timings.end_wait();
@@ -259,6 +267,8 @@ impl Store {
         self.lookup.trail.clear();
         self.expiring.rotate();
         self.memory.rotate();
+        self.queues.rotate();
+        self.index_size.rotate(self.memory.rows());
         self.applying_seq = self.last_seq;
         self.applying_since = self.active_since.take();
         self.end = SEGMENT_HEADER as u64;

@@ -191,6 +191,7 @@ pub(crate) fn bytes(key: impl Into<Key>, value: &[u8]) -> Addition {
         expires: None,
         tags: Vec::new(),
         scope: None,
+        pinned: false,
         durable: false,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datacache_daemon::store::{Batch, BatchResult, Command, Examiner, NewValue, Put, Store, StoreOptions};
+use datacache_daemon::store::{Batch, BatchResult, Command, Examiner, NewValue, Put, Store, StoreOptions, Way};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::record::Value;
 use datacache_proto::time::Timestamp;
@@ -82,9 +82,25 @@ impl Driver {
             self.store().write(&mut batches, NOW, &mut results);
             match results.pop() {
                 Some(result) => return result,
+                None if self.store().is_blocked() => match self.make_way(&batches[0]) {
+                    Way::Refused(error) => return Err(error),
+                    Way::Clear | Way::Again => {}
+                    Way::Wait => self.progress(),
+                },
                 None if self.store().progress(NOW) => {}
                 None => self.wakes.recv_timeout(DEADLINE).expect("a segment is applied in time"),
             }
+        }
+    }
+
+    fn make_way(&mut self, batch: &Batch) -> Way {
+        self.store().make_way(batch, NOW)
+    }
+
+    /// Takes in what the store's threads do next.
+    fn progress(&mut self) {
+        if !self.store().progress(NOW) {
+            self.wakes.recv_timeout(DEADLINE).expect("the store's threads do something in time");
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Addition {
     pub tags: Vec<Tag>,
     /// The scope that the entry is bound to: it lives while a scope lives that it is bound to.
     pub scope: Option<u64>,
+    /// Whether it stays when there is no room for all; its time still ends.
+    pub pinned: bool,
     /// Whether the answer waits until the entry survives a loss of power.
     pub durable: bool,
 }

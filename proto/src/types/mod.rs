@@ -12,6 +12,7 @@ mod list;
 mod lookup;
 mod metadata;
 mod readers;
+mod reloaded;
 mod space;
 mod stats;
 mod tags;
@@ -28,6 +29,7 @@ pub use list::{ListPage, ListQuery};
 pub use lookup::{Lookup, Opened};
 pub use metadata::Metadata;
 pub use readers::ReaderStats;
+pub use reloaded::{Overridden, Reloaded};
 pub use space::{NamespaceSpace, ReserveStats, SpaceStats};
 pub use stats::{
     DaemonStats, Laggard, LostValues, MovedAside, NamespaceStats, ReadStats, Scarce, Shortage, Stats, StoreStats,

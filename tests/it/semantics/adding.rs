@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use datacache_client::{Expire, Json, blocking};
+use datacache_client::{Expire, Item, Json, blocking};
 use datacache_tests::{Home, eventually};
 
 use super::face::{About, Content, Entry, LONG, every_face};
@@ -128,4 +128,34 @@ fn a_value_above_the_limit_is_refused_and_nothing_goes_for_it() {
     assert!(cache.get_as::<Vec<u8>>("fits").unwrap() == Some(fits));
     let staging = std::fs::read_dir(home.store().join("staging")).unwrap();
     assert_eq!(staging.count(), 0, "what was refused is not left behind");
+}
+
+/// Pinned is what the last addition said, however it came and whoever asks.
+#[test]
+fn an_entry_is_pinned_by_the_addition_that_says_so_and_until_one_that_does_not() {
+    let home = Home::new();
+    let cache = home.open();
+    let pinned = |key: &str| {
+        let told = cache.stat(key).unwrap().unwrap().pinned;
+        let json = home.run(["stat", key, "--json"]).json();
+        assert_eq!(json["pinned"], told, "{key}");
+        let listed = home.run(["ls", "--json", "--prefix", key]).json();
+        assert_eq!(listed["pinned"], told, "{key}");
+        told
+    };
+    cache.add("small").key("client").pin(true).run().unwrap();
+    home.command(["add", "-", "--key", "shell", "--pin"]).input("small").outcome().text();
+    cache.add(noise(1, 100_000)).key("large").pin(true).run().unwrap();
+    let items = [Item::new("1").key("item"), Item::new("2").key("other").pin(false)];
+    cache.add_many(items).pin(true).run().unwrap();
+    let keys = ["client", "shell", "large", "item", "other"];
+    assert_eq!(keys.map(pinned), [true, true, true, true, false]);
+    home.run(["touch", "client", "--expire", "1h"]).bytes();
+    home.run(["stop"]).bytes();
+    assert_eq!(keys.map(pinned), [true, true, true, true, false]);
+
+    assert!(home.run(["ls", "-l", "--prefix", "client"]).text().contains("  pin  "));
+    cache.add("small").key("client").run().unwrap();
+    assert!(!pinned("client") && pinned("large"));
+    assert!(home.run(["stat", "large"]).text().contains("\npinned   yes\n"));
 }

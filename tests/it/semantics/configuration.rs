@@ -142,3 +142,44 @@ fn a_touched_entry_lives_by_its_new_expiry() {
         assert!(!face.touch("missing", LONG));
     });
 }
+
+/// S8: what is set holds for the daemon that runs, and for those that come.
+#[test]
+fn a_setting_that_is_set_holds_at_once_and_stays_set() {
+    let home = Home::new();
+    home.start();
+    let add = || home.command(["add", "-", "--key", "k"]).input("eleven byte").outcome();
+    assert_eq!(home.run(["config", "set", "value_max", "10"]).told(), "");
+    assert!(add().error(4).contains("the limit is 10"));
+    assert_eq!(home.run(["config", "set", "value_max", "11"]).code(), 0);
+    assert_eq!(add().code(), 0);
+    assert_eq!(home.run(["config", "unset", "value_max"]).code(), 0);
+    assert_eq!(home.run(["config", "unset", "value_max"]).code(), 1);
+    assert_eq!(home.run(["config", "set", "limit_entries", "5", "--namespace", "a b"]).told(), "");
+    let shown = home.run(["config", "show"]).text();
+    let file = home.path().join("config/datacache/config.toml");
+    assert!(shown.contains(&format!("namespaces.\"a b\".limit_entries  5  ")), "{shown}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "[namespaces.\"a b\"]\nlimit_entries = 5\n");
+}
+
+/// S8.
+#[test]
+fn why_a_setting_does_not_hold_is_told() {
+    let home = Home::new();
+    let set = |arguments: [&str; 2]| home.run(["config", "set"].into_iter().chain(arguments));
+    let command = home.command(["config", "set", "value_max", "1 KiB"]).env("DATACACHE_VALUE_MAX", "5");
+    let line = command.outcome().told().to_owned();
+    assert!(line.contains("`value_max` of the file does not hold: environment DATACACHE_VALUE_MAX wins"), "{line}");
+    home.start();
+    assert!(set(["inline_max", "1 KiB"]).told().contains("`inline_max` holds when the daemon is started again"));
+    assert!(set(["limits", "1 GiB"]).error(2).contains("did you mean `limit`?"));
+    assert!(set(["limit", "1 KiB"]).error(2).contains("less than 1 MiB"));
+
+    let cache = home.open();
+    home.configure("log = \"info\"\nlimits = 5\n");
+    let error = cache.reload().unwrap_err().to_string();
+    assert!(error.contains("the old ones hold") && error.contains("config.toml, line 2: there is no"), "{error}");
+    home.configure("busy_poll = \"0\"\n");
+    let reloaded = cache.reload().unwrap();
+    assert_eq!((reloaded.waiting, reloaded.overridden), (Vec::<String>::new(), Vec::new()));
+}

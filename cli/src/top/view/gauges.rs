@@ -1,4 +1,4 @@
-//! What the store takes, beside what it may take.
+//! What the store takes, or the namespace that is selected, beside what it may take.
 
 use ratatui_core::layout::Rect;
 
@@ -7,6 +7,7 @@ use super::super::measurement::Gauge;
 use super::numbers::count;
 use super::paint::{Area as _, Paint};
 use crate::render::human::short_size;
+use crate::render::line::one_line;
 
 const NAME: u16 = 8;
 const NUMBER: u16 = 8;
@@ -14,9 +15,14 @@ const NUMBER: u16 = 8;
 const LIMIT: u16 = NUMBER + 4;
 
 pub(super) fn draw(paint: &mut Paint<'_>, mut area: Rect, app: &App) {
-    paint.title(&mut area, "Space", "used, of its limit");
+    let title = app.selected.as_ref().map_or_else(|| "Space".to_owned(), |name| format!("Space of {}", one_line(name)));
+    paint.title(&mut area, &title, "used, of its limit");
     let Some(measurement) = &app.measurement else { return };
-    for gauge in measurement.gauges.iter().take(area.height.into()) {
+    let gauges = match &app.selected {
+        Some(name) => measurement.namespace(name).map_or(&[][..], |namespace| &namespace.gauges),
+        None => &measurement.gauges,
+    };
+    for gauge in gauges.iter().take(area.height.into()) {
         line(paint, area.take_top(1), gauge);
     }
 }

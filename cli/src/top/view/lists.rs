@@ -21,11 +21,15 @@ pub(super) fn namespaces(paint: &mut Paint<'_>, mut area: Rect, app: &App) {
     let rows = app.namespace_rows();
     let all = app.measurement.as_ref().map_or(0, |it| it.namespaces.len());
     title(paint, &mut area, "Namespaces", &app.namespaces, app.pane == Pane::Namespaces, &shown_of(rows.len(), all));
-    let cells = [("NAMESPACE", NamespaceColumn::Name), ("ENTRIES", NamespaceColumn::Entries)];
-    let more =
-        [("BYTES", NamespaceColumn::Bytes), ("HITS", NamespaceColumn::Hits), ("OPS/S", NamespaceColumn::Operations)];
-    let head: Vec<_> =
-        cells.into_iter().chain(more).map(|(name, column)| heading(paint, name, column, &app.namespaces)).collect();
+    let cells = [
+        ("NAMESPACE", NamespaceColumn::Name),
+        ("ENTRIES", NamespaceColumn::Entries),
+        ("BYTES", NamespaceColumn::Bytes),
+        ("EVICTED", NamespaceColumn::Evicted),
+        ("HITS", NamespaceColumn::Hits),
+        ("OPS/S", NamespaceColumn::Operations),
+    ];
+    let head = cells.map(|(name, column)| heading(paint, name, column, &app.namespaces));
     line(paint, area.take_top(1), &head, 0, paint.theme.heading());
     let place = app.namespaces.place(&app.namespace_names());
     let first = first_shown(place, area.height.into());
@@ -43,6 +47,7 @@ fn namespace_cells(row: &NamespaceRow<'_>, app: &App) -> Vec<String> {
         format!("{mark}{}", one_line(&namespace.name)),
         count(namespace.entries),
         short_size(namespace.bytes),
+        count(namespace.evicted),
         percent(row.hit_ratio),
         rate(row.operations),
     ]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
-    CallLatencies, DaemonStats, Latency, LatencyStats, NamespaceStats, ReadStats, ReaderStats, Stats, StoreStats,
-    TagRow, TagStats,
+    CallLatencies, DaemonStats, Latency, LatencyStats, NamespaceSpace, NamespaceStats, ReadStats, ReaderStats,
+    SpaceStats, Stats, StoreStats, TagRow, TagStats,
 };
 use ratatui_core::backend::TestBackend;
 use ratatui_core::terminal::Terminal;
@@ -31,26 +31,37 @@ fn stats(second: u64) -> Stats {
         direct_hits: done * 90 * part,
         direct_misses: done * 10 * part,
         adds: done * part,
+        evicted: done * part / 2,
+        space: NamespaceSpace { bytes: bytes + 4_096, policy: "s3-fifo".into(), ..NamespaceSpace::default() },
         ..NamespaceStats::default()
     };
-    let namespaces = vec![
+    let mut namespaces = vec![
         namespace("default", 1_204, 3 << 20, 1),
         namespace("images of the \u{6f22}\u{5b57}", 250_000, 40 << 30, 4),
         namespace("rates", 12, 980, 0),
     ];
+    let limited = &mut namespaces[0].space;
+    (limited.limit, limited.limit_entries, limited.held_bytes) = (Some(4 << 20), Some(5_000), 20_000);
+    let space = SpaceStats {
+        bytes: 40 << 30,
+        index_bytes: 34 << 20,
+        log_bytes: 5_000,
+        blob_bytes: 39 << 30,
+        entries: 251_216,
+        held_bytes: 1 << 30,
+        limit: Some(50 << 30),
+        held_limit: Some(25 << 30),
+        policy: "s3-fifo".into(),
+        ..SpaceStats::default()
+    };
     let calls =
         CallLatencies { writes: latency(done, 23_000), reads: latency(3 * done, 14_000), ..CallLatencies::default() };
     let latency = LatencyStats { calls, frames: latency(done, 9_000), ..LatencyStats::default() };
     Stats {
         namespaces,
         reads: ReadStats { direct_hits: done * 450, direct_misses: done * 50, ..ReadStats::default() },
-        store: StoreStats {
-            index_bytes: 34 << 20,
-            unapplied_bytes: 5_000,
-            blob_bytes: 39 << 30,
-            leases: 3,
-            ..StoreStats::default()
-        },
+        store: StoreStats { leases: 3, ..StoreStats::default() },
+        space,
         readers: ReaderStats { places: 42, places_max: 1_024, ..ReaderStats::default() },
         daemon: DaemonStats { uptime_ms: 5_400_000 + second * 1_000, connections: 4, ..DaemonStats::default() },
         latency,
@@ -246,6 +257,24 @@ fn one_namespace_alone_is_shown_where_it_is_selected() {
     assert_eq!(app.selected, None);
     press(&mut app, "\r\r");
     assert_eq!(app.selected, None);
+}
+
+#[test]
+fn limits_are_shown_of_the_store_or_of_the_namespace_that_is_selected() {
+    let mut app = app();
+    assert!(screen(&app, 80, 24).contains("disk    40.0 GiB ████████░░ of 50.0 GiB"), "{}", screen(&app, 80, 24));
+    press(&mut app, "j\r");
+    let shown = screen(&app, 80, 24);
+    assert!(
+        shown.contains("Space of default ─") && shown.contains("disk     3.0 MiB ████████░░  of 4.0 MiB"),
+        "{shown}"
+    );
+    assert!(shown.contains("entries     1204 ██░░░░░░░░     of 5000") && shown.contains("held    19.5 KiB"), "{shown}");
+    let mut limited = stats(31);
+    limited.space.limit_entries = Some(1 << 20);
+    app.hear(News::Measured(Box::new((Measurement::from(&limited), None))));
+    press(&mut app, "\u{1b}");
+    assert!(screen(&app, 80, 24).contains("entries     251k ██░░░░░░░░     of 1.0M"), "{}", screen(&app, 80, 24));
 }
 
 #[test]

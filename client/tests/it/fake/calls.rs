@@ -8,7 +8,7 @@ use datacache_proto::service::{Cache, Chunk, Keys, Tags};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{
     Added, Addition, CallId, Fallback, Hello, Introduced, Introduction, ListPage, ListQuery, Lookup, Metadata, Opened,
-    Stats, TagStats, Verification, Welcome,
+    Reloaded, Stats, TagStats, Verification, Welcome,
 };
 use tarpc::context::Context;
 
@@ -241,6 +241,19 @@ impl Cache for Service {
         Ok(false)
     }
 
+    async fn reload(self, _: Context) -> Result<Reloaded, WireError> {
+        self.begin("reload", None).await?;
+        Ok(Reloaded::default())
+    }
+
+    async fn fits(self, _: Context, _: String, bytes: u64) -> Result<(), WireError> {
+        self.begin("fits", None).await?;
+        match self.state().room {
+            Some(limit) if bytes > limit => Err(WireError::NeverFits { bytes, of: None, limit }),
+            _ => Ok(()),
+        }
+    }
+
     async fn verify(self, _: Context, _: bool) -> Result<Verification, WireError> {
         self.begin("verify", None).await?;
         Ok(Verification::default())
@@ -261,6 +274,7 @@ fn owned(addition: &AdditionRef<'_>) -> Addition {
         expires: addition.expires,
         tags: addition.tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
         scope: addition.scope,
+        pinned: addition.pinned,
         durable: addition.durable,
     }
 }

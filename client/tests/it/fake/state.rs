@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) protocol: u32,
     /// The most bytes of a value that `introduce` tells.
     pub(crate) value_max: Option<u64>,
+    /// The most bytes of a value that there is ever room for.
+    pub(crate) room: Option<u64>,
     pub(super) is_staging_hidden: bool,
     pub(super) replies: HashMap<CallId, u64>,
     pub(super) uploads: HashMap<u64, Vec<u8>>,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser as _, ValueEnum};
 use datacache_daemon::eviction::Policy;
-use datacache_tests::replay::{Outcome, Trace, TraceError, rehearse};
+use datacache_tests::replay::{Outcome, Trace, live, rehearse};
 use serde::Serialize;
 
 /// Replays a trace of requests: asks for each id, and adds what is missing.
@@ -33,7 +33,13 @@ enum Through {
     /// The policy alone, with marks and queues in memory.
     #[default]
     Policy,
+    /// A daemon with such a limit, started in a folder of its own: one client reads for itself, and adds what it misses. It is the
+    /// command `datacache` as cargo builds it, or what DATACACHE_TEST_BIN names.
+    Daemon,
 }
+
+/// Anything that can go wrong; told to whoever runs this, never decided on.
+type Fault = Box<dyn std::error::Error>;
 
 /// What is printed.
 #[derive(Serialize)]
@@ -54,17 +60,19 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            let source = error.source().map(|source| format!(": {source}"));
             eprintln!("replay: {error}{}", source.unwrap_or_default());
             ExitCode::FAILURE
         }
     }
 }
 
-fn replay(arguments: &Arguments) -> Result<Outcome, TraceError> {
-    let trace = Trace::read(&arguments.trace)?;
-    Ok(match arguments.through {
-        Through::Policy => rehearse(&trace, arguments.policy, arguments.entries.get()),
+fn replay(arguments: &Arguments) -> Result<Outcome, Fault> {
+    let &Arguments { ref trace, policy, entries, through } = arguments;
+    let trace = Trace::read(trace)?;
+    Ok(match through {
+        Through::Policy => rehearse(&trace, policy, entries.get()),
+        Through::Daemon => live(&trace, policy, entries.get())?,
     })
 }
 

@@ -1,0 +1,64 @@
+//! A file that is replaced as a whole: whoever reads it, or loses power, has the old one or the new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+/// Writes the file, and the folders that it lies in where there are none. A link stays one, and so do the permissions.
+///
+/// # Errors
+/// Where the system fails; then the old file is as it was.
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::create_dir_all(folder)?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let beside = folder.join(format!(".{name}.{}.new", std::process::id()));
+    let written = write(&beside, &target, content).and_then(|()| fs::rename(&beside, &target));
+    if written.is_err() {
+        // It may not even be there; what is told is why.
+        fs::remove_file(&beside).ok();
+    }
+    written?;
+    File::open(folder)?.sync_all()
+}
+
+fn write(path: &Path, like: &Path, content: &[u8]) -> io::Result<()> {
+    // What another process of this number left behind when it was killed is of no use to anyone.
+    fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    if let Ok(metadata) = like.metadata() {
+        file.set_permissions(fs::Permissions::from_mode(metadata.permissions().mode() & 0o777))?;
+    }
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_stays_one_and_so_do_the_permissions_and_nothing_is_left_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let [kept, link] = ["kept", "link"].map(|name| folder.path().join(name));
+        fs::write(&kept, "old").unwrap();
+        fs::set_permissions(&kept, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&kept, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert!(link.is_symlink() && fs::read(&kept).unwrap() == b"new");
+        assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn folders_are_made_and_what_can_not_be_written_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(replace(&folder.path().join("a"), b"new").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,87 @@
+//! What the daemon does unasked to keep its limits: evicting what is above a mark, giving way to others on the disk, and writing down
+//! what the policies have learned. Calls only wait for it where they come faster.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use datacache_proto::time::Timestamp;
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+use crate::bulk;
+use crate::daemon::{Daemon, aside};
+use crate::store::{Learned, Store};
+use crate::writer::WriteError;
+
+/// How often it is looked how much room others leave on the disk.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often what was learned is written down, if anything was evicted since.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
+/// How long to wait after an eviction that failed.
+const FAILED_PAUSE: Duration = Duration::from_secs(10);
+/// The least time between two looks for what has expired, before anything is evicted.
+const SWEEP_PAUSE_MS: u64 = 1_000;
+
+/// Evicts what is above a mark, for ever: first what has expired, then as the policies say.
+pub(crate) async fn keep(daemon: Rc<Daemon>) {
+    let mut swept = Timestamp::default();
+    loop {
+        daemon.writer.surplus().await;
+        if let Err(error) = relieve(&daemon, &mut swept).await
+            && !matches!(error, WriteError::Closed)
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a limit can't be kept");
+            sleep(FAILED_PAUSE).await;
+        }
+    }
+}
+
+async fn relieve(daemon: &Daemon, swept: &mut Timestamp) -> Result<(), WriteError> {
+    let now = Timestamp::now();
+    if now.since(*swept).as_millis() >= u128::from(SWEEP_PAUSE_MS) || now < *swept {
+        *swept = now;
+        bulk::expire(daemon, None, now).await?;
+    }
+    loop {
+        // Others come first, and a segment that is being applied.
+        yield_now().await;
+        daemon.writer.room_for_bulk().await;
+        daemon.check_serving()?;
+        if !daemon.writer.with(|store| store.evict_surplus(Timestamp::now()))?? {
+            return Ok(());
+        }
+    }
+}
+
+/// Looks how much room others leave on the disk, for ever.
+pub(crate) async fn look_at_disk(daemon: Rc<Daemon>) {
+    while daemon.writer.with(Store::look_at_disk).is_ok() {
+        // It comes round, and finds what is too much by now.
+        daemon.writer.turn().await.ok();
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Has the store follow what the settings say, for ever.
+pub(crate) async fn follow_rules(daemon: Rc<Daemon>) {
+    let mut config = daemon.config.clone();
+    while config.changed().await.is_ok() {
+        let rules = config.borrow_and_update().rules();
+        if daemon.writer.with(|store| store.set_rules(rules)).is_err() {
+            return;
+        }
+        daemon.writer.turn().await.ok();
+    }
+    std::future::pending().await
+}
+
+/// Writes down what the policies have learned, now and then, for ever: the end of the daemon does too, but a crash does not.
+pub(crate) async fn keep_learned(daemon: Rc<Daemon>) {
+    loop {
+        sleep(KEEP_EVERY).await;
+        let Ok(learned) = daemon.writer.with(Store::learned) else { return };
+        if let Some(learned) = learned {
+            aside(move || Learned::keep(learned)).await.ok();
+        }
+    }
+}

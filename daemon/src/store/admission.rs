@@ -1,0 +1,233 @@
+//! Whether there is room for what is to be added, by one limit: pure.
+
+use datacache_proto::error::FullCause;
+
+use super::marks::Marks;
+use crate::eviction::Volume;
+
+/// What a limit is about: the store, or one namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Level {
+    /// What is there: bytes that stay until something is evicted, and entries.
+    pub(super) lasting: Volume,
+    /// Bytes that go by themselves when the log is applied.
+    pub(super) passing: u64,
+    /// Bytes of entries that are never evicted.
+    pub(super) held: u64,
+}
+
+/// What is to come on top. What replaces as much or more needs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Need {
+    pub(super) bytes: u64,
+    pub(super) entries: u64,
+    /// Of the bytes, those of entries that are never evicted.
+    pub(super) held: u64,
+    /// Bytes that are needed until what is replaced is gone, besides.
+    pub(super) passing: u64,
+}
+
+/// The limits of a store or of a namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) bytes: Option<Marks>,
+    pub(super) entries: Option<Marks>,
+    /// What pinned and bound entries may take.
+    pub(super) held: Option<u64>,
+    /// What there is without any entry.
+    pub(super) base: u64,
+}
+
+/// What is to be evicted before something is added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Excess {
+    /// Without so much there is no room.
+    pub(super) least: Volume,
+    /// As much as is wanted: down to the low mark.
+    pub(super) wanted: Volume,
+}
+
+/// What is to be done before something is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Nothing: there is room.
+    Fits,
+    /// Evict something.
+    Evict(Excess),
+    /// Have the log applied, and what nothing names removed: there is room then.
+    Wait,
+    /// It could not stay; so much would have to be free.
+    Never(u64),
+    /// Nothing can be done.
+    Refuse(FullCause),
+}
+
+impl Limits {
+    /// How much of a limit what goes by itself may have before it is waited for.
+    const PASSING: u64 = 8;
+
+    /// Tells what to do before `need` can be added.
+    pub(super) fn admit(&self, level: Level, need: Need) -> Admission {
+        let (bytes, entries) = (self.admit_bytes(level, need), self.admit_entries(level, need));
+        match (bytes, entries) {
+            (Admission::Fits | Admission::Wait, Admission::Evict(_) | Admission::Refuse(_)) => entries,
+            (Admission::Evict(bytes), Admission::Evict(entries)) => Admission::Evict(Excess {
+                least: bytes.least.plus(entries.least),
+                wanted: bytes.wanted.plus(entries.wanted),
+            }),
+            _ => bytes,
+        }
+    }
+
+    fn admit_bytes(&self, level: Level, need: Need) -> Admission {
+        let Some(marks) = self.bytes.filter(|_| need.bytes > 0 || need.passing > 0) else { return Admission::Fits };
+        if need.bytes == 0 {
+            let all = level.lasting.bytes.saturating_add(level.passing).saturating_add(need.passing);
+            // It makes nothing larger in the end: it may have to wait, and is taken when nothing goes by itself any more.
+            return if all > marks.limit && level.passing > 0 { Admission::Wait } else { Admission::Fits };
+        }
+        let level = Level { passing: level.passing.saturating_add(need.passing), ..level };
+        if let Some(least) = self.never_fits(need.bytes) {
+            return Admission::Never(least);
+        }
+        if let Some(limit) = self.held.filter(|held| need.held > 0 && level.held + need.held > *held) {
+            return Admission::Refuse(FullCause::HeldLimit { limit });
+        }
+        // What is large would be evicted for itself if it came to lie above the mark.
+        let bound = if need.bytes > marks.limit - marks.high { marks.high } else { marks.limit - Self::margin(marks) };
+        if level.lasting.bytes.saturating_add(level.passing).saturating_add(need.bytes) <= bound {
+            return Admission::Fits;
+        }
+        let volume = |bytes| Volume { bytes, entries: 0 };
+        let least = volume((level.lasting.bytes + need.bytes).saturating_sub(bound));
+        let wanted = volume(self.excess(marks, level, need.bytes));
+        if wanted.bytes > 0 { Admission::Evict(Excess { least, wanted }) } else { Admission::Wait }
+    }
+
+    fn admit_entries(&self, level: Level, need: Need) -> Admission {
+        let Some(marks) = self.entries.filter(|_| need.entries > 0) else { return Admission::Fits };
+        if need.entries > marks.limit {
+            return Admission::Refuse(FullCause::Batch { entries: need.entries, limit: marks.limit });
+        }
+        let after = level.lasting.entries + need.entries;
+        if after <= marks.limit {
+            return Admission::Fits;
+        }
+        let volume = |entries| Volume { bytes: 0, entries };
+        let (least, wanted) = (volume(after - marks.limit), volume(after - marks.low.max(need.entries)));
+        Admission::Evict(Excess { least, wanted })
+    }
+
+    /// Returns what is left to changes that are never refused: to deletes, and to notes of the store's own.
+    fn margin(marks: Marks) -> u64 {
+        (marks.limit / 256).min(64 << 10)
+    }
+
+    /// Returns how much is to be evicted so that the low mark is reached with `bytes` more.
+    fn excess(&self, marks: Marks, level: Level, bytes: u64) -> u64 {
+        let passing = level.passing.min(marks.limit / Self::PASSING);
+        level.lasting.bytes.saturating_add(passing).saturating_add(bytes).saturating_sub(marks.low)
+    }
+
+    /// Returns how much would have to be free for so many bytes to stay; `None` where they do.
+    pub(super) fn never_fits(&self, bytes: u64) -> Option<u64> {
+        let marks = self.bytes?;
+        let least = bytes.saturating_add(self.base);
+        (least > marks.low).then(|| least.saturating_add(marks.limit - marks.low))
+    }
+
+    /// Returns what is to be evicted beside the calls: nothing up to the high mark, and once above it all down to the low one.
+    pub(super) fn surplus(&self, level: Level, is_relieving: bool) -> Volume {
+        let above = |marks: Marks, taken: u64| taken > if is_relieving { marks.low } else { marks.high };
+        let bytes = self.bytes.filter(|marks| above(*marks, level.lasting.bytes.saturating_add(level.passing)));
+        let entries = self.entries.filter(|marks| above(*marks, level.lasting.entries));
+        Volume {
+            bytes: bytes.map_or(0, |marks| self.excess(marks, level, 0)),
+            entries: entries.map_or(0, |marks| level.lasting.entries - marks.low),
+        }
+    }
+
+    /// Tells whether what goes by itself takes so much that it should go now.
+    pub(super) fn is_passing_much(&self, level: Level) -> bool {
+        self.bytes.is_some_and(|marks| level.passing > marks.limit / Self::PASSING)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn limits() -> Limits {
+        let (bytes, entries) = (Some(Marks::of_bytes(64 * MIB)), Some(Marks::of_entries(10)));
+        Limits { bytes, entries, held: Some(32 * MIB), base: MIB }
+    }
+
+    fn level(bytes: u64, entries: u64, passing: u64) -> Level {
+        Level { lasting: Volume { bytes, entries }, passing, held: 0 }
+    }
+
+    fn evict(least: (u64, u64), wanted: (u64, u64)) -> Admission {
+        let volume = |(bytes, entries)| Volume { bytes, entries };
+        Admission::Evict(Excess { least: volume(least), wanted: volume(wanted) })
+    }
+
+    fn bytes(bytes: u64) -> Need {
+        Need { bytes, ..Need::default() }
+    }
+
+    #[test]
+    fn there_is_room_up_to_the_limit_and_less_for_what_is_large() {
+        let admit = |level, need| limits().admit(level, need);
+        let full = 64 * MIB - (64 << 10);
+        assert_eq!(admit(level(full - 9, 0, 0), bytes(9)), Admission::Fits);
+        let excess = full + 1 - 61 * MIB;
+        assert_eq!(admit(level(full - 9, 0, 0), bytes(10)), evict((1, 0), (excess, 0)), "down to the low mark");
+        assert_eq!(admit(level(61 * MIB, 0, 0), bytes(2 * MIB)), Admission::Fits);
+        assert!(matches!(admit(level(62 * MIB, 0, 0), bytes(2 * MIB)), Admission::Evict(_)));
+        assert_eq!(Limits::default().admit(level(u64::MAX, u64::MAX, 0), bytes(u64::MAX)), Admission::Fits);
+    }
+
+    #[test]
+    fn what_goes_by_itself_is_waited_for_and_not_evicted_for() {
+        assert_eq!(limits().admit(level(30 * MIB, 0, 34 * MIB), bytes(1)), Admission::Wait);
+        let admitted = limits().admit(level(58 * MIB, 0, 34 * MIB), bytes(1));
+        assert_eq!(admitted, evict((0, 0), (5 * MIB + 1, 0)));
+        let replacing = Need { passing: MIB, ..Need::default() };
+        assert_eq!(limits().admit(level(60 * MIB, 0, 4 * MIB), replacing), Admission::Wait);
+        assert_eq!(limits().admit(level(64 * MIB, 0, 0), replacing), Admission::Fits);
+        assert!(limits().is_passing_much(level(0, 0, 9 * MIB)) && !limits().is_passing_much(level(0, 0, 8 * MIB)));
+    }
+
+    #[test]
+    fn entries_go_one_by_one_and_a_batch_of_too_many_is_refused() {
+        let need = |entries| Need { entries, ..Need::default() };
+        assert_eq!(limits().admit(level(0, 9, 0), need(1)), Admission::Fits);
+        assert_eq!(limits().admit(level(0, 10, 0), need(1)), evict((0, 1), (0, 1)));
+        assert_eq!(limits().admit(level(0, 10, 0), need(0)), Admission::Fits);
+        let refused = Admission::Refuse(FullCause::Batch { entries: 11, limit: 10 });
+        assert_eq!(limits().admit(level(0, 0, 0), need(11)), refused);
+        assert_eq!(limits().admit(level(0, 10, 0), need(10)), evict((0, 10), (0, 10)));
+    }
+
+    #[test]
+    fn what_could_not_stay_is_never_taken_and_what_is_held_has_a_share() {
+        assert_eq!(limits().admit(level(0, 0, 0), bytes(60 * MIB)), Admission::Fits);
+        assert_eq!(limits().admit(level(0, 0, 0), bytes(61 * MIB)), Admission::Never(65 * MIB));
+        let held = Need { bytes: 2 * MIB, entries: 1, held: 2 * MIB };
+        let with = |held| Level { held, ..level(40 * MIB, 1, 0) };
+        assert_eq!(limits().admit(with(30 * MIB), held), Admission::Fits);
+        let refused = Admission::Refuse(FullCause::HeldLimit { limit: 32 * MIB });
+        assert_eq!(limits().admit(with(31 * MIB), held), refused);
+    }
+
+    #[test]
+    fn beside_the_calls_it_is_evicted_from_the_high_mark_to_the_low_one() {
+        assert_eq!(limits().surplus(level(63 * MIB, 10, 0), false), Volume::default());
+        let above = level(62 * MIB, 11, MIB + 1);
+        assert_eq!(limits().surplus(above, false), Volume { bytes: 2 * MIB + 1, entries: 1 });
+        assert_eq!(limits().surplus(level(62 * MIB, 0, 0), true), Volume { bytes: MIB, entries: 0 });
+        assert_eq!(limits().surplus(level(61 * MIB, 0, 0), true), Volume::default());
+    }
+}

@@ -1,0 +1,338 @@
+//! Eviction, slice by slice: the policy says who goes and who is kept, by the first places of the queues, and both go the way of every
+//! other change, as one frame of the log.
+
+use std::ops::Bound;
+use std::time::Instant;
+
+use datacache_proto::key::Key;
+use datacache_proto::layout::DIRECTORY_NAMESPACE;
+use datacache_proto::recent::{KeyHash, Offset};
+use datacache_proto::time::Timestamp;
+
+use super::admission::Level;
+use super::command::{Batch, Command, Outcome};
+use super::draft::Placed;
+use super::error::StoreError;
+use super::lookup::{Lookup, Snapshot};
+use super::placing::{PlaceRow, Places, number_of, place_key};
+use super::making_way::Owner;
+use super::pools::{Pool, PoolId};
+use super::queues::{Queued, Queues};
+use super::rows::key_in;
+use super::rules::{Rule, Rules};
+use super::states::Learned;
+use super::store::Store;
+use crate::eviction::{Ending, Head, Note, Plan, Queue, State, Verdict, Volume};
+
+/// How many places are looked at in one go: as many of the longest keys fit a frame.
+const SLICE: usize = 96;
+
+/// A place that a plan looked at.
+#[derive(Debug)]
+struct Looked {
+    namespace: u32,
+    key: Key,
+    hash: KeyHash,
+    birth: u64,
+}
+
+/// The first place of a queue, before its entry was looked at.
+#[derive(Debug)]
+struct First {
+    number: u64,
+    birth: u64,
+    charge: u64,
+    note: Note,
+    /// `None` where nothing is there any more.
+    key: Option<Key>,
+}
+
+/// Walks the queues of a pool.
+struct Walk<'s> {
+    lookup: &'s Lookup,
+    snapshot: Snapshot<'s>,
+    queues: &'s Queues,
+}
+
+impl Walk<'_> {
+    /// Returns the first place of a namespace's queue whose number is at least `from`.
+    fn first(&self, namespace: u32, queue: Queue, from: u64) -> Result<Option<(u64, First)>, StoreError> {
+        let (in_log, in_index) = (self.queues.first(namespace, queue, from), self.in_index(namespace, queue, from)?);
+        let in_log = in_log.filter(|(queued, _)| in_index.as_ref().is_none_or(|first| queued.number < first.number));
+        let first = in_log.map(|(queued, at)| First {
+            number: queued.number,
+            birth: queued.birth,
+            charge: queued.charge,
+            note: queued.note,
+            key: self.lookup.key_at(at).map(|(_, key)| key),
+        });
+        Ok(first.or(in_index).map(|first| (first.number, first)))
+    }
+
+    fn in_index(&self, namespace: u32, queue: Queue, from: u64) -> Result<Option<First>, StoreError> {
+        let Some(places) = self.lookup.tables.places else { return Ok(None) };
+        let read = |source| StoreError::Read { source };
+        let txn = self.snapshot.txn().map_err(read)?;
+        let (begin, end) = (place_key(namespace, from), place_key(namespace, u64::MAX));
+        let rows = places.of(queue).range(txn, &(Bound::Included(&begin[..]), Bound::Excluded(&end[..]))).map_err(read)?;
+        for row in rows {
+            let (key, row) = row.map_err(read)?;
+            // What is damaged is left to `verify`.
+            let Some((number, row)) = number_of(key).zip(PlaceRow::decode(row)) else { continue };
+            let PlaceRow { note, birth, charge, index_key } = row;
+            let key = key_in(&self.lookup.tables, txn, index_key).map_err(read)?;
+            return Ok(Some(First { number, birth, charge, note, key }));
+        }
+        Ok(None)
+    }
+
+    /// Looks at the entry of a place.
+    fn look(&self, namespace: u32, first: &First, frequency: impl Fn(KeyHash) -> u8) -> Result<Head, StoreError> {
+        let &First { birth, charge, note, ref key, .. } = first;
+        let Some(key) = key else {
+            let (hash, state) = (KeyHash::from_bits(0), State::Gone);
+            return Ok(Head { hash, note, placed: charge, bytes: 0, frequency: 0, state });
+        };
+        let hash = KeyHash::of(namespace, key.encoded());
+        let before = self.lookup.before(&self.snapshot, namespace, key.encoded(), hash)?;
+        let before = before.filter(|before| before.was_born_at(birth));
+        let state = match before {
+            None => State::Gone,
+            Some(before) if before.pinned || before.bound => State::Held,
+            Some(_) => State::Free,
+        };
+        let bytes = before.map_or(0, |before| before.counts.charge);
+        Ok(Head { hash, note, placed: charge, bytes, frequency: frequency(hash), state })
+    }
+}
+
+impl Store {
+    /// Evicts from a pool until `wanted` is gone, after a look at a bounded number of places; `false` where that has to wait for a
+    /// segment to be applied.
+    pub(super) fn evict_slice(&mut self, id: PoolId, wanted: Volume, now: Timestamp) -> Result<bool, StoreError> {
+        if !self.make_room()? {
+            return Ok(false);
+        }
+        let begun = Instant::now();
+        let (plan, looked) = match self.plan_slice(id, wanted) {
+            Ok(planned) => planned,
+            Err(error) => {
+                self.begin_anew(id);
+                return Err(self.pass_on(error));
+            }
+        };
+        let done = self.carry_out(begun, &plan, &looked, now);
+        if done.is_err() {
+            self.begin_anew(id);
+        } else {
+            self.note_fruits(id, &plan);
+        }
+        done.map(|()| true)
+    }
+
+    fn plan_slice(&mut self, id: PoolId, wanted: Volume) -> Result<(Plan, Vec<Option<Looked>>), StoreError> {
+        let end = self.last_seq + 1;
+        let Self { pools, lookup, queues, access, .. } = self;
+        let (walk, access) = (Walk { lookup, snapshot: lookup.snapshot(), queues }, access.access());
+        let Pool { evictor, lines, .. } = pools.get_mut(id);
+        let (mut looked, mut failure) = (Vec::new(), None);
+        let mut next = |queue| -> Result<Option<Head>, StoreError> {
+            let taken = lines.of(queue).take(end, |namespace, from| walk.first(namespace, queue, from))?;
+            let Some((namespace, first)) = taken else { return Ok(None) };
+            let head = walk.look(namespace, &first, |hash| access.frequency(hash))?;
+            looked.push(first.key.map(|key| Looked { namespace, key, hash: head.hash, birth: first.birth }));
+            Ok(Some(head))
+        };
+        let plan = evictor.plan(wanted, SLICE, |queue| {
+            next(queue).unwrap_or_else(|error| {
+                failure = Some(error);
+                None
+            })
+        });
+        match failure {
+            Some(error) => Err(error),
+            // Of what is gone no step is carried out.
+            None => Ok((plan, looked)),
+        }
+    }
+
+    /// Takes in whether a plan led to anything. If it did not, its sums may be wrong, and then places may have been passed over that
+    /// were dealt with in vain; and if neither is so, nothing helps.
+    fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
+        let keeps = |(_, verdict): &(Queue, Verdict)| matches!(verdict, Verdict::Keep { .. });
+        let is_fruitless = plan.ending == Ending::Nothing && plan.steps.iter().all(keeps);
+        let pool = self.pools.get_mut(id);
+        pool.fruitless = if is_fruitless { pool.fruitless + 1 } else { 0 };
+        match pool.fruitless {
+            0 => {}
+            1 => self.correct(id),
+            2 => self.begin_anew(id),
+            _ => (pool.is_stuck, pool.fruitless) = (true, 0),
+        }
+    }
+
+    /// Writes down what a plan says, and uses up what was marked.
+    fn carry_out(
+        &mut self,
+        begun: Instant,
+        plan: &Plan,
+        looked: &[Option<Looked>],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let steps = plan.steps.iter().zip(looked).filter_map(|((_, verdict), looked)| step(*verdict, looked.as_ref()?));
+        let (commands, marks): (Vec<_>, Vec<_>) = steps.unzip();
+        if commands.is_empty() {
+            return Ok(());
+        }
+        self.draft.begin(self.last_seq + 1);
+        let batch = Batch::all(commands, None);
+        let decided = self.turn(now).batch(&batch);
+        let outcomes = decided.map_err(|failure| self.pass_on(failure))?;
+        if let Err(error) = self.append(begun, 1) {
+            self.note_append_failed(&error);
+            return Err(error);
+        }
+        for (command, outcome) in batch.commands.iter().zip(outcomes) {
+            if let (Command::Evict { namespace, .. }, Outcome::Evicted(true)) = (command, outcome) {
+                *self.crowding.evicted.entry(*namespace).or_default() += 1;
+            }
+        }
+        let access = self.access.access();
+        marks.into_iter().for_each(|(hash, frequency)| access.lower(hash, frequency));
+        Ok(())
+    }
+
+    /// Takes in the places that the frame at the end of the log gives. The end is still that of the frame before.
+    pub(super) fn queue_places(&mut self) {
+        let Self { draft, queues, end, .. } = self;
+        for (placed, _) in draft.placed() {
+            let &Placed { namespace, number, birth, place, charge, start } = placed;
+            let offset = Offset::from_bytes(*end + u64::from(start));
+            let offset = offset.expect("operations are aligned, segments below 32 GiB");
+            queues.push(namespace, place.queue, Queued { number, birth, charge, offset, note: place.note });
+        }
+    }
+
+    /// Evicts a slice of what is above a high mark, beside the calls; tells whether there is more to do at once.
+    ///
+    /// # Errors
+    /// Where the index can't be read, or the log not be written.
+    pub fn evict_surplus(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let Some((id, wanted)) = self.surplus() else { return Ok(false) };
+        if std::mem::take(&mut self.pools.get_mut(id).is_stuck) {
+            return Ok(false);
+        }
+        self.evict_slice(id, wanted, now)
+    }
+
+    /// Returns what to evict from which pool to be below all marks; `None` where nothing is to be, or can be.
+    pub fn has_surplus(&mut self) -> bool {
+        self.surplus().is_some()
+    }
+
+    fn surplus(&mut self) -> Option<(PoolId, Volume)> {
+        let owners: Vec<_> = self.pools.owners().map(|(namespace, pool)| (namespace, pool.limits)).collect();
+        for (namespace, limits) in owners {
+            let level = self.level_of(namespace);
+            let pool = self.pools.get_mut(PoolId::Own(namespace));
+            let surplus = limits.surplus(level, pool.is_relieving);
+            pool.is_relieving = surplus != Volume::default();
+            if pool.is_relieving && let Some(id) = self.choose(Owner::Namespace(namespace)) {
+                return Some((id, surplus));
+            }
+        }
+        let surplus = self.limits().surplus(self.level(), self.crowding.is_relieving);
+        self.crowding.is_relieving = surplus != Volume::default();
+        let id = if self.crowding.is_relieving { self.choose(Owner::Store) } else { None };
+        id.map(|id| (id, surplus))
+    }
+
+    /// Has the log applied where it takes a large part of what the store may.
+    pub(super) fn keep_log_short(&mut self) {
+        let level = Level { passing: self.usage().log, ..Level::default() };
+        self.checkpoint |= self.limits().is_passing_much(level);
+    }
+
+    /// Takes up other limits and policies. They hold from now on; what is too much goes bit by bit.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.learned().into_iter().for_each(Learned::keep);
+        let size = self.lookup.tables.room.disk().map_or(0, |disk| disk.size);
+        let limit = if size > 0 { rules.limit_on(size) } else { rules.all.limit };
+        let rules = Rules { all: Rule { limit, ..rules.all }, is_limit_auto: false, ..rules };
+        self.pools.set_rules(rules, self.memory.namespaces());
+        self.know_places();
+        self.look_at_disk();
+    }
+
+    /// Returns what the policies have learned since they were last asked, to be written down; `None` where that is nothing.
+    pub fn learned(&mut self) -> Option<Learned> {
+        let evicted: u64 = self.crowding.evicted.values().sum();
+        if std::mem::replace(&mut self.crowding.kept, evicted) == evicted {
+            return None;
+        }
+        let evictors = self.pools.all().map(|(id, pool)| (id, pool.evictor.clone())).collect();
+        Some(Learned::new(self.pools.states().clone(), evictors))
+    }
+
+    /// Sees to it that no pool thinks that fewer entries stand in its queues than there are: what is beyond would never be looked at.
+    pub(super) fn know_places(&mut self) {
+        let pools: Vec<_> = self.pools.all().map(|(id, pool)| (id, pool.evictor.standing())).collect();
+        for (id, standing) in pools {
+            if !standing.covers(self.standing_in(id)) {
+                self.begin_anew(id);
+            }
+        }
+    }
+
+    /// Has a pool begin with its first places once more.
+    fn begin_anew(&mut self, id: PoolId) {
+        self.correct(id);
+        self.pools.get_mut(id).lines.rewind();
+    }
+
+    /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together.
+    fn correct(&mut self, id: PoolId) {
+        let all = self.standing_in(id);
+        let [small, main] = [Queue::Small, Queue::Main].map(|queue| self.length(queue));
+        let part = |number: u64| {
+            let part = u128::from(number) * u128::from(small) / u128::from((small + main).max(1));
+            u64::try_from(part).unwrap_or(number)
+        };
+        let small = Volume { bytes: part(all.bytes), entries: part(all.entries) };
+        // Nobody: a queue that is taken for empty is not looked at, and one that is empty is found to be.
+        let one = Volume { bytes: 0, entries: 1 };
+        self.pools.get_mut(id).evictor.correct(small.plus(one), all.less(small).plus(one));
+    }
+
+    /// Returns how many stand in a queue of all pools; what can't be looked at is none.
+    fn length(&self, queue: Queue) -> u64 {
+        let tables = &self.lookup.tables;
+        let count = |places: Places| places.of(queue).len(&tables.env.read_txn()?);
+        tables.places.and_then(|places| count(places).ok()).unwrap_or(0) + self.queues.length(queue)
+    }
+
+    /// Returns what the entries of a pool are.
+    fn standing_in(&self, id: PoolId) -> Volume {
+        let own = |namespace| self.level_of(namespace).lasting;
+        match id {
+            PoolId::Own(namespace) => own(namespace),
+            PoolId::Shared => {
+                let all = self.memory.total();
+                let others = self.pools.owners().map(|(namespace, _)| own(namespace));
+                let others = others.fold(own(DIRECTORY_NAMESPACE), Volume::plus);
+                Volume { bytes: all.charge, entries: all.entries }.less(others)
+            }
+        }
+    }
+}
+
+/// Returns what a verdict comes to: a command, and how often the key counts as read from now on.
+fn step(verdict: Verdict, looked: &Looked) -> Option<(Command, (KeyHash, u8))> {
+    let &Looked { namespace, ref key, hash, birth } = looked;
+    let key = key.clone();
+    match verdict {
+        Verdict::Evict => Some((Command::Evict { namespace, key, birth }, (hash, 0))),
+        Verdict::Keep { place, frequency } => Some((Command::Keep { namespace, key, birth, place }, (hash, frequency))),
+        Verdict::Drop => None,
+    }
+}

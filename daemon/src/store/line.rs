@@ -1,0 +1,88 @@
+//! Whose place is the next of a queue that many namespaces share.
+
+use std::collections::BTreeSet;
+
+/// The namespaces of a queue, each with a number that its next place has at least. So a look at the next place is one at few
+/// namespaces, however many there are: a number is right when it was looked at, and no place comes to stand before it later.
+#[derive(Debug, Default)]
+pub(super) struct Line(BTreeSet<(u64, u32)>);
+
+impl Line {
+    /// Takes a namespace in that is not there, from its first place on.
+    pub(super) fn enter(&mut self, namespace: u32) {
+        self.0.insert((0, namespace));
+    }
+
+    /// Forgets a namespace.
+    pub(super) fn leave(&mut self, namespace: u32) {
+        self.0.retain(|(_, known)| *known != namespace);
+    }
+
+    /// Begins once more with the first places of all.
+    pub(super) fn rewind(&mut self) {
+        self.0 = self.0.iter().map(|(_, namespace)| (0, *namespace)).collect();
+    }
+
+    /// Takes the next place out; `None` where there is none whose number is less than `end`.
+    ///
+    /// `first` returns the first place of a namespace whose number is at least what it is told, and that number.
+    ///
+    /// # Errors
+    /// Those of `first`; the line is as it was then.
+    pub(super) fn take<T, E>(
+        &mut self,
+        end: u64,
+        mut first: impl FnMut(u32, u64) -> Result<Option<(u64, T)>, E>,
+    ) -> Result<Option<(u32, T)>, E> {
+        while let Some(&(least, namespace)) = self.0.first().filter(|(least, _)| *least < end) {
+            let found = first(namespace, least)?;
+            self.0.remove(&(least, namespace));
+            let is_next = |number: u64| self.0.first().is_none_or(|(other, _)| number <= *other);
+            match found {
+                Some((number, place)) if is_next(number) => {
+                    self.0.insert((number + 1, namespace));
+                    return Ok(Some((namespace, place)));
+                }
+                Some((number, _)) => self.0.insert((number, namespace)),
+                // What it gets from now on has a number beyond.
+                None => self.0.insert((end, namespace)),
+            };
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    /// Takes all places with a number below `end`; each namespace has those of a row.
+    fn taken(line: &mut Line, end: u64, places: &[&[u64]]) -> Vec<(u32, u64)> {
+        let mut first = |namespace: u32, from: u64| {
+            let place = places[namespace as usize].iter().find(|number| **number >= from && **number < end);
+            Ok::<_, Infallible>(place.map(|number| (*number, *number)))
+        };
+        std::iter::from_fn(|| line.take(end, &mut first).unwrap()).collect()
+    }
+
+    #[test]
+    fn places_of_many_namespaces_come_in_the_order_of_their_numbers() {
+        let mut line = Line::default();
+        (0..4).for_each(|namespace| line.enter(namespace));
+        let places: [&[u64]; 4] = [&[3, 4, 12], &[1, 9], &[], &[2, 5, 11]];
+        assert_eq!(taken(&mut line, 10, &places), [(1, 1), (3, 2), (0, 3), (0, 4), (3, 5), (1, 9)]);
+        assert_eq!(taken(&mut line, 20, &places), [(3, 11), (0, 12)], "those that came later");
+        line.leave(1);
+        line.rewind();
+        assert_eq!(taken(&mut line, 5, &places), [(3, 2), (0, 3), (0, 4)]);
+    }
+
+    #[test]
+    fn a_look_that_fails_changes_nothing() {
+        let mut line = Line::default();
+        line.enter(1);
+        assert_eq!(line.take(5, |_, _| Err::<Option<(u64, ())>, _>("damaged")), Err("damaged"));
+        assert_eq!(line.take(5, |_, from| Ok::<_, Infallible>(Some((from + 2, from)))), Ok(Some((1, 0))));
+    }
+}

@@ -1,0 +1,328 @@
+//! Room for a batch: what it needs, whether there is as much, and what is done where there is not.
+
+use datacache_proto::error::FullCause;
+use datacache_proto::layout::is_cut;
+use datacache_proto::log::{Kind, OPERATION_HEAD};
+use datacache_proto::recent::KeyHash;
+use datacache_proto::record::{Birth, Record, TagsBuf, Value};
+use datacache_proto::time::Timestamp;
+
+use super::admission::{Admission, Excess, Level, Limits, Need};
+use super::before::Before;
+use super::charge::{blocks, charge};
+use super::command::{Batch, Command, Put};
+use super::error::StoreError;
+use super::lookup::seen;
+use super::pools::PoolId;
+use super::store::Store;
+use crate::eviction::Policy;
+
+/// What the name of a new namespace takes, and more.
+const NEW_NAMESPACE: u32 = u32::MAX - 1;
+
+/// What came of an attempt to make way.
+#[derive(Debug)]
+pub enum Way {
+    /// There is room, or none is needed.
+    Clear,
+    /// Something was evicted, and more has to be: come again.
+    Again,
+    /// There will be room once a thread of the store has got on: come again after the next `wake`.
+    Wait,
+    /// Nothing helps.
+    Refused(StoreError),
+}
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Store,
+    Namespace(u32),
+}
+
+/// What is to be done before a batch is taken, and for whose limit.
+type Judgement = (Owner, Admission);
+
+/// What a batch adds to one namespace: to what the namespace pays for, and to what the store does.
+#[derive(Debug, Default)]
+struct Share {
+    namespace: u32,
+    own: Need,
+    all: u64,
+    /// Files of values that replace others, which go later.
+    passing: u64,
+}
+
+impl Store {
+    /// Tells whether a batch can't be taken yet, or never.
+    pub(super) fn lacks_room(&mut self, batch: &Batch) -> bool {
+        match self.judge(batch) {
+            Ok((_, Admission::Fits)) | Err(_) => false,
+            Ok(_) => true,
+        }
+    }
+
+    /// Makes room for a batch that has none: evicts a slice, or has the log applied.
+    pub fn make_way(&mut self, batch: &Batch, now: Timestamp) -> Way {
+        if self.refusal(batch).is_some() {
+            // It hears of that when it is tried.
+            return Way::Clear;
+        }
+        self.draft.begin(self.last_seq + 1);
+        match self.judge(batch) {
+            // As above.
+            Err(_) | Ok((_, Admission::Fits)) => Way::Clear,
+            Ok((_, Admission::Wait)) => {
+                self.request_checkpoint();
+                Way::Wait
+            }
+            Ok((owner, Admission::Never(bytes))) => self.refuse(self.never_fits(owner, bytes)),
+            Ok((owner, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
+            Ok((owner, Admission::Evict(excess))) => self.evict_for(batch, owner, excess, now),
+        }
+    }
+
+    fn refuse(&mut self, error: StoreError) -> Way {
+        self.crowding.refused += 1;
+        Way::Refused(error)
+    }
+
+    /// Notes that a batch has to wait for room.
+    pub fn note_crowded(&mut self) {
+        self.crowding.waits += 1;
+    }
+
+    /// Tells whether the first batch that [`Store::write`] was given has no room: see [`Store::make_way`].
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.crowding.is_blocked
+    }
+
+    /// Checks whether a value of so many bytes could ever stay.
+    ///
+    /// # Errors
+    /// [`StoreError::NeverFits`] where it could not.
+    pub fn fits_anywhere(&self, namespace: &str, bytes: u64) -> Result<(), StoreError> {
+        /// What its rows take, if its key is not uncommonly long.
+        const ROWS: u64 = 1_024;
+        let (bytes, number) = (blocks(bytes).saturating_add(ROWS), self.memory.namespace(namespace));
+        let check = |owner, limits: Limits| match limits.never_fits(bytes) {
+            Some(least) => Err(self.never_fits(owner, least)),
+            None => Ok(()),
+        };
+        if let Some((number, (_, pool))) = number.and_then(|number| Some((number, self.pools.own(number)?))) {
+            check(Owner::Namespace(number), pool.limits)?;
+        }
+        check(Owner::Store, self.limits())
+    }
+
+    fn evict_for(&mut self, batch: &Batch, owner: Owner, excess: Excess, now: Timestamp) -> Way {
+        let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner))) };
+        if self.free_bytes(owner) < excess.least.bytes || self.pools.get_mut(pool).is_stuck {
+            self.pools.get_mut(pool).is_stuck = false;
+            return self.refuse(self.full(owner, self.cause(owner)));
+        }
+        match self.evict_slice(pool, excess.wanted, now) {
+            Ok(true) if self.lacks_room_after_slice(batch) => Way::Again,
+            Ok(true) => Way::Clear,
+            Ok(false) => Way::Wait,
+            Err(error) => Way::Refused(error),
+        }
+    }
+
+    fn lacks_room_after_slice(&mut self, batch: &Batch) -> bool {
+        self.draft.begin(self.last_seq + 1);
+        self.lacks_room(batch)
+    }
+
+    /// Returns the pool that gives room: of those that do, for the store, the one with the most.
+    pub(super) fn choose(&self, owner: Owner) -> Option<PoolId> {
+        let gives = |(_, policy, free): &(PoolId, Policy, u64)| *policy != Policy::None && *free > 0;
+        let of = |id, policy| (id, policy, self.free_in(id));
+        let found = match owner {
+            Owner::Namespace(namespace) => {
+                let (_, pool) = self.pools.own(namespace)?;
+                Some(of(PoolId::Own(namespace), pool.policy)).filter(gives)
+            }
+            Owner::Store => {
+                let all = self.pools.all().map(|(id, pool)| of(id, pool.policy));
+                all.filter(gives).max_by_key(|(.., free)| *free)
+            }
+        };
+        found.map(|(id, ..)| id)
+    }
+
+    /// Returns what the entries of a pool take that may be evicted.
+    fn free_in(&self, id: PoolId) -> u64 {
+        let free = |level: Level, bytes: u64| bytes.saturating_sub(level.held);
+        let own = |namespace| {
+            let level = self.level_of(namespace);
+            free(level, level.lasting.bytes)
+        };
+        match id {
+            PoolId::Own(namespace) => own(namespace),
+            PoolId::Shared => {
+                let all = self.memory.total();
+                let directory = self.level_of(datacache_proto::layout::DIRECTORY_NAMESPACE).lasting.bytes;
+                let owned: u64 = self.pools.owners().map(|(namespace, _)| own(namespace)).sum();
+                all.charge.saturating_sub(all.held).saturating_sub(directory).saturating_sub(owned)
+            }
+        }
+    }
+
+    /// Returns what may be evicted for a limit, in bytes.
+    fn free_bytes(&self, owner: Owner) -> u64 {
+        match owner {
+            Owner::Namespace(namespace) => self.free_in(PoolId::Own(namespace)),
+            Owner::Store => {
+                let giving = self.pools.all().filter(|(_, pool)| pool.policy != Policy::None);
+                giving.map(|(id, _)| self.free_in(id)).sum()
+            }
+        }
+    }
+
+    /// Tells why nothing can be evicted for a limit.
+    fn cause(&self, owner: Owner) -> FullCause {
+        let keeps_all = match owner {
+            Owner::Namespace(namespace) => self.pools.own(namespace).is_some_and(|(_, pool)| pool.policy == Policy::None),
+            Owner::Store => self.pools.all().all(|(_, pool)| pool.policy == Policy::None),
+        };
+        let is_reserve = owner == Owner::Store && self.headroom.is_short;
+        match (keeps_all, is_reserve) {
+            (true, _) => FullCause::Policy,
+            (false, true) => FullCause::Reserve,
+            (false, false) => FullCause::Held,
+        }
+    }
+
+    fn name(&self, owner: Owner) -> Option<String> {
+        match owner {
+            Owner::Store => None,
+            Owner::Namespace(namespace) => self.pools.own(namespace).map(|(name, _)| name.to_owned()),
+        }
+    }
+
+    fn full(&self, owner: Owner, cause: FullCause) -> StoreError {
+        StoreError::Full { of: self.name(owner), cause }
+    }
+
+    fn never_fits(&self, owner: Owner, bytes: u64) -> StoreError {
+        let limits = match owner {
+            Owner::Store => Some(self.limits()),
+            Owner::Namespace(namespace) => self.pools.own(namespace).map(|(_, pool)| pool.limits),
+        };
+        let limit = limits.and_then(|limits| limits.bytes).map_or(0, |marks| marks.limit);
+        StoreError::NeverFits { bytes, of: self.name(owner), limit }
+    }
+
+    /// Tells what a batch has to wait for: first as if all of it were new, which costs little, and then by what it replaces.
+    fn judge(&mut self, batch: &Batch) -> Result<Judgement, StoreError> {
+        let adds = batch.commands.iter().any(|command| matches!(command, Command::Put(_)));
+        if !adds || !self.has_limits() {
+            return Ok((Owner::Store, Admission::Fits));
+        }
+        let judged = self.judge_by(&self.shares(batch, |_, _| Ok(None))?);
+        if judged.1 == Admission::Fits {
+            return Ok(judged);
+        }
+        let shares = self.shares(batch, |namespace, put| {
+            Ok(self.entry_before(namespace, &put.key)?.map(|before| before.counts.charge))
+        })?;
+        Ok(self.judge_by(&shares))
+    }
+
+    /// Returns what is there under a key, as of the end of the draft.
+    fn entry_before(&self, namespace: u32, key: &[u8]) -> Result<Option<Before>, StoreError> {
+        let hash = KeyHash::of(namespace, key);
+        let Some((operation, _)) = self.draft.find(namespace, key, hash) else {
+            return self.lookup.before(&self.lookup.snapshot(), namespace, key, hash);
+        };
+        let count = |record: &Record<'_>| self.lookup.tables.counts_of(namespace, key, record);
+        Ok(match operation.kind {
+            Kind::Delete => None,
+            _ => Before::of(seen(operation.body, hash), count, |_| false).0,
+        })
+    }
+
+    fn has_limits(&self) -> bool {
+        let is_limited = |limits: &Limits| limits.bytes.is_some() || limits.entries.is_some();
+        self.lookup.tables.places.is_some()
+            && (is_limited(&self.limits()) || self.pools.owners().any(|(_, pool)| is_limited(&pool.limits)))
+    }
+
+    fn judge_by(&self, shares: &[Share]) -> Judgement {
+        for share in shares {
+            let Some((_, pool)) = self.pools.own(share.namespace) else { continue };
+            let admission = pool.limits.admit(self.level_of(share.namespace), share.own);
+            if admission != Admission::Fits {
+                return (Owner::Namespace(share.namespace), admission);
+            }
+        }
+        let sum = |of: fn(&Share) -> u64| shares.iter().map(of).sum::<u64>();
+        let need = Need {
+            bytes: sum(|share| share.all),
+            entries: sum(|share| share.own.entries),
+            held: sum(|share| share.own.held),
+            passing: sum(|share| share.passing),
+        };
+        (Owner::Store, self.limits().admit(self.level(), need))
+    }
+
+    /// Returns what a batch adds, by namespace; `before` tells what the entry takes that a put replaces.
+    fn shares(
+        &self,
+        batch: &Batch,
+        before: impl Fn(u32, &Put) -> Result<Option<u64>, StoreError>,
+    ) -> Result<Vec<Share>, StoreError> {
+        let mut shares: Vec<Share> = Vec::new();
+        for command in &batch.commands {
+            let Command::Put(put) = command else { continue };
+            let namespace = self.memory.namespace(&put.namespace).unwrap_or(NEW_NAMESPACE);
+            let (new, old) = (charge_of(namespace, put), before(namespace, put)?);
+            let at = shares.iter().position(|share| share.namespace == namespace).unwrap_or_else(|| {
+                shares.push(Share { namespace, ..Share::default() });
+                shares.len() - 1
+            });
+            let more = new.saturating_sub(old.unwrap_or(0));
+            let share = &mut shares[at];
+            share.own.bytes += more;
+            share.own.entries += u64::from(old.is_none());
+            share.own.held += if put.pinned || put.holder.is_some() { more } else { 0 };
+            share.all += if more > 0 { more + logged(put) } else { 0 };
+            if let (Some(_), Value::Blob { length, .. }) = (old, put.value.as_value()) {
+                share.passing += blocks(length).saturating_sub(more);
+            }
+        }
+        Ok(shares)
+    }
+}
+
+/// Returns what the entry of a put takes.
+fn charge_of(namespace: u32, put: &Put) -> u64 {
+    let tags = TagsBuf::new(&put.tags);
+    let record = Record {
+        codec: put.codec,
+        bound: put.holder.is_some(),
+        pinned: put.pinned,
+        seq: 0,
+        version: 0,
+        birth: Birth::at(0),
+        created: Timestamp::default(),
+        expires: put.expires,
+        tags: tags.as_tags(),
+        key: is_cut(&put.key).then_some(&put.key[..]),
+        value: put.value.as_value(),
+    };
+    charge(namespace, &put.key, &record)
+}
+
+/// Returns about what a put takes in the log.
+fn logged(put: &Put) -> u64 {
+    /// A record's head, and an operation's.
+    const HEADS: usize = OPERATION_HEAD + 128;
+    let value = match put.value.as_value() {
+        Value::Inline(bytes) => bytes.len(),
+        Value::Blob { .. } => 0,
+    };
+    (HEADS + put.key.len() + value) as u64
+}

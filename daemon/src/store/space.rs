@@ -1,0 +1,124 @@
+//! How much the store takes and may take, as the writer knows it at any moment, and as it is told to others.
+
+use datacache_proto::layout::DIRECTORY_NAMESPACE;
+use datacache_proto::log::SEGMENT_HEADER;
+use datacache_proto::types::{NamespaceSpace, ReserveStats, SpaceStats};
+use tracing::warn;
+
+use super::admission::{Level, Limits};
+use super::counts::Counts;
+use super::headroom::Headroom;
+use super::store::Store;
+use super::usage::Usage;
+use crate::eviction::Volume;
+
+impl Store {
+    /// Returns how much of the disk the store takes.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let applying = self.lookup.applying.as_ref().map_or(0, |_| self.applying_end.offset - SEGMENT_HEADER as u64);
+        let drafted = self.draft.frame.length() as u64;
+        Usage {
+            index: self.index_size.now(self.memory.rows()),
+            log: self.end - SEGMENT_HEADER as u64 + applying + drafted,
+            blobs: self.memory.blobs().charge,
+            leaving: self.memory.leaving().bytes(),
+        }
+    }
+
+    /// Returns what all entries are and take. The directory of namespaces has none.
+    fn all_entries(&self) -> Counts {
+        let all = self.memory.total();
+        Counts { entries: all.entries - self.memory.counts(DIRECTORY_NAMESPACE).entries.min(all.entries), ..all }
+    }
+
+    /// Returns how full the store is.
+    pub(super) fn level(&self) -> Level {
+        let (usage, all) = (self.usage(), self.all_entries());
+        let lasting = Volume { bytes: usage.lasting(), entries: all.entries };
+        Level { lasting, passing: if self.is_passing() { usage.passing() } else { 0 }, held: all.held }
+    }
+
+    /// Tells whether anything of what is about to go is on its way: else it is not to be waited for.
+    fn is_passing(&self) -> bool {
+        let has_log = self.end > SEGMENT_HEADER as u64 || self.lookup.applying.is_some();
+        let is_removing = !self.dropped.is_empty() || !self.dropped_later.is_empty() || self.memory.leaving().aside() > 0;
+        (has_log && !self.apply_failed()) || is_removing
+    }
+
+    /// Returns how full a namespace is.
+    pub(super) fn level_of(&self, namespace: u32) -> Level {
+        let Counts { entries, charge, held, .. } = self.memory.counts(namespace);
+        Level { lasting: Volume { bytes: charge, entries }, passing: 0, held }
+    }
+
+    /// Returns the store's limits as they are at this moment.
+    pub(super) fn limits(&self) -> Limits {
+        self.pools.limits_of_all(self.headroom.ceiling)
+    }
+
+    /// Looks how much room others leave on the filesystem.
+    pub fn look_at_disk(&mut self) {
+        let tables = &self.lookup.tables;
+        match tables.room.disk().and_then(|disk| Ok((disk, tables.room.end()?))) {
+            Ok((disk, length)) => {
+                let usage = self.usage();
+                let spare = length.saturating_sub(usage.index) + usage.leaving;
+                self.headroom = Headroom::of(self.pools.rules().reserve, disk, usage.total(), spare);
+            }
+            Err(error) => warn!(%error, "how much room the filesystem has can't be told"),
+        }
+    }
+
+    /// Takes in that a segment is in the index, which is measured.
+    pub(super) fn measure(&mut self) {
+        match self.lookup.tables.used() {
+            Ok(pages) => self.index_size.retire(pages),
+            Err(error) => warn!(%error, "the size of the index can't be told"),
+        }
+        self.look_at_disk();
+    }
+
+    /// Returns how much of the disk the store takes, and how much it may.
+    #[must_use]
+    pub fn space(&self) -> SpaceStats {
+        let (usage, all, rules) = (self.usage(), self.all_entries(), self.pools.rules());
+        let Headroom { reserve, free, ceiling, is_short } = self.headroom;
+        let limit = [rules.all.limit, ceiling.filter(|_| is_short)].into_iter().flatten().min();
+        SpaceStats {
+            bytes: usage.total(),
+            index_bytes: usage.index,
+            log_bytes: usage.log,
+            blob_bytes: usage.blobs + usage.leaving,
+            entries: all.entries,
+            held_bytes: all.held,
+            limit,
+            limit_entries: rules.all.limit_entries,
+            held_limit: self.limits().held,
+            policy: self.pools.policy().to_string(),
+            reserve: ReserveStats { bytes: reserve, free },
+            waits: self.crowding.waits,
+            refused: self.crowding.refused,
+        }
+    }
+
+    /// Returns how much a namespace takes, and how much it may.
+    #[must_use]
+    pub fn namespace_space(&self, namespace: u32) -> NamespaceSpace {
+        let Counts { charge, held, .. } = self.memory.counts(namespace);
+        let own = self.pools.own(namespace).map(|(_, pool)| pool);
+        NamespaceSpace {
+            bytes: charge,
+            held_bytes: held,
+            limit: own.and_then(|pool| pool.limits.bytes).map(|marks| marks.limit),
+            limit_entries: own.and_then(|pool| pool.limits.entries).map(|marks| marks.limit),
+            policy: own.map_or(self.pools.policy(), |pool| pool.policy).to_string(),
+        }
+    }
+
+    /// Returns how many entries of a namespace were evicted since the store was opened.
+    #[must_use]
+    pub fn evicted(&self, namespace: u32) -> u64 {
+        self.crowding.evicted.get(&namespace).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,279 @@
+//! Limits are kept: by entries after every call, by bytes at every checkpoint, whatever is added, replaced and deleted.
+
+use std::collections::BTreeSet;
+
+use datacache_daemon::eviction::Policy;
+use datacache_daemon::store::{
+    Batch, BatchResult, Command, Condition, Holder, NewValue, Outcome, Put, Reserve, Rule, Rules, StoreError, Way,
+};
+use datacache_proto::error::FullCause;
+use datacache_proto::key::Key;
+use datacache_proto::process::Process;
+use datacache_proto::types::Codec;
+
+use crate::driver::{Driver, NOW, inline};
+
+const MIB: u64 = 1 << 20;
+
+/// Limits of the whole store.
+fn rules(all: Rule) -> Rules {
+    Rules { all, held_percent: 50, reserve: Reserve::Bytes(0), ..Rules::default() }
+}
+
+fn entries(limit: u64) -> Rules {
+    rules(Rule { limit_entries: Some(limit), ..Rule::default() })
+}
+
+fn bytes(limit: u64) -> Rules {
+    rules(Rule { limit: Some(limit), ..Rule::default() })
+}
+
+/// Adds a limit to a namespace.
+fn with_namespace(mut rules: Rules, name: &str, rule: Rule) -> Rules {
+    rules.namespaces.insert(name.into(), rule);
+    rules
+}
+
+fn limited(rules: Rules) -> Driver {
+    let mut driver = Driver::new();
+    driver.store().set_rules(rules);
+    driver
+}
+
+fn add(namespace: &str, key: i64, value: NewValue) -> Put {
+    let (namespace, key, codec) = (namespace.into(), Key::from(key).into(), Codec::Bytes);
+    Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
+}
+
+fn put(driver: &mut Driver, put: Put) -> BatchResult {
+    driver.write(vec![Command::Put(put)])
+}
+
+fn put_all(driver: &mut Driver, namespace: &str, keys: std::ops::Range<i64>) {
+    keys.for_each(|key| drop(put(driver, add(namespace, key, inline(b"value"))).unwrap()));
+}
+
+/// Returns the keys of a namespace that have entries, of those up to a hundred thousand.
+fn keys(driver: &mut Driver, namespace: &str, among: std::ops::Range<i64>) -> BTreeSet<i64> {
+    let Some(number) = driver.store().namespace(namespace) else { return BTreeSet::new() };
+    let store = driver.store();
+    among.filter(|key| store.lookup(number, &(*key).into(), NOW, |_| ()).unwrap().is_some()).collect()
+}
+
+fn total(driver: &mut Driver) -> u64 {
+    driver.store().space().entries
+}
+
+#[test]
+fn there_are_never_more_entries_than_the_limit() {
+    for limit in [1, 2, 10, 100] {
+        let mut driver = limited(entries(limit));
+        let mut random = fastrand::Rng::with_seed(limit);
+        for step in 0..1_500 {
+            let key = random.i64(0..3 * limit as i64);
+            match random.u32(0..10) {
+                0 => drop(driver.write(vec![delete(key)])),
+                1 if step % 7 == 0 => driver.checkpoint(),
+                _ => drop(put(&mut driver, add("default", key, inline(&vec![7; random.usize(0..300)]))).unwrap()),
+            }
+            assert!(total(&mut driver) <= limit, "step {step}");
+        }
+        // Of more than 64 two go for one, and the last call may have deleted one.
+        assert!(total(&mut driver) + 2 >= limit);
+        assert!(driver.store().evicted(1) > 100);
+        driver.checkpoint();
+        assert_eq!(keys(&mut driver, "default", 0..3 * limit as i64).len() as u64, total(&mut driver));
+    }
+}
+
+/// Of the first namespace that there is.
+fn delete(key: i64) -> Command {
+    Command::Delete { namespace: 1, key: key.into(), when: Condition::Live }
+}
+
+#[test]
+fn the_store_takes_no_more_than_its_limit_at_any_checkpoint() {
+    let limit = 4 * MIB;
+    let mut driver = limited(bytes(limit));
+    let mut random = fastrand::Rng::with_seed(4);
+    for step in 0..3_000_usize {
+        let key = random.i64(0..2_000);
+        let size = [20, 700, 3_000, 30_000][random.usize(0..4)];
+        let value = vec![step as u8; size];
+        let value = if size > 10_000 { driver.stage(&[&value[..], &step.to_le_bytes()].concat()) } else { inline(&value) };
+        put(&mut driver, add("default", key, value)).unwrap();
+        let usage = driver.store().usage();
+        assert!(usage.total() <= limit, "step {step}: {usage:?}");
+        if step % 200 == 199 {
+            driver.checkpoint();
+            let usage = driver.store().usage();
+            assert!(usage.total() <= limit, "step {step}: {usage:?}");
+        }
+    }
+    let space = driver.store().space();
+    assert!(space.bytes > limit / 2, "{space:?}");
+    assert!(driver.store().evicted(1) > 500);
+}
+
+#[test]
+fn what_is_pinned_or_leased_stays() {
+    let mut driver = limited(entries(20));
+    let holder = Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 };
+    for key in 0..5 {
+        put(&mut driver, Put { pinned: true, ..add("default", key, inline(b"pinned")) }).unwrap();
+        put(&mut driver, Put { holder: Some(holder), ..add("default", 100 + key, inline(b"leased")) }).unwrap();
+    }
+    put_all(&mut driver, "default", 200..400);
+    assert_eq!(total(&mut driver), 20);
+    assert_eq!(keys(&mut driver, "default", 0..105).len(), 10);
+    driver.checkpoint();
+    put_all(&mut driver, "default", 400..600);
+    assert_eq!(keys(&mut driver, "default", 0..105).len(), 10);
+}
+
+#[test]
+fn where_all_is_held_what_is_new_is_refused_and_what_is_there_can_be_replaced() {
+    let mut driver = limited(entries(3));
+    for key in 0..3 {
+        put(&mut driver, Put { pinned: true, ..add("default", key, inline(b"pinned")) }).unwrap();
+    }
+    let refused = put(&mut driver, add("default", 3, inline(b"new")));
+    assert!(matches!(refused, Err(StoreError::Full { of: None, cause: FullCause::Held })), "{refused:?}");
+    put(&mut driver, Put { pinned: true, ..add("default", 1, inline(b"other!")) }).unwrap();
+    // Unpinned, it makes way.
+    put(&mut driver, add("default", 1, inline(b"other!"))).unwrap();
+    put(&mut driver, add("default", 3, inline(b"new"))).unwrap();
+    assert_eq!(keys(&mut driver, "default", 0..4), BTreeSet::from([0, 2, 3]));
+    assert_eq!(driver.store().space().refused, 1);
+}
+
+#[test]
+fn pinned_entries_have_a_share_of_the_bytes() {
+    let mut driver = limited(bytes(MIB));
+    let pinned = |key| Put { pinned: true, ..add("default", key, inline(&[7; 30_000])) };
+    let refused = (0..100).find_map(|key| put(&mut driver, pinned(key)).err().map(|error| (key, error)));
+    let Some((key, StoreError::Full { of: None, cause: FullCause::HeldLimit { limit } })) = refused else {
+        panic!("it came out as {refused:?}");
+    };
+    assert_eq!((limit, key), (MIB / 2, 15));
+    put(&mut driver, add("default", 100, inline(&[7; 30_000]))).unwrap();
+}
+
+#[test]
+fn the_limit_of_a_namespace_is_its_own_affair() {
+    let own = Rule { limit_entries: Some(10), policy: Some(Policy::Fifo), ..Rule::default() };
+    let mut driver = limited(with_namespace(rules(Rule::default()), "small", own));
+    put_all(&mut driver, "large", 0..300);
+    put_all(&mut driver, "small", 0..300);
+    assert_eq!(keys(&mut driver, "small", 0..300), (290..300).collect());
+    assert_eq!(keys(&mut driver, "large", 0..300).len(), 300);
+    let number = driver.store().namespace("small").unwrap();
+    let space = driver.store().namespace_space(number);
+    assert_eq!((space.limit_entries, &*space.policy), (Some(10), "fifo"));
+    assert_eq!(driver.store().evicted(number), 290);
+}
+
+#[test]
+fn the_policy_none_refuses_what_is_new_at_the_limit() {
+    let mut driver = limited(rules(Rule { limit_entries: Some(5), policy: Some(Policy::None), ..Rule::default() }));
+    put_all(&mut driver, "default", 0..5);
+    let refused = put(&mut driver, add("default", 5, inline(b"new")));
+    assert!(matches!(refused, Err(StoreError::Full { of: None, cause: FullCause::Policy })), "{refused:?}");
+    put(&mut driver, add("default", 3, inline(b"other"))).unwrap();
+    assert_eq!(keys(&mut driver, "default", 0..6), (0..5).collect());
+}
+
+/// Evicts beside the calls until there is nothing more to evict.
+fn relieve(driver: &mut Driver) {
+    while driver.store().evict_surplus(NOW).unwrap() {}
+}
+
+#[test]
+fn a_limit_that_is_lowered_makes_the_store_smaller_and_one_that_is_lifted_lets_it_grow() {
+    let mut driver = limited(entries(1_000));
+    put_all(&mut driver, "default", 0..1_000);
+    driver.store().set_rules(entries(100));
+    relieve(&mut driver);
+    assert_eq!(total(&mut driver), 99);
+    driver.checkpoint();
+    driver.store().set_rules(rules(Rule::default()));
+    put_all(&mut driver, "default", 1_000..2_000);
+    assert_eq!(total(&mut driver), 1_099);
+    driver.store().set_rules(with_namespace(rules(Rule::default()), "default", entries(50).all));
+    relieve(&mut driver);
+    assert_eq!(total(&mut driver), 50);
+}
+
+#[test]
+fn a_limit_is_kept_over_restarts_and_kills() {
+    let mut driver = limited(entries(64));
+    put_all(&mut driver, "default", 0..200);
+    driver = driver.reopened_after(|path| assert!(path.join("eviction/shared").is_file()));
+    driver.store().set_rules(entries(64));
+    put_all(&mut driver, "default", 200..400);
+    assert_eq!(total(&mut driver), 64);
+    driver = driver.revived_after(|path| std::fs::write(path.join("eviction/shared"), "damaged").unwrap());
+    driver.store().set_rules(entries(64));
+    put_all(&mut driver, "default", 400..600);
+    assert_eq!(total(&mut driver), 64);
+    driver.checkpoint();
+    let report = driver.store().reader().verify(&driver.store().blobs()).unwrap();
+    let (verification, _) = driver.store().conclude(report, false);
+    assert_eq!(verification.findings, []);
+}
+
+#[test]
+fn what_could_never_stay_is_refused_at_once_and_evicts_nothing() {
+    let mut driver = limited(bytes(MIB));
+    put_all(&mut driver, "default", 0..100);
+    assert!(matches!(driver.store().fits_anywhere("default", MIB), Err(StoreError::NeverFits { limit: MIB, .. })));
+    driver.store().fits_anywhere("default", MIB / 2).unwrap();
+    let value = driver.stage(&vec![7; MIB as usize]);
+    let refused = put(&mut driver, add("default", 100, value));
+    assert!(matches!(refused, Err(StoreError::NeverFits { of: None, .. })), "{refused:?}");
+    assert_eq!(total(&mut driver), 100);
+    let own = Rule { limit: Some(MIB), ..Rule::default() };
+    driver.store().set_rules(with_namespace(rules(Rule::default()), "default", own));
+    let refused = driver.store().fits_anywhere("default", MIB);
+    assert!(matches!(refused, Err(StoreError::NeverFits { of: Some(ref name), .. }) if name == "default"));
+}
+
+#[test]
+fn a_batch_is_made_room_for_as_a_whole() {
+    let mut driver = limited(entries(50));
+    let batch = |keys: std::ops::Range<i64>| -> Vec<_> {
+        keys.map(|key| Command::Put(add("default", key, inline(b"value")))).collect()
+    };
+    driver.write(batch(0..50)).unwrap();
+    let outcomes = driver.write(batch(50..90)).unwrap();
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Added(_))));
+    assert_eq!(total(&mut driver), 50);
+    assert!(keys(&mut driver, "default", 50..90).len() == 40);
+    let refused = driver.write(batch(100..151));
+    let cause = FullCause::Batch { entries: 51, limit: 50 };
+    assert!(matches!(&refused, Err(StoreError::Full { cause: told, .. }) if *told == cause), "{refused:?}");
+}
+
+#[test]
+fn what_is_read_stays_longer() {
+    let mut driver = limited(entries(100));
+    put_all(&mut driver, "default", 0..100);
+    let namespace = driver.store().namespace("default").unwrap();
+    for key in 100..400 {
+        for popular in 0..20 {
+            driver.store().read(namespace, &Key::from(popular), NOW, |_| ()).unwrap();
+        }
+        put_all(&mut driver, "default", key..key + 1);
+    }
+    assert_eq!(keys(&mut driver, "default", 0..20).len(), 20);
+}
+
+#[test]
+fn a_store_without_limits_makes_way_for_nobody() {
+    let mut driver = limited(rules(Rule::default()));
+    put_all(&mut driver, "default", 0..200);
+    let batch = Batch::of(Command::Put(add("default", 1, inline(b"value"))), None);
+    assert!(matches!(driver.store().make_way(&batch, NOW), Way::Clear));
+    assert!(!driver.store().has_surplus());
+    assert_eq!(total(&mut driver), 200);
+}
