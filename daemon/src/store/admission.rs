@@ -118,9 +118,10 @@ impl Limits {
         Admission::Evict(Excess { least, wanted })
     }
 
-    /// Returns what is left to changes that are never refused: to deletes, and to notes of the store's own.
+    /// Returns what is left to changes that are never refused, to deletes and notes of the store's own, and to the index where it grows by
+    /// more than it is reckoned to.
     fn margin(marks: Marks) -> u64 {
-        (marks.limit / 256).min(64 << 10)
+        (marks.limit / 128).min(64 << 10)
     }
 
     /// Returns how much is to be evicted so that the low mark is reached with `bytes` more.

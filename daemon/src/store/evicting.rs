@@ -14,8 +14,8 @@ use super::command::{Batch, Command, Outcome};
 use super::draft::Placed;
 use super::error::StoreError;
 use super::lookup::{Lookup, Snapshot};
-use super::placing::{PlaceRow, Places, number_of, place_key};
 use super::making_way::Owner;
+use super::placing::{PlaceRow, Places, number_of, place_key};
 use super::pools::{Pool, PoolId};
 use super::queues::{Queued, Queues};
 use super::rows::key_in;
@@ -74,7 +74,8 @@ impl Walk<'_> {
         let read = |source| StoreError::Read { source };
         let txn = self.snapshot.txn().map_err(read)?;
         let (begin, end) = (place_key(namespace, from), place_key(namespace, u64::MAX));
-        let rows = places.of(queue).range(txn, &(Bound::Included(&begin[..]), Bound::Excluded(&end[..]))).map_err(read)?;
+        let rows =
+            places.of(queue).range(txn, &(Bound::Included(&begin[..]), Bound::Excluded(&end[..]))).map_err(read)?;
         for row in rows {
             let (key, row) = row.map_err(read)?;
             // What is damaged is left to `verify`.
@@ -165,7 +166,7 @@ impl Store {
         pool.fruitless = if is_fruitless { pool.fruitless + 1 } else { 0 };
         match pool.fruitless {
             0 => {}
-            1 => self.correct(id),
+            1 => self.count_places(id),
             2 => self.begin_anew(id),
             _ => (pool.is_stuck, pool.fruitless) = (true, 0),
         }
@@ -237,7 +238,9 @@ impl Store {
             let pool = self.pools.get_mut(PoolId::Own(namespace));
             let surplus = limits.surplus(level, pool.is_relieving);
             pool.is_relieving = surplus != Volume::default();
-            if pool.is_relieving && let Some(id) = self.choose(Owner::Namespace(namespace)) {
+            if pool.is_relieving
+                && let Some(id) = self.choose(Owner::Namespace(namespace))
+            {
                 return Some((id, surplus));
             }
         }
@@ -286,12 +289,12 @@ impl Store {
 
     /// Has a pool begin with its first places once more.
     fn begin_anew(&mut self, id: PoolId) {
-        self.correct(id);
+        self.count_places(id);
         self.pools.get_mut(id).lines.rewind();
     }
 
     /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together.
-    fn correct(&mut self, id: PoolId) {
+    fn count_places(&mut self, id: PoolId) {
         let all = self.standing_in(id);
         let [small, main] = [Queue::Small, Queue::Main].map(|queue| self.length(queue));
         let part = |number: u64| {
@@ -307,7 +310,7 @@ impl Store {
     /// Returns how many stand in a queue of all pools; what can't be looked at is none.
     fn length(&self, queue: Queue) -> u64 {
         let tables = &self.lookup.tables;
-        let count = |places: Places| places.of(queue).len(&tables.env.read_txn()?);
+        let count = |places: Places| -> heed::Result<u64> { places.of(queue).len(&*tables.env.read_txn()?) };
         tables.places.and_then(|places| count(places).ok()).unwrap_or(0) + self.queues.length(queue)
     }
 

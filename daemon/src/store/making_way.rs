@@ -184,7 +184,9 @@ impl Store {
     /// Tells why nothing can be evicted for a limit.
     fn cause(&self, owner: Owner) -> FullCause {
         let keeps_all = match owner {
-            Owner::Namespace(namespace) => self.pools.own(namespace).is_some_and(|(_, pool)| pool.policy == Policy::None),
+            Owner::Namespace(namespace) => {
+                self.pools.own(namespace).is_some_and(|(_, pool)| pool.policy == Policy::None)
+            }
             Owner::Store => self.pools.all().all(|(_, pool)| pool.policy == Policy::None),
         };
         let is_reserve = owner == Owner::Store && self.headroom.is_short;
