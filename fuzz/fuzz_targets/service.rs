@@ -130,7 +130,8 @@ impl Run {
             durable: item.durable,
         };
         let is_blob = !matches!(item.body, Content::Inline { .. });
-        (addition, Entry { codec, value, is_blob, expires, tags, scopes: None, version: 0, written: 0 })
+        let (pinned, scopes, version, birth, written) = (false, None, 0, 0, 0);
+        (addition, Entry { codec, value, is_blob, expires, tags, pinned, scopes, version, birth, written })
     }
 
     fn body(&mut self, content: &Content) -> (Vec<u8>, Body) {

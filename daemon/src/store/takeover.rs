@@ -9,6 +9,10 @@
 //! anew, and removes at the end all that is not live. It takes the room of the index a second time until then, and of the places. Where there is not
 //! as much, or the copy fails, the daemon uses the older layout, and its clients, who don't know it, ask for what they read.
 //!
+//! Up to layout 3 there are no places and no charges, and none are made while such an index is used: nothing is evicted from it. Its
+//! counters are written as they were; its records are not, and an older build, should one come back to it, drops entries that were
+//! written meanwhile.
+//!
 //! | layout | what was new |
 //! | --- | --- |
 //! | 2 | no table of entries by their sequence numbers: it is emptied when the index is opened |

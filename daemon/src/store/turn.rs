@@ -23,7 +23,7 @@ use super::lookup::{Lookup, Seen, Snapshot, seen};
 use super::memory::Memory;
 use super::pools::Pools;
 use super::scarcity::tag_rows;
-use crate::eviction;
+use crate::eviction::{self, Queue};
 
 /// The most that a record has besides its key and value: its head and 64 tags.
 const RECORD: usize = 64 + 64 * 256;
@@ -190,7 +190,7 @@ impl Turn<'_> {
         let counts = self.counts_of(place, &record);
         let given = if born.is_none() { self.place(place, counts.charge) } else { None };
         if let Some(given) = given {
-            record.birth = Birth { seq, main: given.queue == eviction::Queue::Main, note: given.note.to_bits() };
+            record.birth = Birth { seq, main: given.queue == Queue::Main, note: given.note.to_bits() };
         }
         let version = record.version;
         let rows = tag_rows(&put.tags, &put.key) + given.map_or(0, |_| place_row(MAX_INDEX_KEY.min(4 + put.key.len())));

@@ -117,6 +117,8 @@ fn a_store_that_can_not_be_copied_is_used_as_it_is_until_it_can() {
         let store = driver.path();
         assert_eq!(live(&store), Path::new("gen-1"));
         driver.put(0_i64, inline(b"second"));
+        let namespace = driver.store().namespace("default").unwrap();
+        assert_eq!(driver.store().counts(namespace).charge, 0, "there is nowhere to write it down");
         let mut driver = driver.revived_after(|_| ());
         check(&mut driver);
         let mut driver = driver.reopened_after(|store| {
