@@ -127,10 +127,11 @@ impl Run {
             expires: expires.map(Timestamp::from_millis),
             tags: tags_of(item.tags),
             scope: item.scope.map(|scope| self.scope(scope.into())),
+            pinned: item.pinned,
             durable: item.durable,
         };
         let is_blob = !matches!(item.body, Content::Inline { .. });
-        let (pinned, scopes, version, birth, written) = (false, None, 0, 0, 0);
+        let (pinned, scopes, version, birth, written) = (item.pinned, None, 0, 0, 0);
         (addition, Entry { codec, value, is_blob, expires, tags, pinned, scopes, version, birth, written })
     }
 

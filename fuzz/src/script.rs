@@ -51,6 +51,7 @@ pub struct Item {
     pub expires: Expiry,
     pub tags: u8,
     pub scope: Option<u8>,
+    pub pinned: bool,
     pub durable: bool,
 }
 

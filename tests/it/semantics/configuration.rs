@@ -158,7 +158,7 @@ fn a_setting_that_is_set_holds_at_once_and_stays_set() {
     assert_eq!(home.run(["config", "set", "limit_entries", "5", "--namespace", "a b"]).told(), "");
     let shown = home.run(["config", "show"]).text();
     let file = home.path().join("config/datacache/config.toml");
-    assert!(shown.contains(&format!("namespaces.\"a b\".limit_entries  5  ")), "{shown}");
+    assert!(shown.contains("namespaces.\"a b\".limit_entries  5  "), "{shown}");
     assert_eq!(std::fs::read_to_string(file).unwrap(), "[namespaces.\"a b\"]\nlimit_entries = 5\n");
 }
 
