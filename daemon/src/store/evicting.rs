@@ -114,6 +114,9 @@ impl Store {
         if !self.make_room()? {
             return Ok(false);
         }
+        if self.has_lost_count(id) {
+            self.count_places(id);
+        }
         let begun = Instant::now();
         let (plan, looked) = match self.plan_slice(id, wanted) {
             Ok(planned) => planned,
@@ -155,6 +158,12 @@ impl Store {
             // Of what is gone no step is carried out.
             None => Ok((plan, looked)),
         }
+    }
+
+    /// Tells whether a pool's sums are far above what there is: an entry that is deleted takes its place along unseen.
+    fn has_lost_count(&mut self, id: PoolId) -> bool {
+        let (real, counted) = (self.standing_in(id).entries, self.pools.get_mut(id).evictor.standing().entries);
+        counted > real + real / 16 + SLICE as u64
     }
 
     /// Takes in whether a plan led to anything. If it did not, its sums may be wrong, and then places may have been passed over that
@@ -293,10 +302,11 @@ impl Store {
         self.pools.get_mut(id).lines.rewind();
     }
 
-    /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together.
+    /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together, and of
+    /// one of several by its own sums.
     fn count_places(&mut self, id: PoolId) {
         let all = self.standing_in(id);
-        let [small, main] = [Queue::Small, Queue::Main].map(|queue| self.length(queue));
+        let [small, main] = self.lengths(id);
         let part = |number: u64| {
             let part = u128::from(number) * u128::from(small) / u128::from((small + main).max(1));
             u64::try_from(part).unwrap_or(number)
@@ -305,6 +315,14 @@ impl Store {
         // Nobody: a queue that is taken for empty is not looked at, and one that is empty is found to be.
         let one = Volume { bytes: 0, entries: 1 };
         self.pools.get_mut(id).evictor.correct(small.plus(one), all.less(small).plus(one));
+    }
+
+    /// Returns in what proportion the entries of a pool stand in its queues.
+    fn lengths(&mut self, id: PoolId) -> [u64; 2] {
+        let queues = [Queue::Small, Queue::Main];
+        let counted = queues.map(|queue| self.pools.get_mut(id).evictor.volume(queue).entries);
+        let is_alone = self.pools.owners().next().is_none();
+        if is_alone || counted.contains(&0) { queues.map(|queue| self.length(queue)) } else { counted }
     }
 
     /// Returns how many stand in a queue of all pools; what can't be looked at is none.

@@ -117,6 +117,13 @@ impl Store {
     }
 
     fn evict_for(&mut self, batch: &Batch, owner: Owner, excess: Excess, now: Timestamp) -> Way {
+        if owner == Owner::Store && self.headroom.is_short {
+            // It may not be so any more.
+            self.look_at_disk();
+            if !self.lacks_room(batch) {
+                return Way::Clear;
+            }
+        }
         let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner))) };
         if self.free_bytes(owner) < excess.least.bytes || self.pools.get_mut(pool).is_stuck {
             self.pools.get_mut(pool).is_stuck = false;
