@@ -53,13 +53,21 @@ async fn relieve(daemon: &Daemon, swept: &mut Timestamp) -> Result<(), WriteErro
     }
 }
 
-/// Looks how much room others leave on the disk, for ever.
+/// Looks how much room others leave on the disk, for ever, while calls come in: whoever is left alone takes no more than before.
 pub(crate) async fn look_at_disk(daemon: Rc<Daemon>) {
+    let mut seen = daemon.activity.count();
     while daemon.writer.with(Store::look_at_disk).is_ok() {
         // It comes round, and finds what is too much by now.
         daemon.writer.turn().await.ok();
-        sleep(LOOK_EVERY).await;
+        sleep_while_calls_come(&daemon, &mut seen, LOOK_EVERY).await;
     }
+}
+
+/// Sleeps for a span, and for as long as nobody calls.
+async fn sleep_while_calls_come(daemon: &Daemon, seen: &mut u64, span: Duration) {
+    daemon.activity.beyond(*seen).await;
+    *seen = daemon.activity.count();
+    sleep(span).await;
 }
 
 /// Has the store follow what the settings say, for ever.
@@ -77,8 +85,9 @@ pub(crate) async fn follow_rules(daemon: Rc<Daemon>) {
 
 /// Writes down what the policies have learned, now and then, for ever: the end of the daemon does too, but a crash does not.
 pub(crate) async fn keep_learned(daemon: Rc<Daemon>) {
+    let mut seen = daemon.activity.count();
     loop {
-        sleep(KEEP_EVERY).await;
+        sleep_while_calls_come(&daemon, &mut seen, KEEP_EVERY).await;
         let Ok(learned) = daemon.writer.with(Store::learned) else { return };
         if let Some(learned) = learned {
             aside(move || Learned::keep(learned)).await.ok();

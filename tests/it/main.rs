@@ -22,6 +22,7 @@ mod hashes;
 mod idle;
 mod inheritance;
 mod leases;
+mod limits;
 mod listing;
 mod load;
 mod peers;

@@ -33,6 +33,24 @@ fn a_real_trace_is_hit_as_often_as_it_was() {
     }
 }
 
+/// A part of a trace by a daemon that is not optimised: all of it takes too long beside other tests.
+#[test]
+fn a_daemon_hits_as_often_as_its_policy_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace");
+    let requests = zipf(1_500, 0.9, 6_000, 5).map(|id| format!("{id}\n"));
+    std::fs::write(&path, requests.collect::<String>()).unwrap();
+    let ratio = |through: &str| {
+        let output = replay(&[path.to_str().unwrap(), "--entries", "150", "--through", through]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((told["through"].as_str(), told["requests"].as_u64()), (Some(through), Some(6_000)));
+        told["hit_ratio"].as_f64().unwrap()
+    };
+    let (policy, daemon) = (ratio("policy"), ratio("daemon"));
+    assert!((policy - daemon).abs() < NEAR, "{policy} and {daemon}");
+}
+
 #[test]
 fn other_policies_are_named_as_disk_cache_names_them() {
     let fifo = multi2(&["--entries", "568", "--policy", "least-recently-stored", "--through", "policy"]);

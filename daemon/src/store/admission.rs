@@ -118,9 +118,10 @@ impl Limits {
         Admission::Evict(Excess { least, wanted })
     }
 
-    /// Returns what is left to changes that are never refused: to deletes, and to notes of the store's own.
+    /// Returns what is left to changes that are never refused, to deletes and notes of the store's own, and to the index where it grows by
+    /// more than it is reckoned to.
     fn margin(marks: Marks) -> u64 {
-        (marks.limit / 256).min(64 << 10)
+        (marks.limit / 128).min(64 << 10)
     }
 
     /// Returns how much is to be evicted so that the low mark is reached with `bytes` more.
@@ -215,7 +216,7 @@ mod tests {
     fn what_could_not_stay_is_never_taken_and_what_is_held_has_a_share() {
         assert_eq!(limits().admit(level(0, 0, 0), bytes(60 * MIB)), Admission::Fits);
         assert_eq!(limits().admit(level(0, 0, 0), bytes(61 * MIB)), Admission::Never(65 * MIB));
-        let held = Need { bytes: 2 * MIB, entries: 1, held: 2 * MIB };
+        let held = Need { bytes: 2 * MIB, entries: 1, held: 2 * MIB, passing: 0 };
         let with = |held| Level { held, ..level(40 * MIB, 1, 0) };
         assert_eq!(limits().admit(with(30 * MIB), held), Admission::Fits);
         let refused = Admission::Refuse(FullCause::HeldLimit { limit: 32 * MIB });

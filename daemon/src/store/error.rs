@@ -220,9 +220,7 @@ impl StoreError {
             }
             Self::ApplyFailed { errno } => Self::ApplyFailed { errno: *errno },
             Self::Restarting => Self::Restarting,
-            Self::NeverFits { bytes, of, limit } => {
-                Self::NeverFits { bytes: *bytes, of: of.clone(), limit: *limit }
-            }
+            Self::NeverFits { bytes, of, limit } => Self::NeverFits { bytes: *bytes, of: of.clone(), limit: *limit },
             Self::Full { of, cause } => Self::Full { of: of.clone(), cause: *cause },
             _ => Self::ApplyFailed { errno: None },
         }

@@ -14,8 +14,8 @@ use super::command::{Batch, Command, Outcome};
 use super::draft::Placed;
 use super::error::StoreError;
 use super::lookup::{Lookup, Snapshot};
-use super::placing::{PlaceRow, Places, number_of, place_key};
 use super::making_way::Owner;
+use super::placing::{PlaceRow, Places, number_of, place_key};
 use super::pools::{Pool, PoolId};
 use super::queues::{Queued, Queues};
 use super::rows::key_in;
@@ -74,7 +74,8 @@ impl Walk<'_> {
         let read = |source| StoreError::Read { source };
         let txn = self.snapshot.txn().map_err(read)?;
         let (begin, end) = (place_key(namespace, from), place_key(namespace, u64::MAX));
-        let rows = places.of(queue).range(txn, &(Bound::Included(&begin[..]), Bound::Excluded(&end[..]))).map_err(read)?;
+        let rows =
+            places.of(queue).range(txn, &(Bound::Included(&begin[..]), Bound::Excluded(&end[..]))).map_err(read)?;
         for row in rows {
             let (key, row) = row.map_err(read)?;
             // What is damaged is left to `verify`.
@@ -112,6 +113,9 @@ impl Store {
     pub(super) fn evict_slice(&mut self, id: PoolId, wanted: Volume, now: Timestamp) -> Result<bool, StoreError> {
         if !self.make_room()? {
             return Ok(false);
+        }
+        if self.has_lost_count(id) {
+            self.count_places(id);
         }
         let begun = Instant::now();
         let (plan, looked) = match self.plan_slice(id, wanted) {
@@ -156,6 +160,12 @@ impl Store {
         }
     }
 
+    /// Tells whether a pool's sums are far above what there is: an entry that is deleted takes its place along unseen.
+    fn has_lost_count(&mut self, id: PoolId) -> bool {
+        let (real, counted) = (self.standing_in(id).entries, self.pools.get_mut(id).evictor.standing().entries);
+        counted > real + real / 16 + SLICE as u64
+    }
+
     /// Takes in whether a plan led to anything. If it did not, its sums may be wrong, and then places may have been passed over that
     /// were dealt with in vain; and if neither is so, nothing helps.
     fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
@@ -165,7 +175,7 @@ impl Store {
         pool.fruitless = if is_fruitless { pool.fruitless + 1 } else { 0 };
         match pool.fruitless {
             0 => {}
-            1 => self.correct(id),
+            1 => self.count_places(id),
             2 => self.begin_anew(id),
             _ => (pool.is_stuck, pool.fruitless) = (true, 0),
         }
@@ -237,7 +247,9 @@ impl Store {
             let pool = self.pools.get_mut(PoolId::Own(namespace));
             let surplus = limits.surplus(level, pool.is_relieving);
             pool.is_relieving = surplus != Volume::default();
-            if pool.is_relieving && let Some(id) = self.choose(Owner::Namespace(namespace)) {
+            if pool.is_relieving
+                && let Some(id) = self.choose(Owner::Namespace(namespace))
+            {
                 return Some((id, surplus));
             }
         }
@@ -286,14 +298,15 @@ impl Store {
 
     /// Has a pool begin with its first places once more.
     fn begin_anew(&mut self, id: PoolId) {
-        self.correct(id);
+        self.count_places(id);
         self.pools.get_mut(id).lines.rewind();
     }
 
-    /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together.
-    fn correct(&mut self, id: PoolId) {
+    /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together, and of
+    /// one of several by its own sums.
+    fn count_places(&mut self, id: PoolId) {
         let all = self.standing_in(id);
-        let [small, main] = [Queue::Small, Queue::Main].map(|queue| self.length(queue));
+        let [small, main] = self.lengths(id);
         let part = |number: u64| {
             let part = u128::from(number) * u128::from(small) / u128::from((small + main).max(1));
             u64::try_from(part).unwrap_or(number)
@@ -304,10 +317,18 @@ impl Store {
         self.pools.get_mut(id).evictor.correct(small.plus(one), all.less(small).plus(one));
     }
 
+    /// Returns in what proportion the entries of a pool stand in its queues.
+    fn lengths(&mut self, id: PoolId) -> [u64; 2] {
+        let queues = [Queue::Small, Queue::Main];
+        let counted = queues.map(|queue| self.pools.get_mut(id).evictor.volume(queue).entries);
+        let is_alone = self.pools.owners().next().is_none();
+        if is_alone || counted.contains(&0) { queues.map(|queue| self.length(queue)) } else { counted }
+    }
+
     /// Returns how many stand in a queue of all pools; what can't be looked at is none.
     fn length(&self, queue: Queue) -> u64 {
         let tables = &self.lookup.tables;
-        let count = |places: Places| places.of(queue).len(&tables.env.read_txn()?);
+        let count = |places: Places| -> heed::Result<u64> { places.of(queue).len(&*tables.env.read_txn()?) };
         tables.places.and_then(|places| count(places).ok()).unwrap_or(0) + self.queues.length(queue)
     }
 

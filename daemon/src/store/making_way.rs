@@ -117,6 +117,13 @@ impl Store {
     }
 
     fn evict_for(&mut self, batch: &Batch, owner: Owner, excess: Excess, now: Timestamp) -> Way {
+        if owner == Owner::Store && self.headroom.is_short {
+            // It may not be so any more.
+            self.look_at_disk();
+            if !self.lacks_room(batch) {
+                return Way::Clear;
+            }
+        }
         let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner))) };
         if self.free_bytes(owner) < excess.least.bytes || self.pools.get_mut(pool).is_stuck {
             self.pools.get_mut(pool).is_stuck = false;
@@ -184,7 +191,9 @@ impl Store {
     /// Tells why nothing can be evicted for a limit.
     fn cause(&self, owner: Owner) -> FullCause {
         let keeps_all = match owner {
-            Owner::Namespace(namespace) => self.pools.own(namespace).is_some_and(|(_, pool)| pool.policy == Policy::None),
+            Owner::Namespace(namespace) => {
+                self.pools.own(namespace).is_some_and(|(_, pool)| pool.policy == Policy::None)
+            }
             Owner::Store => self.pools.all().all(|(_, pool)| pool.policy == Policy::None),
         };
         let is_reserve = owner == Owner::Store && self.headroom.is_short;

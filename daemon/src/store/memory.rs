@@ -8,8 +8,8 @@ use datacache_proto::types::{CallId, Digest};
 
 use super::command::{Holder, Outcome};
 use super::counts::{BLOBS_COUNTED, Change, Counts};
-use super::leaving::Leaving;
 use super::leases::Leases;
+use super::leaving::Leaving;
 use super::outcomes;
 use super::references::{References, Turned};
 use super::replies::Replies;
@@ -43,13 +43,31 @@ struct Counted {
 /// How to take one change back.
 #[derive(Debug)]
 enum Undo {
-    Count { namespace: u32, change: Change },
+    Count {
+        namespace: u32,
+        change: Change,
+    },
     Name(String),
-    Taken { version: u64, holder: Holder },
-    GivenBack { version: u64, namespace: u32, key: Vec<u8>, holder: Holder },
-    Reply { client: u64 },
+    Taken {
+        version: u64,
+        holder: Holder,
+    },
+    GivenBack {
+        version: u64,
+        namespace: u32,
+        key: Vec<u8>,
+        holder: Holder,
+    },
+    Reply {
+        client: u64,
+    },
     /// `left` is what the blob took where it was about to go.
-    Reference { digest: Digest, change: i64, blob: Counts, left: Option<u64> },
+    Reference {
+        digest: Digest,
+        change: i64,
+        blob: Counts,
+        left: Option<u64>,
+    },
 }
 
 /// A point in the journal to go back to.

@@ -97,11 +97,7 @@ impl Lines {
 
 impl Pools {
     /// Makes the pools for these namespaces, with what was learned before.
-    pub(super) fn new<'n>(
-        rules: Rules,
-        states: States,
-        namespaces: impl IntoIterator<Item = (&'n str, u32)>,
-    ) -> Self {
+    pub(super) fn new<'n>(rules: Rules, states: States, namespaces: impl IntoIterator<Item = (&'n str, u32)>) -> Self {
         let policy = rules.all.policy.unwrap_or_default();
         let shared = Pool::new(states.load(PoolId::Shared, policy), policy, Limits::default());
         let mut pools = Self { rules, states, shared, members: BTreeSet::new(), own: BTreeMap::new() };

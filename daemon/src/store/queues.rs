@@ -123,7 +123,9 @@ mod tests {
     #[test]
     fn places_come_in_their_order_and_go_with_their_segment() {
         let mut queues = Queues::new(5);
-        for (namespace, queue, number) in [(1, Queue::Small, 1), (2, Queue::Small, 2), (1, Queue::Main, 3), (1, Queue::Small, 4)] {
+        for (namespace, queue, number) in
+            [(1, Queue::Small, 1), (2, Queue::Small, 2), (1, Queue::Main, 3), (1, Queue::Small, 4)]
+        {
             queues.push(namespace, queue, place(number));
         }
         queues.rotate();

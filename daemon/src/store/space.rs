@@ -42,7 +42,8 @@ impl Store {
     /// Tells whether anything of what is about to go is on its way: else it is not to be waited for.
     fn is_passing(&self) -> bool {
         let has_log = self.end > SEGMENT_HEADER as u64 || self.lookup.applying.is_some();
-        let is_removing = !self.dropped.is_empty() || !self.dropped_later.is_empty() || self.memory.leaving().aside() > 0;
+        let is_removing =
+            !self.dropped.is_empty() || !self.dropped_later.is_empty() || self.memory.leaving().aside() > 0;
         (has_log && !self.apply_failed()) || is_removing
     }
 

@@ -17,10 +17,10 @@ use tracing::{error, warn};
 
 use super::blob::BlobStore;
 use super::expiring::SegmentExpiring;
-use super::queues::SegmentPlaces;
 use super::failpoint::failpoint;
 use super::index::Index;
 use super::position::Position;
+use super::queues::SegmentPlaces;
 use super::room::HEAD;
 use super::segment::Segment;
 use super::tables::Tables;

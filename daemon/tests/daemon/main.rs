@@ -7,6 +7,7 @@ mod additions;
 mod bad_input;
 mod batches;
 mod bulk;
+mod crowded;
 mod harness;
 mod leases;
 mod life;

@@ -7,7 +7,7 @@ use sha2::Digest as _;
 
 use crate::harness::{Client, NAMESPACE, bytes, daemon_and_client, soon, until};
 
-async fn upload(client: &Client, content: &[u8], chunk: usize) -> u64 {
+pub(crate) async fn upload(client: &Client, content: &[u8], chunk: usize) -> u64 {
     let upload = client.rpc.upload_begin(soon()).await.unwrap().unwrap();
     let sending = content
         .chunks(chunk)
