@@ -32,6 +32,8 @@ const NICENESS: i32 = 5;
 enum Attempt {
     /// There was nothing to do, or it is done.
     Over,
+    /// The store's threads still have something to do.
+    NotYet,
     /// Something came in between, or it failed.
     GivenUp,
 }
@@ -51,6 +53,7 @@ pub(crate) async fn compact_when_quiet(daemon: Rc<Daemon>) {
                 pause = QUIET;
                 appends.beyond(seen).await;
             }
+            Ok(Attempt::NotYet) => {}
             Ok(Attempt::GivenUp) => pause = (2 * pause).min(PAUSE_MAX),
             Err(error) => {
                 // A closed store is the daemon's end, and a failure to apply is told by the store.
@@ -66,7 +69,10 @@ async fn compact(daemon: &Daemon) -> Result<Attempt, WriteError> {
     let Some(_held_off) = daemon.inspecting.hold_off() else { return Ok(Attempt::GivenUp) };
     // What deletes have freed is free once they are applied.
     daemon.writer.checkpoint().await?;
-    let Some(succession) = daemon.writer.read(Store::succession)? else { return Ok(Attempt::Over) };
+    if !daemon.writer.read(Store::has_much_free)? {
+        return Ok(Attempt::Over);
+    }
+    let Some(succession) = daemon.writer.read(Store::succession)? else { return Ok(Attempt::NotYet) };
     tracing::info!("much of the index is free: it is copied into a smaller file");
     let Some(successor) = copied(daemon, succession).await else { return Ok(Attempt::GivenUp) };
     match daemon.writer.with(|store| store.succeed(successor))? {
