@@ -230,7 +230,9 @@ impl Successor {
 impl Former {
     /// Removes its files. Their blocks are given back once nobody has them open. Blocks.
     pub fn remove(&self) {
-        if let Err(error) = generation::remove_others(&self.path, &self.live) {
+        // IMPORTANT: not where the folder was replaced meanwhile: what is there is another daemon's.
+        let is_ours = generation::current(&self.path).is_ok_and(|live| live.as_ref() == Some(&self.live));
+        if is_ours && let Err(error) = generation::remove_others(&self.path, &self.live) {
             warn!(%error, "generations that are not live can't be removed");
         }
         failpoint!(FormerRemoved);
