@@ -19,8 +19,8 @@ use crate::writer::WriteError;
 
 /// For how long nobody has written when a copy is begun.
 const QUIET: Duration = Duration::from_secs(5);
-/// The longest pause between two attempts.
-const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// The longest pause after an attempt that came to nothing; the first is as long as [`QUIET`].
+const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// How long the index that was replaced is kept open: longer than threads of the blocking pool that have looked into it wait for
 /// work. One that ends gives its reader's place back, which must not be unmapped meanwhile.
 const KEPT_OPEN: Duration = Duration::from_secs(15);
@@ -32,6 +32,8 @@ const NICENESS: i32 = 5;
 enum Attempt {
     /// There was nothing to do, or it is done.
     Over,
+    /// The store's threads still have something to do.
+    NotYet,
     /// Something came in between, or it failed.
     GivenUp,
 }
@@ -42,19 +44,23 @@ pub(crate) async fn compact_when_quiet(daemon: Rc<Daemon>) {
     let mut pause = QUIET;
     loop {
         let seen = appends.count();
-        sleep(pause).await;
+        sleep(QUIET).await;
         if appends.count() != seen {
             continue;
         }
-        match compact(&daemon).await {
-            Ok(Attempt::Over) => {
+        let attempt = compact(&daemon).await.unwrap_or_else(|error| {
+            // A closed store is the daemon's end, and a failure to apply is told by the store.
+            tracing::debug!(error = &error as &dyn std::error::Error, "space can't be given back now");
+            Attempt::GivenUp
+        });
+        match attempt {
+            Attempt::Over => {
                 pause = QUIET;
                 appends.beyond(seen).await;
             }
-            Ok(Attempt::GivenUp) => pause = (2 * pause).min(PAUSE_MAX),
-            Err(error) => {
-                // A closed store is the daemon's end, and a failure to apply is told by the store.
-                tracing::debug!(error = &error as &dyn std::error::Error, "space can't be given back now");
+            Attempt::NotYet => {}
+            Attempt::GivenUp => {
+                sleep(pause).await;
                 pause = (2 * pause).min(PAUSE_MAX);
             }
         }
@@ -63,15 +69,19 @@ pub(crate) async fn compact_when_quiet(daemon: Rc<Daemon>) {
 
 async fn compact(daemon: &Daemon) -> Result<Attempt, WriteError> {
     // Who looks the index through does that by its path, and who mends it writes to it.
-    let Some(_held_off) = daemon.inspecting.hold_off() else { return Ok(Attempt::GivenUp) };
+    let Some(held_off) = daemon.inspecting.hold_off() else { return Ok(Attempt::GivenUp) };
     // What deletes have freed is free once they are applied.
     daemon.writer.checkpoint().await?;
-    let Some(succession) = daemon.writer.read(Store::succession)? else { return Ok(Attempt::Over) };
+    if !daemon.writer.read(Store::has_much_free)? {
+        return Ok(Attempt::Over);
+    }
+    let Some(succession) = daemon.writer.read(Store::succession)? else { return Ok(Attempt::NotYet) };
     tracing::info!("much of the index is free: it is copied into a smaller file");
     let Some(successor) = copied(daemon, succession).await else { return Ok(Attempt::GivenUp) };
     match daemon.writer.with(|store| store.succeed(successor))? {
         Ok(Some(former)) => {
             tracing::info!("the daemon goes on in the smaller index");
+            drop(held_off);
             leave(former).await?;
             Ok(Attempt::Over)
         }

@@ -78,18 +78,23 @@ pub struct Former {
 }
 
 impl Store {
-    /// Returns what makes a successor of the live generation, where its index has a large file of which at least half is free, and
-    /// everything is in it; `None` else.
+    /// Tells whether the index has a large file of which at least half is free. What can't be looked at has not.
+    #[must_use]
+    pub fn has_much_free(&self) -> bool {
+        let tables = &self.lookup.tables;
+        let is_free = |used| tables.room.end().is_ok_and(|length| length >= WORTH_IT && used <= length / 2);
+        !tables.is_older() && tables.used().is_ok_and(is_free)
+    }
+
+    /// Returns what makes a successor of the live generation; `None` while the index has not everything, or something is to be done
+    /// about the log.
     #[must_use]
     pub fn succession(&self) -> Option<Succession> {
-        let tables = Arc::clone(&self.lookup.tables);
-        let (used, length) = (tables.used().ok()?, tables.room.end().ok()?);
-        let is_due = length >= WORTH_IT && used <= length / 2 && self.is_at_rest() && !tables.is_older();
-        is_due.then(|| Succession {
+        self.is_at_rest().then(|| Succession {
             path: self.options.path.clone(),
             live: self.generation.clone(),
             store_id: self.id,
-            tables,
+            tables: Arc::clone(&self.lookup.tables),
             blobs: self.blobs.clone(),
             applied: self.applied,
             // Above the one that is prepared.
@@ -225,7 +230,9 @@ impl Successor {
 impl Former {
     /// Removes its files. Their blocks are given back once nobody has them open. Blocks.
     pub fn remove(&self) {
-        if let Err(error) = generation::remove_others(&self.path, &self.live) {
+        // IMPORTANT: not where the folder was replaced meanwhile: what is there is another daemon's.
+        let is_ours = generation::current(&self.path).is_ok_and(|live| live.as_ref() == Some(&self.live));
+        if is_ours && let Err(error) = generation::remove_others(&self.path, &self.live) {
             warn!(%error, "generations that are not live can't be removed");
         }
         failpoint!(FormerRemoved);
@@ -293,26 +300,27 @@ mod tests {
             write(&mut store, Command::Put(Put { key: Key::integer(key).into(), ..put_of(value) }));
         }
         apply(&mut store);
-        assert!(store.succession().is_none(), "little of it is free");
+        assert!(!store.has_much_free());
         let namespace = store.namespace("n").unwrap();
         for key in 1..VALUES {
             write(&mut store, Command::Delete { namespace, key: Key::integer(key), when: Condition::Live });
         }
         apply(&mut store);
+        assert!(store.has_much_free());
         store
     }
 
     fn prepared(store: &Store) -> Successor {
-        let succession = store.succession().expect("most of it is free");
+        let succession = store.succession().expect("nothing is to be done");
         succession.prepare(|| true).unwrap().expect("it goes on")
     }
 
-    fn get(store: &Store, key: Key) -> Option<usize> {
+    fn get(store: &Store, key: &Key) -> Option<usize> {
         let length = |record: &datacache_proto::record::Record<'_>| match record.value {
             datacache_proto::record::Value::Inline(value) => value.len(),
             datacache_proto::record::Value::Blob { length, .. } => usize::try_from(length).unwrap(),
         };
-        store.read(store.namespace("n").unwrap(), &key, NOW, length).unwrap()
+        store.read(store.namespace("n").unwrap(), key, NOW, length).unwrap()
     }
 
     fn live(store: &Store) -> PathBuf {
@@ -347,7 +355,7 @@ mod tests {
         wait(&mut store, |store| matches!(store.next, Next::Ready(_)));
         put(&mut store, NewValue::Inline(vec![7].into()));
         let check = |store: &Store| {
-            let found = [Key::integer(0), Key::integer(1), "blob".into(), "k".into()].map(|key| get(store, key));
+            let found = [Key::integer(0), Key::integer(1), "blob".into(), "k".into()].map(|key| get(store, &key));
             assert_eq!(found, [Some(VALUE), None, Some(5), Some(1)]);
         };
         check(&store);
@@ -383,14 +391,14 @@ mod tests {
         late.discard();
         apply(&mut store);
         let late = prepared(&store);
-        assert_eq!((live(&store).as_path(), get(&store, "k".into())), (Path::new("gen-1"), Some(1)));
+        assert_eq!((live(&store).as_path(), get(&store, &"k".into())), (Path::new("gen-1"), Some(1)));
         put(&mut store, NewValue::Inline(vec![7, 8].into()));
         apply(&mut store);
         store.succeed(late).expect_err("it has not what was written and applied").discard();
         assert!(!store.path().join("gen-2").exists() && !store.path().join("current.new").exists());
         let successor = prepared(&store);
         assert!(store.succeed(successor).unwrap().is_some());
-        assert_eq!(get(&store, "k".into()), Some(2));
+        assert_eq!(get(&store, &"k".into()), Some(2));
     }
 
     #[test]
@@ -407,6 +415,6 @@ mod tests {
         drop(store);
         let store = Store::open(options(&folder), NOW).unwrap();
         assert!(!store.path().join("gen-2").exists(), "a daemon died before it was live");
-        assert_eq!(get(&store, Key::integer(0)), Some(VALUE));
+        assert_eq!(get(&store, &Key::integer(0)), Some(VALUE));
     }
 }
