@@ -53,5 +53,20 @@ async fn a_value_above_the_limit_is_refused_before_its_bytes_are_looked_for() {
     let sent = client.rpc.upload(soon(), upload, 3, Chunk(b"45".to_vec())).await.unwrap();
     assert_eq!(sent, Err(WireError::TooLarge { size: 5, limit: 4 }));
     client.add(bytes("k", b"1234")).await;
+    let fits = async |namespace: &str, size| client.rpc.fits(soon(), namespace.into(), size).await.unwrap();
+    assert_eq!((fits("new", 4).await, fits("new", 5).await), (Ok(()), Err(WireError::TooLarge { size: 5, limit: 4 })));
+    assert!(matches!(fits("", 4).await, Err(WireError::Namespace(_))));
+    daemon.stop().await;
+}
+
+/// A daemon within another program has no file that it could read, and goes on with what that program says.
+#[tokio::test(flavor = "local")]
+async fn settings_that_come_from_no_file_are_not_read_again() {
+    let (_place, daemon, client) = daemon_and_client().await;
+    daemon.config.send_modify(|config| config.value_max = Some(4));
+    let refused = client.rpc.reload(soon()).await.unwrap().unwrap_err();
+    assert!(matches!(refused, WireError::Settings { .. }), "{refused}");
+    let too_large = Err(WireError::TooLarge { size: 5, limit: 4 });
+    assert_eq!(client.try_add(bytes("k", b"12345")).await, too_large);
     daemon.stop().await;
 }
