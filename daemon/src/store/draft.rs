@@ -117,6 +117,11 @@ impl Draft {
         self.placed.push(placed);
     }
 
+    /// Returns the places that the frame gives, in the order of their numbers.
+    pub(super) fn places(&self) -> &[Placed] {
+        &self.placed
+    }
+
     /// Returns the places that the frame gives, in the order of their numbers, each with the encoded key of its entry.
     pub(super) fn placed(&self) -> impl Iterator<Item = (&Placed, &[u8])> {
         let operation = |start| self.frame.operation(start).expect("it was pushed at this place");

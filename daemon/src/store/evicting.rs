@@ -226,8 +226,7 @@ impl Store {
     /// Takes in the places that the frame at the end of the log gives. The end is still that of the frame before.
     pub(super) fn queue_places(&mut self) {
         let Self { draft, queues, end, .. } = self;
-        for (placed, _) in draft.placed() {
-            let &Placed { namespace, number, birth, place, charge, start } = placed;
+        for &Placed { namespace, number, birth, place, charge, start } in draft.places() {
             let offset = Offset::from_bytes(*end + u64::from(start));
             let offset = offset.expect("operations are aligned, segments below 32 GiB");
             queues.push(namespace, place.queue, Queued { number, birth, charge, offset, note: place.note });
@@ -241,6 +240,9 @@ impl Store {
     pub fn evict_surplus(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         if self.headroom.is_short {
             self.look_at_disk();
+        }
+        if self.poisoned {
+            return Ok(false);
         }
         let Some((id, wanted)) = self.surplus() else { return Ok(false) };
         if std::mem::take(&mut self.pools.get_mut(id).is_stuck) {
