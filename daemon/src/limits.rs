@@ -47,7 +47,7 @@ async fn relieve(daemon: &Daemon, swept: &mut Timestamp) -> Result<(), WriteErro
         yield_now().await;
         daemon.writer.room_for_bulk().await;
         daemon.check_serving()?;
-        if !daemon.writer.with(|store| store.evict_surplus(Timestamp::now()))?? {
+        if !daemon.writer.evict_surplus()? {
             return Ok(());
         }
     }
@@ -80,7 +80,7 @@ pub(crate) async fn follow_rules(daemon: Rc<Daemon>) {
         }
         daemon.writer.turn().await.ok();
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Writes down what the policies have learned, now and then, for ever: the end of the daemon does too, but a crash does not.

@@ -130,7 +130,7 @@ async fn namespace(daemon: &Daemon, name: String, number: u32, now: Timestamp) -
             direct_misses,
             adds,
             deletes,
-            expired,
+            expired: expired + store.expired_for_room(number),
             evicted: store.evicted(number),
             oldest,
             space: store.namespace_space(number),

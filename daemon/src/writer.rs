@@ -141,6 +141,16 @@ impl Writer {
         self.0.surplus.notified().await;
     }
 
+    /// Evicts a slice of that; tells whether there is more to do at once.
+    ///
+    /// # Errors
+    /// Where the store is closed or fails.
+    pub(crate) fn evict_surplus(&self) -> Result<bool, WriteError> {
+        let evicted = self.with(|store| store.evict_surplus(Timestamp::now()))??;
+        self.0.appended.notify_one();
+        Ok(evicted)
+    }
+
     /// Waits until every batch that was handed in before is in the log, or refused.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use super::store::Store;
 use crate::eviction::{Ending, Head, Note, Plan, Queue, State, Verdict, Volume};
 
 /// How many places are looked at in one go: as many of the longest keys fit a frame.
-const SLICE: usize = 96;
+pub(super) const SLICE: usize = 96;
 
 /// A place that a plan looked at.
 #[derive(Debug)]
@@ -194,14 +194,8 @@ impl Store {
         if commands.is_empty() {
             return Ok(());
         }
-        self.draft.begin(self.last_seq + 1);
         let batch = Batch::all(commands, None);
-        let decided = self.turn(now).batch(&batch);
-        let outcomes = decided.map_err(|failure| self.pass_on(failure))?;
-        if let Err(error) = self.append(begun, 1) {
-            self.note_append_failed(&error);
-            return Err(error);
-        }
+        let outcomes = self.write_frame(begun, &batch, now)?;
         for (command, outcome) in batch.commands.iter().zip(outcomes) {
             if let (Command::Evict { namespace, .. }, Outcome::Evicted(true)) = (command, outcome) {
                 *self.crowding.evicted.entry(*namespace).or_default() += 1;
@@ -212,11 +206,27 @@ impl Store {
         Ok(())
     }
 
+    /// Writes a batch of the store's own as a frame.
+    pub(super) fn write_frame(
+        &mut self,
+        begun: Instant,
+        batch: &Batch,
+        now: Timestamp,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        self.draft.begin(self.last_seq + 1);
+        let decided = self.turn(now).batch(batch);
+        let outcomes = decided.map_err(|failure| self.pass_on(failure))?;
+        if let Err(error) = self.append(begun, 1) {
+            self.note_append_failed(&error);
+            return Err(error);
+        }
+        Ok(outcomes)
+    }
+
     /// Takes in the places that the frame at the end of the log gives. The end is still that of the frame before.
     pub(super) fn queue_places(&mut self) {
         let Self { draft, queues, end, .. } = self;
-        for (placed, _) in draft.placed() {
-            let &Placed { namespace, number, birth, place, charge, start } = placed;
+        for &Placed { namespace, number, birth, place, charge, start } in draft.places() {
             let offset = Offset::from_bytes(*end + u64::from(start));
             let offset = offset.expect("operations are aligned, segments below 32 GiB");
             queues.push(namespace, place.queue, Queued { number, birth, charge, offset, note: place.note });
@@ -228,6 +238,12 @@ impl Store {
     /// # Errors
     /// Where the index can't be read, or the log not be written.
     pub fn evict_surplus(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        if self.headroom.is_short {
+            self.look_at_disk();
+        }
+        if self.poisoned {
+            return Ok(false);
+        }
         let Some((id, wanted)) = self.surplus() else { return Ok(false) };
         if std::mem::take(&mut self.pools.get_mut(id).is_stuck) {
             return Ok(false);

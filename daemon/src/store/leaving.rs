@@ -39,11 +39,6 @@ impl Leaving {
         self.aside = self.aside.saturating_sub(charge);
     }
 
-    /// Returns what the files take that are being removed at this moment.
-    pub(super) fn aside(&self) -> u64 {
-        self.aside
-    }
-
     /// Returns what all of them take.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes + self.aside
@@ -64,7 +59,7 @@ mod tests {
         assert_eq!(leaving.bytes(), 12_288);
         assert_eq!((leaving.end(&one), leaving.end(&one)), (Some(4_096), None));
         assert_eq!((leaving.set_aside(&two), leaving.set_aside(&one)), (8_192, 0));
-        assert_eq!((leaving.bytes(), leaving.aside()), (8_192, 8_192));
+        assert_eq!(leaving.bytes(), 8_192);
         leaving.removed(8_192);
         assert_eq!(leaving.bytes(), 0);
     }

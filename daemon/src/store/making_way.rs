@@ -1,5 +1,7 @@
 //! Room for a batch: what it needs, whether there is as much, and what is done where there is not.
 
+use std::time::{Duration, Instant};
+
 use datacache_proto::error::FullCause;
 use datacache_proto::layout::is_cut;
 use datacache_proto::log::{Kind, OPERATION_HEAD};
@@ -10,8 +12,9 @@ use datacache_proto::time::Timestamp;
 use super::admission::{Admission, Excess, Level, Limits, Need};
 use super::before::Before;
 use super::charge::{blocks, charge};
-use super::command::{Batch, Command, Put};
+use super::command::{Batch, Command, Outcome, Put};
 use super::error::StoreError;
+use super::evicting::SLICE;
 use super::lookup::seen;
 use super::pools::PoolId;
 use super::store::Store;
@@ -129,7 +132,11 @@ impl Store {
             self.pools.get_mut(pool).is_stuck = false;
             return self.refuse(self.full(owner, self.cause(owner)));
         }
-        match self.evict_slice(pool, excess.wanted, now) {
+        let relieved = match self.sweep_first(owner, now) {
+            Ok(false) => self.evict_slice(pool, excess.wanted, now),
+            swept => swept,
+        };
+        match relieved {
             Ok(true) if self.lacks_room_after_slice(batch) => Way::Again,
             Ok(true) => Way::Clear,
             Ok(false) => Way::Wait,
@@ -140,6 +147,39 @@ impl Store {
     fn lacks_room_after_slice(&mut self, batch: &Batch) -> bool {
         self.draft.begin(self.last_seq + 1);
         self.lacks_room(batch)
+    }
+
+    /// Removes a slice of what has expired, which goes before anything is evicted; tells whether there was anything. That is looked for
+    /// only now and then: there may be many namespaces.
+    fn sweep_first(&mut self, owner: Owner, now: Timestamp) -> Result<bool, StoreError> {
+        /// The least time between two looks that find nothing.
+        const PAUSE: Duration = Duration::from_millis(100);
+        let last = self.crowding.swept;
+        if last <= now && now.since(last) < PAUSE {
+            return Ok(false);
+        }
+        let namespace = match owner {
+            Owner::Store => None,
+            Owner::Namespace(namespace) => Some(namespace),
+        };
+        let commands = self.plan_expired(namespace, now, None, SLICE)?.commands;
+        if commands.is_empty() {
+            self.crowding.swept = now;
+        }
+        Ok(!commands.is_empty() && self.make_room()? && self.remove_expired(commands, now)?)
+    }
+
+    fn remove_expired(&mut self, commands: Vec<Command>, now: Timestamp) -> Result<bool, StoreError> {
+        let batch = Batch::all(commands, None);
+        let outcomes = self.write_frame(Instant::now(), &batch, now)?;
+        let mut any = false;
+        for (command, outcome) in batch.commands.iter().zip(outcomes) {
+            if let (Command::Delete { namespace, .. }, Outcome::Deleted(true)) = (command, outcome) {
+                *self.crowding.expired.entry(*namespace).or_default() += 1;
+                any = true;
+            }
+        }
+        Ok(any)
     }
 
     /// Returns the pool that gives room: of those that do, for the store, the one with the most.
@@ -231,8 +271,9 @@ impl Store {
             return Ok((Owner::Store, Admission::Fits));
         }
         let judged = self.judge_by(&self.shares(batch, |_, _| Ok(None))?);
-        if judged.1 == Admission::Fits {
-            return Ok(judged);
+        let is_done = |call| self.memory.reply(call).is_some();
+        if judged.1 == Admission::Fits || batch.call.is_some_and(is_done) {
+            return Ok((Owner::Store, Admission::Fits));
         }
         let shares = self.shares(batch, |namespace, put| {
             Ok(self.entry_before(namespace, &put.key)?.map(|before| before.counts.charge))

@@ -44,6 +44,17 @@
 //! - A number of a segment is never used twice.
 //! - Nothing is appended to a segment that was found at the start.
 //!
+//! # Limits
+//! Before a batch that adds is decided on, it is asked whether there is room for it below the limits of its namespace and of the store; where
+//! there is none, the batch is left to its caller, who has way made for it: a slice of an eviction is a frame of its own, of deletes and
+//! of new places for what is kept. So at no moment are there more entries than a limit says. Of bytes that holds as far as they are known:
+//! the index is measured when a segment is retired and reckoned by its rows in between, and what may always be done, to delete,
+//! to touch, to replace by something smaller, is asked nothing; there is a margin for that.
+//!
+//! What goes by itself, the log that is not applied and files that nothing names any more, is waited for where it takes more than an
+//! eighth of a limit, and evicted for below that. A store that is above its limit takes from the pool that has the most which may go;
+//! what is there under the policy `none` never goes, nor what is pinned or leased.
+//!
 //! # Durability
 //! The process dies: nothing acknowledged is lost; the log is in the page cache. Power goes: what was acknowledged since the last sync may
 //! be lost (`sync_interval`, and at each rotation), the rest is there in order and without a gap. What was written as durable is there. An

@@ -42,8 +42,8 @@ impl Store {
     /// Tells whether anything of what is about to go is on its way: else it is not to be waited for.
     fn is_passing(&self) -> bool {
         let has_log = self.end > SEGMENT_HEADER as u64 || self.lookup.applying.is_some();
-        let is_removing =
-            !self.dropped.is_empty() || !self.dropped_later.is_empty() || self.memory.leaving().aside() > 0;
+        // Not for files that are set aside: the thread that removes them may be hashing one for minutes.
+        let is_removing = !self.dropped.is_empty() || !self.dropped_later.is_empty();
         (has_log && !self.apply_failed()) || is_removing
     }
 
@@ -115,6 +115,12 @@ impl Store {
             limit_entries: own.and_then(|pool| pool.limits.entries).map(|marks| marks.limit),
             policy: own.map_or(self.pools.policy(), |pool| pool.policy).to_string(),
         }
+    }
+
+    /// Returns how many entries of a namespace had expired and were removed to make room for others, since the store was opened.
+    #[must_use]
+    pub fn expired_for_room(&self, namespace: u32) -> u64 {
+        self.crowding.expired.get(&namespace).copied().unwrap_or(0)
     }
 
     /// Returns how many entries of a namespace were evicted since the store was opened.

@@ -9,6 +9,7 @@ use datacache_daemon::store::{
 use datacache_proto::error::FullCause;
 use datacache_proto::key::Key;
 use datacache_proto::process::Process;
+use datacache_proto::time::Timestamp;
 use datacache_proto::types::Codec;
 
 use crate::driver::{Driver, NOW, inline};
@@ -133,6 +134,36 @@ fn what_is_pinned_or_leased_stays() {
     driver.checkpoint();
     put_all(&mut driver, "default", 400..600);
     assert_eq!(keys(&mut driver, "default", 0..105).len(), 10);
+}
+
+#[test]
+fn what_has_expired_goes_before_anything_is_evicted() {
+    let mut driver = limited(entries(50));
+    let ended = Some(Timestamp::from_millis(NOW.as_millis() - 1));
+    put_all(&mut driver, "default", 0..30);
+    for key in 100..120 {
+        put(&mut driver, Put { expires: ended, ..add("default", key, inline(b"ended")) }).unwrap();
+    }
+    put_all(&mut driver, "default", 200..220);
+    assert_eq!((keys(&mut driver, "default", 0..30).len(), driver.store().evicted(1)), (30, 0));
+    assert_eq!(driver.store().expired_for_room(1), 20);
+    put_all(&mut driver, "default", 300..310);
+    assert!(driver.store().evicted(1) >= 10);
+}
+
+#[test]
+fn entries_that_were_deleted_lead_nobody_astray() {
+    let mut driver = limited(entries(300));
+    put_all(&mut driver, "default", 0..100);
+    for round in 0..20 {
+        let keys = 1_000 * round + 1_000..1_000 * round + 1_150;
+        put_all(&mut driver, "default", keys.clone());
+        keys.for_each(|key| drop(driver.write(vec![delete(key)]).unwrap()));
+        driver.checkpoint();
+    }
+    assert_eq!((total(&mut driver), driver.store().evicted(1)), (100, 0));
+    put_all(&mut driver, "default", 100_000..101_000);
+    assert!(total(&mut driver) + 5 >= 300);
 }
 
 #[test]
