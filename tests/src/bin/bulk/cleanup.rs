@@ -1,10 +1,13 @@
 //! The ways to remove many entries at once, and what there is before.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use datacache_client::Expire;
 use datacache_client::blocking::DataCache;
+use datacache_tests::eventually;
 
 /// How many entries are added by a call, and how many of them where they are files.
 const BATCH: usize = 1_000;
@@ -14,6 +17,8 @@ const VALUE: usize = 100;
 const FILE: usize = 4_096;
 /// The tag of all entries.
 const TAG: &str = "bulk";
+/// How long the daemon may take to remove files.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// For how long the neighbour is measured before.
 const BEFORE: Duration = Duration::from_secs(3);
 /// The least that are added in a second: entries that are to end at one moment have to be there by then.
@@ -77,8 +82,8 @@ impl Cleanup {
         Filled { ends }
     }
 
-    /// Removes them.
-    pub(crate) fn run(self, cache: &DataCache) {
+    /// Removes them, and waits until their files are gone, which the daemon removes when nothing names them any more.
+    pub(crate) fn run(self, cache: &DataCache, store: &Path) {
         match self {
             Self::Clear | Self::Blobs => cache.clear(),
             Self::Evict => cache.evict(TAG),
@@ -86,6 +91,11 @@ impl Cleanup {
             Self::Expire => cache.expire(),
         }
         .unwrap();
+        if self == Self::Blobs {
+            let is_empty = |folder: PathBuf| fs::read_dir(folder).unwrap().next().is_none();
+            let are_gone = || fs::read_dir(store.join("blobs")).unwrap().all(|folder| is_empty(folder.unwrap().path()));
+            eventually("the files go", PATIENCE, are_gone);
+        }
     }
 }
 

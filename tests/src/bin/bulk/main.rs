@@ -58,7 +58,7 @@ fn measure(cleanup: Cleanup, entries: i64) -> Outcome {
     filled.wait();
     neighbour.turn();
     let begun = Instant::now();
-    cleanup.run(&cache);
+    cleanup.run(&cache, &home.store());
     let took = begun.elapsed();
     let [before, during] = neighbour.end();
     let emptied = bytes_below(&home.store());

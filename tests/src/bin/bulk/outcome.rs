@@ -18,7 +18,7 @@ pub(crate) struct Outcome {
     pub(crate) before: Times,
     /// The same beside it.
     pub(crate) during: Times,
-    /// How long the call took that did it.
+    /// How long it took.
     pub(crate) took: Duration,
     /// What the store took on the disk before, after that, and once the space was given back.
     pub(crate) bytes: [u64; 3],
@@ -39,7 +39,7 @@ impl Outcome {
         }
         let [full, emptied, left] = self.bytes.map(|bytes| bytes >> 20);
         let given_back =
-            self.given_back.map_or("not given back".to_owned(), |after| format!("{:.0} s later", after.as_secs_f64()));
+            self.given_back.map_or("in the end".to_owned(), |after| format!("{:.0} s later", after.as_secs_f64()));
         println!("\non the disk: {full} MiB full, {emptied} MiB after it, {left} MiB {given_back}");
     }
 
