@@ -1,6 +1,8 @@
 //! Which place entries have in the eviction's queues, and what they are counted for: over all that replaces, keeps and removes them,
 //! a death of the process, and damage.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use datacache_daemon::eviction::{Note, Place, Queue};
@@ -341,4 +343,64 @@ fn a_charge_that_was_counted_wrongly_is_counted_anew() {
     };
     check_mended(tamper(16), Fault::WrongCount);
     check_mended(tamper(24), Fault::WrongCount);
+}
+
+fn short_or_long(key: i64) -> Key {
+    if key % 2 == 0 { Key::from(key) } else { Key::from(format!("{key:0900}")) }
+}
+
+/// Does something to one of a few entries, or to one that was there once.
+fn anything(driver: &mut Driver, rng: &mut fastrand::Rng, births: &mut Vec<(i64, u64)>) {
+    let key = rng.i64(0..6);
+    let namespace = driver.store().namespace("default");
+    let (Some(namespace), true) = (namespace, rng.u8(0..3) > 0) else {
+        let value = inline(&vec![1; rng.usize(0..3_000)]);
+        let Command::Put(put) = put(short_or_long(key), value) else { unreachable!("it is one") };
+        let expires = put.expires.filter(|_| rng.bool());
+        driver.write(vec![Command::Put(Put { pinned: rng.u8(0..4) == 0, expires, ..put })]).unwrap();
+        return;
+    };
+    let found = driver.store().lookup(namespace, &short_or_long(key), NOW, |record| record.birth.seq).unwrap();
+    births.extend(found.map(|birth| (key, birth)));
+    let (meant, birth) = births[rng.usize(..births.len())];
+    let (key, meant) = (short_or_long(key), short_or_long(meant));
+    let place = Place { queue: [Queue::Small, Queue::Main][rng.usize(..2)], note: Note::from_bits(rng.u8(..)) };
+    let command = match rng.u8(0..6) {
+        0 => Command::Delete { namespace, key, when: Condition::Live },
+        1 => Command::Touch { namespace, key, expires: None },
+        2 => Command::Evict { namespace, key: meant, birth },
+        _ => Command::Keep { namespace, key: meant, birth, place },
+    };
+    driver.write(vec![command]).unwrap();
+}
+
+/// Changes bytes of the log here and there.
+fn spoil(log: &Path, rng: &mut fastrand::Rng) {
+    for segment in fs::read_dir(log).unwrap() {
+        let path = segment.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap_or_default();
+        if end > 4_096 {
+            (0..6).for_each(|_| bytes[rng.usize(4_096..end)] ^= 0x10);
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+/// What stands behind damage is good, and comes upon what was there before that: an entry of another birth, or none.
+#[test]
+fn places_are_exact_where_parts_of_the_log_are_lost() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    for _ in 0..8 {
+        let (mut driver, mut births) = (Driver::new(), Vec::new());
+        (0..6).for_each(|key| driver.put(short_or_long(key), inline(b"v")));
+        births.push((0, 1));
+        (0..15).for_each(|_| anything(&mut driver, &mut rng, &mut births));
+        driver.checkpoint();
+        (0..60).for_each(|_| anything(&mut driver, &mut rng, &mut births));
+        let mut driver = driver.revived_after(|store| spoil(&store.join("current/log"), &mut rng));
+        assert_eq!(findings(&mut driver, false), []);
+        (0..15).for_each(|_| anything(&mut driver, &mut rng, &mut births));
+        assert_eq!(findings(&mut driver, false), []);
+    }
 }
