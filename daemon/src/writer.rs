@@ -147,7 +147,7 @@ impl Writer {
     /// Where the store is closed or fails.
     pub(crate) fn evict_surplus(&self) -> Result<bool, WriteError> {
         let evicted = self.with(|store| store.evict_surplus(Timestamp::now()))??;
-        self.0.appended.notify_one();
+        self.0.appends.note();
         Ok(evicted)
     }
 

@@ -7,6 +7,7 @@
 
 mod beginning;
 mod disk;
+mod limited;
 mod load;
 mod smaller;
 mod writing;
@@ -24,7 +25,7 @@ const INSIDE: &str = "--inside";
 const HANGS_AFTER: &str = "170";
 
 fn all() -> impl Iterator<Item = Case> {
-    [beginning::CASES, smaller::CASES, writing::CASES].into_iter().flatten().copied()
+    [beginning::CASES, limited::CASES, smaller::CASES, writing::CASES].into_iter().flatten().copied()
 }
 
 fn main() -> ExitCode {

@@ -144,6 +144,7 @@ impl Store {
         self.synced = Position { segment: number, offset: SEGMENT_HEADER as u64 };
         self.swept = Timestamp::default();
         self.generation.clone_from(&generation);
+        self.measure();
         self.check_counts();
         self.prepare_next();
         self.ask_for_room();
