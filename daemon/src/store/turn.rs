@@ -72,11 +72,12 @@ impl Turn<'_> {
         if let Some(outcomes) = batch.call.and_then(|call| self.memory.reply(call)) {
             return Ok(outcomes);
         }
-        let (draft, memory) = (self.draft.mark(), self.memory.mark());
+        let (draft, memory, pools) = (self.draft.mark(), self.memory.mark(), self.pools.mark());
         let outcomes = self.commands(batch);
         if outcomes.is_err() {
             self.draft.undo(draft);
             self.memory.undo(memory);
+            self.pools.undo(pools);
         }
         outcomes
     }
