@@ -226,7 +226,7 @@ impl Store {
     /// Takes in the places that the frame at the end of the log gives. The end is still that of the frame before.
     pub(super) fn queue_places(&mut self) {
         let Self { draft, queues, end, .. } = self;
-        for &Placed { namespace, number, birth, place, charge, start } in draft.places() {
+        for &Placed { namespace, number, birth, place, charge, start, .. } in draft.places() {
             let offset = Offset::from_bytes(*end + u64::from(start));
             let offset = offset.expect("operations are aligned, segments below 32 GiB");
             queues.push(namespace, place.queue, Queued { number, birth, charge, offset, note: place.note });
