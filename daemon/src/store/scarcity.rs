@@ -159,11 +159,11 @@ fn scarce(error: &StoreError) -> Option<Scarce> {
     }
 }
 
-/// Tells whether a batch makes the store smaller. What is kept in an eviction makes way for those behind it.
+/// Tells whether a batch makes the store smaller. To keep an entry in an eviction doesn't: that takes rows.
 fn frees(batch: &Batch) -> bool {
     let frees = |command: &Command| match command {
-        Command::Delete { .. } | Command::Release { .. } | Command::Evict { .. } | Command::Keep { .. } => true,
-        Command::Put(_) | Command::Touch { .. } | Command::Verified { .. } => false,
+        Command::Delete { .. } | Command::Release { .. } | Command::Evict { .. } => true,
+        Command::Put(_) | Command::Touch { .. } | Command::Keep { .. } | Command::Verified { .. } => false,
     };
     batch.commands.iter().all(frees)
 }
@@ -172,12 +172,14 @@ fn frees(batch: &Batch) -> bool {
 mod tests {
     use super::super::charge::{moved_row, place_row};
     use super::super::command::{Condition, NewValue, Outcome, Put};
+    use super::super::rules::{Rule, Rules};
     use super::super::testing::{NOW, put, put_of, store, wait};
     use super::super::threads::Event;
     use super::super::write::BatchResult;
     use super::*;
-    use crate::eviction::{Note, Place, Queue};
+    use crate::eviction::{Note, Place, Policy, Queue};
     use datacache_proto::key::Key;
+    use datacache_proto::recent::KeyHash;
 
     /// Returns a store whose threads have said that there is room, and will not say it again unasked.
     fn at_ease(folder: &tempfile::TempDir) -> Store {
@@ -326,6 +328,30 @@ mod tests {
         assert_eq!(store.scarcity.rows[0] - before, rows);
         write(&mut store, add(vec![1])).unwrap();
         assert_eq!(store.scarcity.rows[0] - before, rows + place_row(index_key_length(Key::from("other").encoded())));
+    }
+
+    /// What the policy would keep is what was read. That it stays takes a row for each.
+    #[test]
+    fn where_room_is_short_an_eviction_gives_no_other_places() {
+        for policy in Policy::ALL.into_iter().filter(|policy| *policy != Policy::None) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut store = at_ease(&folder);
+            let namespace = store.namespace("n").unwrap();
+            for key in 0..400 {
+                let put =
+                    Put { key: Key::from(key).into(), pinned: key < 5, ..put_of(NewValue::Inline(vec![1].into())) };
+                write(&mut store, Command::Put(put)).unwrap();
+                (0..3).for_each(|_| store.access.access().mark(KeyHash::of(namespace, Key::from(key).encoded())));
+            }
+            let all = Rule { limit_entries: Some(100), policy: Some(policy), ..Rule::default() };
+            store.take(Event::Room(Some(full(&store))), NOW);
+            store.set_rules(Rules { all, ..Rules::default() });
+            let (operations, entries) = (store.counters().operations, store.counts(namespace).entries);
+            while store.evict_surplus(NOW).unwrap() {}
+            let left = store.counts(namespace).entries;
+            assert!((5..=100).contains(&left), "{left} by {policy:?}");
+            assert_eq!(store.counters().operations - operations, entries - left, "by {policy:?}");
+        }
     }
 
     #[test]
