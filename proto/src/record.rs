@@ -266,6 +266,12 @@ impl<'a> Record<'a> {
         Some(Age { created, version: number(head, VERSION_AT), expires })
     }
 
+    /// Returns when the entry was born, before the record is checked. It may be anything where that is damaged.
+    #[must_use]
+    pub fn unchecked_birth(bytes: &[u8]) -> Option<Birth> {
+        split_head(bytes).ok().map(|(head, _)| birth(head))
+    }
+
     /// Appends the record's bytes to `out`; `seed` is the hash of its namespace and key.
     pub fn encode(&self, seed: u64, out: &mut Vec<u8>) {
         let start = out.len();
@@ -461,6 +467,7 @@ mod tests {
             assert_eq!(Record::unchecked_key(&bytes[3..]), record.key);
             let age = Age { created: record.created, version: record.version, expires: record.expires };
             assert_eq!(Record::unchecked_age(&bytes[3..]), Some(age));
+            assert_eq!(Record::unchecked_birth(&bytes[3..]), Some(record.birth));
         }
     }
 
