@@ -124,7 +124,7 @@ impl Evictor {
         if self.queues.all().entries == 0 || self.policy == Policy::None {
             return None;
         }
-        if self.fruitless > self.queues.all().entries.saturating_mul(self.rounds()) {
+        if self.fruitless > self.patience() + self.queues.all().entries {
             // Leases end: the next plan begins anew.
             self.fruitless = 0;
             return None;
@@ -134,6 +134,11 @@ impl Evictor {
             _ if self.queues.small.entries > 0 => Queue::Small,
             _ => Queue::Main,
         })
+    }
+
+    /// Returns after how many places on end that did not go whoever comes next does: they are read faster than they are looked at.
+    fn patience(&self) -> u64 {
+        self.queues.all().entries.saturating_mul(self.rounds())
     }
 
     /// Returns how often an entry may be looked at before it goes, if nobody reads it.
@@ -153,7 +158,10 @@ impl Evictor {
                 let place = Place { queue: Queue::Main, note: head.note };
                 Verdict::Keep { place, frequency: head.frequency }
             }
-            State::Free => self.judge(queue, head),
+            State::Free => match self.judge(queue, head) {
+                Verdict::Keep { .. } if self.fruitless > self.patience() => Verdict::Evict,
+                verdict => verdict,
+            },
         };
         self.queues.leave(queue, head.placed);
         self.fruitless += 1;

@@ -83,8 +83,10 @@ impl Limits {
         let Some(marks) = self.bytes.filter(|_| need.bytes > 0 || need.passing > 0) else { return Admission::Fits };
         if need.bytes == 0 {
             let all = level.lasting.bytes.saturating_add(level.passing).saturating_add(need.passing);
-            // It makes nothing larger in the end: it may have to wait, and is taken when nothing goes by itself any more.
-            return if all > marks.limit && level.passing > 0 { Admission::Wait } else { Admission::Fits };
+            // It makes nothing larger in the end: it may have to wait, and is taken when hardly anything goes by itself any more. Where
+            // others write there is always something.
+            let is_much = level.passing > marks.limit - marks.high;
+            return if all > marks.limit && is_much { Admission::Wait } else { Admission::Fits };
         }
         let level = Level { passing: level.passing.saturating_add(need.passing), ..level };
         if let Some(least) = self.never_fits(need.bytes) {
@@ -198,6 +200,7 @@ mod tests {
         let replacing = Need { passing: MIB, ..Need::default() };
         assert_eq!(limits().admit(level(60 * MIB, 0, 4 * MIB), replacing), Admission::Wait);
         assert_eq!(limits().admit(level(64 * MIB, 0, 0), replacing), Admission::Fits);
+        assert_eq!(limits().admit(level(64 * MIB, 0, 4_096), replacing), Admission::Fits, "others write all the time");
         assert!(limits().is_passing_much(level(0, 0, 9 * MIB)) && !limits().is_passing_much(level(0, 0, 8 * MIB)));
     }
 

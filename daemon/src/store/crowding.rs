@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use datacache_proto::time::Timestamp;
 
+use super::making_way::Owner;
+use super::plan::Cursor;
+
 /// What came of limits since the store was opened.
 #[derive(Debug, Default)]
 pub(super) struct Crowding {
@@ -13,6 +16,8 @@ pub(super) struct Crowding {
     pub(super) is_relieving: bool,
     /// When nothing was found that had expired.
     pub(super) swept: Timestamp,
+    /// How far was looked for that, and for whom.
+    pub(super) sweep: Option<(Owner, Cursor)>,
     /// Batches that had to wait.
     pub(super) waits: u64,
     /// Batches that were refused.

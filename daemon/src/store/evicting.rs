@@ -187,15 +187,19 @@ impl Store {
         counted > real + real / 16 + SLICE as u64
     }
 
-    /// Takes in whether a plan led to anything. If it did not, its sums may be wrong, and then places may have been passed over that
-    /// were dealt with in vain; and if neither is so, nothing helps.
+    /// Takes in whether a plan led to anything. If the queues gave out and nobody went, the sums may be wrong, and then places may have
+    /// been passed over that were dealt with in vain; and if neither is so, nothing helps.
     fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
-        let keeps = |(_, verdict): &(Queue, Verdict)| matches!(verdict, Verdict::Keep { .. });
-        let is_fruitless = plan.ending == Ending::Nothing && plan.steps.iter().all(keeps);
         let pool = self.pools.get_mut(id);
-        pool.fruitless = if is_fruitless { pool.fruitless + 1 } else { 0 };
+        if plan.steps.iter().any(|(_, verdict)| *verdict == Verdict::Evict) {
+            pool.fruitless = 0;
+            return;
+        }
+        if plan.ending != Ending::Nothing {
+            return;
+        }
+        pool.fruitless += 1;
         match pool.fruitless {
-            0 => {}
             1 => self.count_places(id),
             2 => self.begin_anew(id),
             _ => (pool.is_stuck, pool.fruitless) = (true, 0),

@@ -155,18 +155,25 @@ impl Store {
         /// The least time between two looks that find nothing.
         const PAUSE: Duration = Duration::from_millis(100);
         let last = self.crowding.swept;
-        if last <= now && now.since(last) < PAUSE {
+        if last <= now && now.since(last) < PAUSE || !self.make_room()? {
             return Ok(false);
         }
         let namespace = match owner {
             Owner::Store => None,
             Owner::Namespace(namespace) => Some(namespace),
         };
-        let commands = self.plan_expired(namespace, now, None, SLICE)?.commands;
-        if commands.is_empty() {
-            self.crowding.swept = now;
+        // What was removed is in the index until that is applied: it is not planned once more.
+        let from = self.crowding.sweep.take().filter(|(of, _)| *of == owner).map(|(_, cursor)| cursor);
+        let plan = self.plan_expired(namespace, now, from.as_ref(), SLICE)?;
+        let any = !plan.commands.is_empty() && self.remove_expired(plan.commands, now)?;
+        // As in a sweep beside the calls: the log's part has no place to go on from.
+        let next = plan.next.filter(|next| any || from.as_ref() != Some(next));
+        match next {
+            Some(next) => self.crowding.sweep = Some((owner, next)),
+            None if !any => self.crowding.swept = now,
+            None => {}
         }
-        Ok(!commands.is_empty() && self.make_room()? && self.remove_expired(commands, now)?)
+        Ok(any || self.crowding.sweep.is_some())
     }
 
     fn remove_expired(&mut self, commands: Vec<Command>, now: Timestamp) -> Result<bool, StoreError> {

@@ -34,6 +34,7 @@ use super::failpoint::failpoint;
 use super::generation;
 use super::index::Index;
 use super::position::Position;
+use super::queues::Queues;
 use super::recovery::begin_anew;
 use super::restart_steps::Steps;
 use super::room::HEAD;
@@ -141,6 +142,7 @@ impl Store {
         self.tail.rotate(Arc::clone(&segment), SEGMENT_HEADER as u64);
         self.lookup.active = segment;
         self.expiring = Expiring::new(number);
+        self.queues = Queues::new(number);
         self.synced = Position { segment: number, offset: SEGMENT_HEADER as u64 };
         self.swept = Timestamp::default();
         self.generation.clone_from(&generation);
@@ -263,6 +265,8 @@ fn remove(path: &Path, generation: &Path) {
 #[cfg(test)]
 mod tests {
     use super::super::command::{Batch, Command, Condition, NewValue, Put};
+    use super::super::making_way::Way;
+    use super::super::rules::{Reserve, Rule, Rules};
     use super::super::testing::{NOW, options, put, put_of, store, wait};
     use super::*;
     use datacache_proto::key::Key;
@@ -368,6 +372,29 @@ mod tests {
         check(&store);
         store.close(NOW).unwrap();
         check(&Store::open(options(&folder), NOW).unwrap());
+    }
+
+    /// The places were looked for in a segment of the index before: none was found, and what was new was refused.
+    #[test]
+    fn what_is_added_in_a_smaller_index_is_evicted_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = emptied(&folder);
+        let successor = prepared(&store);
+        store.succeed(successor).unwrap().expect("the link can be changed");
+        wait(&mut store, |store| matches!(store.next, Next::Ready(_)));
+        let all = Rule { limit_entries: Some(3), ..Rule::default() };
+        store.set_rules(Rules { all, reserve: Reserve::Bytes(0), ..Rules::default() });
+        let namespace = store.namespace("n").unwrap();
+        for key in 100..110 {
+            let value = NewValue::Inline(vec![7].into());
+            let put = Command::Put(Put { key: Key::integer(key).into(), ..put_of(value) });
+            let batch = Batch::of(put.clone(), None);
+            while let way @ (Way::Again | Way::Refused(_)) = store.make_way(&batch, NOW) {
+                assert!(matches!(way, Way::Again), "{key}: {way:?}");
+            }
+            write(&mut store, put);
+            assert!(store.counts(namespace).entries <= 3);
+        }
     }
 
     fn data(store: &Store) -> PathBuf {

@@ -151,6 +151,22 @@ fn what_has_expired_goes_before_anything_is_evicted() {
     assert!(driver.store().evicted(1) >= 10);
 }
 
+/// Of what the index had, a slice went, and was planned to go again and again until that was applied.
+#[test]
+fn much_that_has_expired_goes_before_anything_is_evicted() {
+    for rules in [entries(500), with_namespace(rules(Rule::default()), "default", entries(500).all)] {
+        let mut driver = limited(rules);
+        let ended = Some(Timestamp::from_millis(NOW.as_millis() - 1));
+        put_all(&mut driver, "default", 0..100);
+        for key in 1_000..1_400 {
+            put(&mut driver, Put { expires: ended, ..add("default", key, inline(b"ended")) }).unwrap();
+        }
+        driver.checkpoint();
+        put_all(&mut driver, "default", 2_000..2_390);
+        assert_eq!((keys(&mut driver, "default", 0..100).len(), driver.store().evicted(1)), (100, 0));
+    }
+}
+
 #[test]
 fn entries_that_were_deleted_lead_nobody_astray() {
     let mut driver = limited(entries(300));

@@ -70,6 +70,22 @@ fn what_is_held_stays_and_a_plan_that_finds_nothing_else_ends() {
 }
 
 #[test]
+fn where_all_is_read_faster_than_it_is_looked_at_somebody_goes_all_the_same() {
+    for policy in [Policy::S3Fifo, Policy::Lru, Policy::Lfu, Policy::Fifo] {
+        let mut owner = four(policy);
+        for _ in 0..100 {
+            owner.entries.values_mut().for_each(|entry| entry.reads = 3);
+            let plan = owner.evict(Volume::one(1), 2);
+            assert_ne!(plan.ending, Ending::Nothing, "{policy}");
+            if plan.ending == Ending::Enough {
+                break;
+            }
+        }
+        assert_eq!(owner.total().entries, 3, "{policy}");
+    }
+}
+
+#[test]
 fn what_is_gone_is_dropped_and_frees_nothing() {
     let mut owner = four(Policy::Fifo);
     owner.entries.remove(&1);
