@@ -1,10 +1,12 @@
 //! What the daemon does unasked to keep its limits: evicting what is above a mark, giving way to others on the disk, and writing down
 //! what the policies have learned. Calls only wait for it where they come faster.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use datacache_proto::time::Timestamp;
+use futures::future::select;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -13,8 +15,10 @@ use crate::daemon::{Daemon, aside};
 use crate::store::{Learned, Store};
 use crate::writer::WriteError;
 
-/// How often it is looked how much room others leave on the disk.
+/// How often it is looked how much room others leave on the disk, while calls come.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often while none do.
+const LOOK_IDLY_EVERY: Duration = Duration::from_secs(20);
 /// How often what was learned is written down, if anything was evicted since.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
 /// How long to wait after an eviction that failed.
@@ -53,13 +57,16 @@ async fn relieve(daemon: &Daemon, swept: &mut Timestamp) -> Result<(), WriteErro
     }
 }
 
-/// Looks how much room others leave on the disk, for ever, while calls come in: whoever is left alone takes no more than before.
+/// Looks how much room others leave on the disk, for ever. Less often while nobody calls, so that an idle daemon hardly ever wakes up.
 pub(crate) async fn look_at_disk(daemon: Rc<Daemon>) {
     let mut seen = daemon.activity.count();
     while daemon.writer.with(Store::look_at_disk).is_ok() {
         // It comes round, and finds what is too much by now.
         daemon.writer.turn().await.ok();
-        sleep_while_calls_come(&daemon, &mut seen, LOOK_EVERY).await;
+        let calls = daemon.activity.beyond(seen);
+        select(pin!(calls), pin!(sleep(LOOK_IDLY_EVERY - LOOK_EVERY))).await;
+        seen = daemon.activity.count();
+        sleep(LOOK_EVERY).await;
     }
 }
 

@@ -247,12 +247,13 @@ impl<'a> Record<'a> {
     }
 
     /// Returns the whole key that a record holds because its index key is cut, before the record is checked: its
-    /// checksum can only be checked once the key is known.
+    /// checksum can only be checked once the key is known. Whatever format and flags are there: a key that damage to those hid could
+    /// never be deleted.
     #[must_use]
     pub fn unchecked_key(bytes: &[u8]) -> Option<&[u8]> {
-        let (head, rest) = split_head(bytes).ok().filter(|(head, _)| head[FLAGS_AT] & WHOLE_KEY != 0)?;
+        let (head, rest) = bytes.split_at_checked(head_length(*bytes.get(FORMAT_AT)?))?;
         let (_, rest) = Tags::split(head[TAG_COUNT_AT], rest)?;
-        rest.get(..key_length(head))
+        rest.get(..key_length(head)).filter(|key| !key.is_empty())
     }
 
     /// Returns how old the entry is, without a look at what would have to be read for the checksum. It may be anything where the
@@ -263,6 +264,12 @@ impl<'a> Record<'a> {
         let expires = Some(number(head, EXPIRES_AT)).filter(|expires| *expires > 0).map(Timestamp::from_millis);
         let created = Timestamp::from_millis(number(head, CREATED_AT));
         Some(Age { created, version: number(head, VERSION_AT), expires })
+    }
+
+    /// Returns when the entry was born, before the record is checked. It may be anything where that is damaged.
+    #[must_use]
+    pub fn unchecked_birth(bytes: &[u8]) -> Option<Birth> {
+        split_head(bytes).ok().map(|(head, _)| birth(head))
     }
 
     /// Appends the record's bytes to `out`; `seed` is the hash of its namespace and key.
@@ -378,15 +385,20 @@ fn split_head(bytes: &[u8]) -> Result<(&[u8], &[u8]), RecordError> {
     let &[format, _, flags, ..] = bytes.get(FORMAT_AT..).ok_or(RecordError::Short)? else {
         return Err(RecordError::Short);
     };
-    let (length, known) = match format {
-        FORMAT => (HEAD, KNOWN_FLAGS),
-        FORMAT_1 => (BIRTH_AT, KNOWN_FLAGS_OF_1),
+    let known = match format {
+        FORMAT => KNOWN_FLAGS,
+        FORMAT_1 => KNOWN_FLAGS_OF_1,
         format => return Err(RecordError::Format { format }),
     };
     if flags & !known != 0 {
         return Err(RecordError::Format { format });
     }
-    bytes.split_at_checked(length).ok_or(RecordError::Short)
+    bytes.split_at_checked(head_length(format)).ok_or(RecordError::Short)
+}
+
+/// Returns where the variable part of a record begins; one that says it is of no format is taken for one of the newest.
+fn head_length(format: u8) -> usize {
+    if format == FORMAT_1 { BIRTH_AT } else { HEAD }
 }
 
 fn birth(head: &[u8]) -> Birth {
@@ -455,6 +467,7 @@ mod tests {
             assert_eq!(Record::unchecked_key(&bytes[3..]), record.key);
             let age = Age { created: record.created, version: record.version, expires: record.expires };
             assert_eq!(Record::unchecked_age(&bytes[3..]), Some(age));
+            assert_eq!(Record::unchecked_birth(&bytes[3..]), Some(record.birth));
         }
     }
 
@@ -470,6 +483,19 @@ mod tests {
         }
         for length in 0..bytes.len() {
             assert!(Record::decode(&bytes[..length], 42).is_err(), "a cut at {length} goes unseen");
+        }
+    }
+
+    #[test]
+    fn the_key_is_found_whatever_damage_made_of_format_and_flags() {
+        let tags = tags(&["tag"]);
+        let mut bytes = Vec::new();
+        sample(&tags, Value::Inline(b"some value")).encode(42, &mut bytes);
+        for (at, damage) in [(FORMAT_AT, 0x40), (FLAGS_AT, 0x80), (FLAGS_AT, WHOLE_KEY)] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= damage;
+            assert!(Record::decode(&damaged, 42).is_err());
+            assert_eq!(Record::unchecked_key(&damaged), Some(&b"\x01a long key"[..]));
         }
     }
 

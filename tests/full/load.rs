@@ -1,5 +1,6 @@
 //! What fills a store: small entries without end, and what is known of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use datacache_client::Error;
@@ -12,6 +13,9 @@ const PATIENT: Duration = Duration::from_secs(60);
 /// How many entries are added in a call.
 const BATCH: u64 = 500;
 
+/// From one to the next of those that are deleted in no order: a prime number, so that it comes to all.
+const STRIDE: u64 = 2_654_435_761;
+
 /// Opens the cache for someone who has time, and starts the daemon for it.
 pub(crate) fn open(home: &Home) -> DataCache {
     home.start();
@@ -22,7 +26,7 @@ pub(crate) fn open(home: &Home) -> DataCache {
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     end: u64,
-    deleted: u64,
+    deleted: BTreeSet<u64>,
 }
 
 impl Load {
@@ -44,28 +48,48 @@ impl Load {
     }
 
     /// Deletes the `count` oldest of them.
-    pub(crate) fn delete(&mut self, cache: &DataCache, count: u64) -> Result<(), Error> {
-        let batch = self.deleted..(self.deleted + count).min(self.end);
-        let gone = cache.delete_many(batch.clone().map(key))?;
-        assert_eq!(gone, batch.end - batch.start, "of {batch:?}, all were there");
-        self.deleted = batch.end;
+    pub(crate) fn delete(&mut self, cache: &DataCache, count: usize) -> Result<(), Error> {
+        self.delete_first(cache, count, 0..self.end)
+    }
+
+    /// Deletes `count` of them, of all ages and in no order.
+    pub(crate) fn delete_scattered(&mut self, cache: &DataCache, count: usize) -> Result<(), Error> {
+        let end = self.end;
+        self.delete_first(cache, count, (0..end).map(|step| step * STRIDE % end))
+    }
+
+    fn delete_first(
+        &mut self,
+        cache: &DataCache,
+        count: usize,
+        numbers: impl Iterator<Item = u64>,
+    ) -> Result<(), Error> {
+        let batch: Vec<u64> = numbers.filter(|number| !self.deleted.contains(number)).take(count).collect();
+        let gone = cache.delete_many(batch.iter().map(|number| key(*number)))?;
+        assert_eq!(gone, batch.len() as u64, "all were there");
+        self.deleted.extend(batch);
         Ok(())
     }
 
     /// Takes in that all of them were deleted.
     pub(crate) fn forget(&mut self) {
-        self.deleted = self.end;
+        self.deleted = (0..self.end).collect();
+    }
+
+    /// Returns how many there should be.
+    pub(crate) fn left(&self) -> u64 {
+        self.end - self.deleted.len() as u64
     }
 
     /// Looks whether exactly what should be is there.
     pub(crate) fn check(&self, cache: &DataCache) {
-        assert_eq!(cache.len().unwrap(), self.end - self.deleted);
+        assert_eq!(cache.len().unwrap(), self.left());
         let mut numbers = 0..self.end;
         while let Some(first) = numbers.next() {
             let batch: Vec<u64> = std::iter::once(first).chain(numbers.by_ref().take(999)).collect();
             let found = cache.get_many(batch.iter().map(|number| key(*number))).unwrap();
             for (number, found) in batch.into_iter().zip(found) {
-                let expected = (number >= self.deleted).then(|| value(number));
+                let expected = (!self.deleted.contains(&number)).then(|| value(number));
                 assert_eq!(found.as_deref(), expected.as_deref(), "entry {number}");
             }
         }

@@ -16,6 +16,7 @@ use crate::load::{Load, open};
 
 pub(crate) const CASES: &[Case] = &[
     ("what_makes_a_store_smaller_is_done_with_no_byte_free", no_byte_free),
+    ("what_is_deleted_and_evicted_in_another_order_than_it_came_is_applied_with_no_byte_free", scattered),
     ("a_store_is_opened_with_no_byte_free", opened),
     ("a_store_is_opened_after_a_loss_of_power_with_no_byte_free", opened_after_power_went),
     ("a_large_value_that_finds_no_room_is_refused_whichever_way_it_came_and_leaves_nothing", large),
@@ -63,6 +64,32 @@ fn no_byte_free(kind: Kind) {
     assert_eq!(cache.namespace("tagged").list().map(Result::unwrap).count(), 0);
     assert!(cache.list().page_size(1).next().unwrap().is_ok());
     load.check(&cache);
+    assert_eq!(home.daemon().pid(), daemon.pid(), "it lives");
+    assert_eq!(home.run(["verify"]).code(), 0);
+}
+
+/// The rows of places that go lie all over, and what was read is given other places before anything goes.
+fn scattered(kind: Kind) {
+    let home = Home::new();
+    let (disk, cache, mut load) = full_by_another(&home, kind);
+    let daemon = home.daemon();
+    for _ in 0..20 {
+        load.delete_scattered(&cache, 500).unwrap();
+        // Whatever the store gives back, the other one takes.
+        disk.take_all_but(0);
+    }
+    // This reads them all.
+    load.check(&cache);
+    let limit = load.left() / 2;
+    let evicted = || cache.stats().unwrap().namespaces.iter().map(|namespace| namespace.evicted).sum::<u64>();
+    assert_eq!(home.run(["config", "set", "limit_entries", &limit.to_string()]).code(), 0);
+    eventually("the daemon evicts what is too much", PATIENCE, || {
+        disk.take_all_but(0);
+        cache.len().unwrap() <= limit
+    });
+    assert!(evicted() >= load.left() - limit);
+    // What it lists is in the index: all of that was applied.
+    assert_eq!(cache.list().map(Result::unwrap).count() as u64, cache.len().unwrap());
     assert_eq!(home.daemon().pid(), daemon.pid(), "it lives");
     assert_eq!(home.run(["verify"]).code(), 0);
 }

@@ -7,7 +7,7 @@ use super::place::{Head, Note, Place, Queue, State};
 use super::plan::{Ending, Plan, Verdict};
 use super::policy::Policy;
 use super::queues::Queues;
-use super::s3fifo::S3Fifo;
+use super::s3fifo::{Before, S3Fifo};
 use super::volume::Volume;
 
 /// Decides what is evicted. Its owner keeps the queues, and does what a [`Plan`] says.
@@ -19,6 +19,16 @@ pub struct Evictor {
     pub(super) s3fifo: S3Fifo,
     /// How many places were looked at since the last one that went.
     fruitless: u64,
+}
+
+/// A new entry, with what it takes to take it back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Addition {
+    /// Where it stands.
+    pub place: Place,
+    hash: KeyHash,
+    bytes: u64,
+    before: Option<Before>,
 }
 
 impl Evictor {
@@ -57,14 +67,29 @@ impl Evictor {
 
     /// Tells an entry of a key that had none where it stands. One that replaces another keeps the other's place.
     pub fn add(&mut self, hash: KeyHash, bytes: u64) -> Place {
-        let place = match self.policy {
-            Policy::S3Fifo => self.s3fifo.admit(hash, bytes, &self.queues),
+        self.admit(hash, bytes).place
+    }
+
+    /// The same of an entry that may yet come to nothing.
+    pub fn admit(&mut self, hash: KeyHash, bytes: u64) -> Addition {
+        let (place, before) = match self.policy {
+            Policy::S3Fifo => {
+                let (place, before) = self.s3fifo.admit(hash, bytes, &self.queues);
+                (place, Some(before))
+            }
             Policy::Lru | Policy::Lfu | Policy::Fifo | Policy::None => {
-                Place { queue: Queue::Main, note: Note::default() }
+                (Place { queue: Queue::Main, note: Note::default() }, None)
             }
         };
         self.queues.join(place.queue, bytes);
-        place
+        Addition { place, hash, bytes, before }
+    }
+
+    /// Takes an entry back that came to nothing, as if it was never told of: the last one first, and before anything is planned.
+    pub fn take_back(&mut self, addition: Addition) {
+        let Addition { place, hash, bytes, before } = addition;
+        self.queues.leave(place.queue, bytes);
+        before.into_iter().for_each(|before| self.s3fifo.take_back(hash, before));
     }
 
     /// Plans a slice of an eviction: what to do until `excess` is gone, after a look at `most` places at most.

@@ -65,14 +65,23 @@ impl Ghost {
 
     /// Remembers a key that is evicted. `bytes` of the `held` go with it.
     pub(super) fn remember(&mut self, hash: KeyHash, bytes: u64, held: u64) {
-        let slot = fingerprint(hash) << STAMP_BITS | self.now();
+        self.keep(hash, self.now());
+        self.pass(bytes, held);
+    }
+
+    /// Remembers a key again that was recalled: that it was evicted `age` ticks ago.
+    pub(super) fn restore(&mut self, hash: KeyHash, age: u32) {
+        self.keep(hash, self.now().wrapping_sub(age) & STAMP);
+    }
+
+    fn keep(&mut self, hash: KeyHash, stamp: u32) {
+        let slot = fingerprint(hash) << STAMP_BITS | stamp;
         let now = self.now();
         let bucket = self.bucket(hash);
         let age = |slot: u32| if slot == 0 { u32::MAX } else { now.wrapping_sub(slot) & STAMP };
         let same = bucket.iter().position(|found| *found != 0 && *found >> STAMP_BITS == fingerprint(hash));
         let at = same.or_else(|| (0..BUCKET).max_by_key(|at| age(bucket[*at]))).expect("a bucket has slots");
         bucket[at] = slot;
-        self.pass(bytes, held);
     }
 
     /// Tells how many ticks ago the key was evicted, and forgets it. `None` where that was not so, or too long ago.

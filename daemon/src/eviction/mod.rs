@@ -2,7 +2,8 @@
 //! to the same plans.
 //!
 //! # Who does what
-//! [`Evictor`] decides, its owner does. For a new entry [`Evictor::add`] tells the [`Place`] to queue it at. When something has
+//! [`Evictor`] decides, its owner does. For a new entry [`Evictor::add`] tells the [`Place`] to queue it at, or
+//! [`Evictor::admit`] where it is not sure yet that there will be one. When something has
 //! to go, [`Evictor::plan`] asks for the first places of the queues, one after the other, and says of each what becomes of it:
 //! evicted, or kept at the end of a queue. A plan looks at a bounded number of places, so a clean-up is a row of slices.
 //!
@@ -123,7 +124,7 @@ mod testing;
 mod tests;
 mod volume;
 
-pub use evictor::Evictor;
+pub use evictor::{Addition, Evictor};
 pub use place::{Head, Note, Place, Queue, State};
 pub use plan::{Ending, Plan, Verdict};
 pub use policy::{Policy, UnknownPolicy};

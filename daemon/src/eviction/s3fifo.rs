@@ -55,6 +55,17 @@ pub(super) struct S3Fifo {
     pub(super) main_ghost: Ghost,
 }
 
+/// What an addition changed, as it was before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Before {
+    share: f64,
+    mean: f64,
+    additions: u64,
+    chance: Chance,
+    /// How long ago the key was evicted, from the small queue and from the main one, where that was known.
+    ages: [Option<u32>; 2],
+}
+
 impl S3Fifo {
     pub(super) fn new() -> Self {
         Self {
@@ -69,15 +80,30 @@ impl S3Fifo {
         }
     }
 
-    /// Returns the place of a new entry.
-    pub(super) fn admit(&mut self, hash: KeyHash, bytes: u64, queues: &Queues) -> Place {
+    /// Returns the place of a new entry, and what it takes to take that back.
+    pub(super) fn admit(&mut self, hash: KeyHash, bytes: u64, queues: &Queues) -> (Place, Before) {
         let entries = queues.all().entries;
         self.small_ghost.fit(entries.saturating_mul(SLOTS_AN_ENTRY));
         self.main_ghost.fit(entries / 8);
+        let ages = [self.small_ghost.recall(hash), self.main_ghost.recall(hash)];
+        let &mut Self { share, mean, additions, chance, .. } = self;
         self.weigh(bytes);
-        let age = self.small_ghost.recall(hash);
         let weight = (bytes as f64 / self.mean).min(HEAVIEST);
-        self.move_share(age, hash, weight * STEP / (entries.max(1) as f64).sqrt());
+        self.move_share(ages, weight * STEP / (entries.max(1) as f64).sqrt());
+        let place = self.place(ages[0], queues);
+        (place, Before { share, mean, additions, chance, ages })
+    }
+
+    /// Forgets what was learned by the addition of a key, the last one of those that were not taken back.
+    pub(super) fn take_back(&mut self, hash: KeyHash, before: Before) {
+        let Before { share, mean, additions, chance, ages: [small, main] } = before;
+        (self.share, self.mean, self.additions, self.chance) = (share, mean, additions, chance);
+        small.into_iter().for_each(|age| self.small_ghost.restore(hash, age));
+        main.into_iter().for_each(|age| self.main_ghost.restore(hash, age));
+    }
+
+    /// Decides where an entry goes that left the small queue so long ago.
+    fn place(&mut self, age: Option<u32>, queues: &Queues) -> Place {
         if let Some(age) = age {
             let reason = Reason::Return(age);
             if self.learned.accepts(reason, &mut self.chance) {
@@ -131,11 +157,10 @@ impl S3Fifo {
     }
 
     /// Moves the share towards the queue that was too small to keep the entry a little longer.
-    fn move_share(&mut self, age: Option<u32>, hash: KeyHash, step: f64) {
-        let known = self.main_ghost.recall(hash).is_some();
-        if age.is_some_and(|age| age <= SOON) {
+    fn move_share(&mut self, [small, main]: [Option<u32>; 2], step: f64) {
+        if small.is_some_and(|age| age <= SOON) {
             self.share += step;
-        } else if known {
+        } else if main.is_some() {
             self.share -= STEP_BACK * step;
         }
         self.share = self.share.clamp(SHARE_LEAST, SHARE_MOST);

@@ -174,7 +174,7 @@ impl<'t> Slice<'t> {
         let Ok(old) = Record::decode(&row, KeyHash::of(namespace, key).to_bits()) else {
             // Its other rows can't be told; plans that meet them find that they hold for nothing.
             self.count(namespace, Change::less(Counts::of_damaged()))?;
-            return Ok(None);
+            return self.birth_of_damaged(namespace, index_key, &row);
         };
         if let Some(expires) = old.expires {
             self.tables.by_expiry.delete(&mut self.txn, &expiry_key(namespace, expires, old.version))?;
@@ -191,6 +191,14 @@ impl<'t> Slice<'t> {
         }
         self.count(namespace, Change::less(self.tables.counts_of(namespace, key, &old)))?;
         Ok(Some(old.birth))
+    }
+
+    /// Returns the birth of an entry whose record is damaged, where its place bears it out.
+    fn birth_of_damaged(&self, namespace: u32, index_key: &[u8], row: &[u8]) -> heed::Result<Option<Birth>> {
+        let Some((places, birth)) = self.tables.places.zip(Record::unchecked_birth(row)) else { return Ok(None) };
+        let Some(standing) = places.standing(&self.txn, namespace, birth)? else { return Ok(None) };
+        let place = places.row(&self.txn, standing)?;
+        Ok(place.filter(|place| place.birth == birth.seq && place.index_key == index_key).map(|_| birth))
     }
 
     fn refer(&mut self, digest: Digest, change: i64, length: u64) -> heed::Result<()> {

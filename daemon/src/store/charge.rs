@@ -9,7 +9,7 @@ use datacache_proto::layout::{DIRECTORY_NAMESPACE, MAX_INDEX_KEY};
 use datacache_proto::record::Record;
 
 use super::counts::Counts;
-use super::placing::{PLACE_KEY, PLACE_ROW};
+use super::placing::{MOVED_KEY, MOVED_ROW, PLACE_KEY, PLACE_ROW};
 use super::table_keys::{EXPIRY_KEY, tag_key_length};
 use super::tables::Tables;
 
@@ -42,7 +42,7 @@ impl Tables {
 
 /// Returns what the entry of an encoded key takes, in bytes.
 pub(super) fn charge(namespace: u32, key: &[u8], record: &Record<'_>) -> u64 {
-    let index_key = MAX_INDEX_KEY.min(NAMESPACE + key.len());
+    let index_key = index_key_length(key);
     let mut bytes = row(index_key, record.encoded_length());
     if record.expires.is_some() {
         bytes += row(EXPIRY_KEY, index_key);
@@ -53,6 +53,16 @@ pub(super) fn charge(namespace: u32, key: &[u8], record: &Record<'_>) -> u64 {
         bytes += place_row(index_key);
     }
     bytes.saturating_add(record.value.digest().map_or(0, |_| blocks(record.value.len())))
+}
+
+/// Returns how long the index key of an encoded key is.
+pub(super) fn index_key_length(key: &[u8]) -> usize {
+    MAX_INDEX_KEY.min(NAMESPACE + key.len())
+}
+
+/// Returns what the row takes that says where an entry went which was given another place.
+pub(super) fn moved_row() -> u64 {
+    row(MOVED_KEY, MOVED_ROW)
 }
 
 /// Returns what the row of a place takes.

@@ -51,7 +51,7 @@ pub(super) struct Decision {
     pub(super) expires: Option<Timestamp>,
     /// The blob that the record names.
     pub(super) digest: Option<Digest>,
-    /// How many bytes of the index its rows take that repeat the key: those of its tags, and of the place that it gives.
+    /// How many bytes of the index the rows of its tags take, which repeat the key.
     pub(super) rows: u64,
 }
 
@@ -67,6 +67,8 @@ pub(super) struct Placed {
     pub(super) place: Place,
     /// What the entry takes, as its namespace pays for it.
     pub(super) charge: u64,
+    /// How many bytes of the index the rows take that say so.
+    pub(super) rows: u64,
     /// Where the operation begins in the frame.
     pub(super) start: u32,
 }
@@ -191,7 +193,7 @@ mod tests {
         let number = draft.frame.next_seq();
         let start = draft.decide(decision, key, |out| out.extend_from_slice(value));
         let place = Place { queue: Queue::Small, note: Note::default() };
-        draft.place(Placed { namespace, number, birth: number, place, charge: 1, start });
+        draft.place(Placed { namespace, number, birth: number, place, charge: 1, rows: 1, start });
     }
 
     fn body(draft: &Draft, key: &[u8], hash: u64) -> Option<Vec<u8>> {

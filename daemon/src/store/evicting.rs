@@ -47,6 +47,27 @@ struct First {
     key: Option<Key>,
 }
 
+/// What becomes of those that the policy keeps. To give them other places takes room, which may be what there is none of.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// They are given other places.
+    Moves,
+    /// They stay where they are, for enough goes without them: they are met again when the queues give out.
+    Stays,
+    /// They go as well, but for those that are held: that is found when it is decided.
+    Goes,
+}
+
+impl Kept {
+    fn instead_of(self, verdict: Verdict) -> Verdict {
+        match (self, verdict) {
+            (Self::Stays, Verdict::Keep { .. }) => Verdict::Drop,
+            (Self::Goes, Verdict::Keep { .. }) => Verdict::Evict,
+            _ => verdict,
+        }
+    }
+}
+
 /// Walks the queues of a pool.
 struct Walk<'s> {
     lookup: &'s Lookup,
@@ -125,7 +146,7 @@ impl Store {
                 return Err(self.pass_on(error));
             }
         };
-        let done = self.carry_out(begun, &plan, &looked, now);
+        let done = self.carry_out(begun, (&plan, wanted), &looked, now);
         if done.is_err() {
             self.begin_anew(id);
         } else {
@@ -189,11 +210,17 @@ impl Store {
     fn carry_out(
         &mut self,
         begun: Instant,
-        plan: &Plan,
+        (plan, wanted): (&Plan, Volume),
         looked: &[Option<Looked>],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let steps = plan.steps.iter().zip(looked).filter_map(|((_, verdict), looked)| step(*verdict, looked.as_ref()?));
+        let kept = match self.is_short() || self.apply_failed() {
+            false => Kept::Moves,
+            true if plan.evicted.covers(wanted) => Kept::Stays,
+            true => Kept::Goes,
+        };
+        let steps = plan.steps.iter().zip(looked);
+        let steps = steps.filter_map(|((_, verdict), looked)| step(kept.instead_of(*verdict), looked.as_ref()?));
         let (commands, marks): (Vec<_>, Vec<_>) = steps.unzip();
         if commands.is_empty() {
             return Ok(());
@@ -230,7 +257,7 @@ impl Store {
     /// Takes in the places that the frame at the end of the log gives. The end is still that of the frame before.
     pub(super) fn queue_places(&mut self) {
         let Self { draft, queues, end, .. } = self;
-        for &Placed { namespace, number, birth, place, charge, start } in draft.places() {
+        for &Placed { namespace, number, birth, place, charge, start, .. } in draft.places() {
             let offset = Offset::from_bytes(*end + u64::from(start));
             let offset = offset.expect("operations are aligned, segments below 32 GiB");
             queues.push(namespace, place.queue, Queued { number, birth, charge, offset, note: place.note });

@@ -27,7 +27,7 @@ pub(super) struct Headroom {
 }
 
 impl Headroom {
-    /// Reckons how far a store may grow that takes `usage` bytes.
+    /// Reckons how far a store may grow that takes `usage` bytes, without files that are about to be removed.
     ///
     /// `spare` bytes of the filesystem it has and does not use: pages of its index that are free, and files that are about to be
     /// removed. They count as free: else all would be evicted for space that only comes back later.

@@ -37,7 +37,9 @@
 //! - Operations are numbered without a gap. A frame is applied only if it follows what the index has.
 //! - The writer's memory changes with the draft and is taken back with it: after a failed append nothing has happened.
 //! - An operation is published after its frame is written, a segment retired after LMDB's commit, its table cleared after that.
-//! - Each entry of a namespace has one place in the eviction's queues at any commit of the index, and no place is without an entry.
+//! - Each entry of a namespace has one place in the eviction's queues at any commit of the index, and no place is without an entry. But
+//!   what a record that is damaged was charged for stays counted when it goes, and so does its place where the record doesn't tell it any
+//!   more, until `verify --repair`.
 //! - A blob is there as long as a record of the index or an operation of the log names it, or a batch that is under way holds
 //!   it. It goes in the writer's turn, when none does.
 //! - The blobs of a batch are on the disk before its frame is in the log.

@@ -17,8 +17,10 @@ use crate::eviction::{Note, Place, Queue};
 pub(super) const PLACE_KEY: usize = 12;
 /// What a place's row has before the index key.
 pub(super) const PLACE_ROW: usize = 17;
-/// How long a row of `moved` is.
-const MOVED_ROW: usize = 1 + PLACE_KEY;
+/// How long the key of a row of `moved` is.
+pub(super) const MOVED_KEY: usize = 8;
+/// How long such a row is.
+pub(super) const MOVED_ROW: usize = 1 + PLACE_KEY;
 
 /// The tables of places. An index of an older layout has none.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +89,7 @@ pub(super) fn number_of(key: &[u8]) -> Option<u64> {
 
 /// Returns the key of a row of `moved`.
 #[expect(clippy::big_endian_bytes, reason = "LMDB sorts keys by their bytes")]
-pub(super) fn moved_key(birth: u64) -> [u8; 8] {
+pub(super) fn moved_key(birth: u64) -> [u8; MOVED_KEY] {
     birth.to_be_bytes()
 }
 
@@ -166,12 +168,15 @@ impl Places {
 
     /// Takes an entry's place away, wherever that is; returns where it was.
     pub(super) fn leave(&self, txn: &mut RwTxn<'_>, namespace: u32, birth: Birth) -> heed::Result<Option<Standing>> {
-        let Some(standing) = self.standing(txn, namespace, birth)? else { return Ok(None) };
-        self.of(standing.queue).delete(txn, &standing.key())?;
-        if standing != Standing::born(namespace, birth) {
-            self.moved.delete(txn, &moved_key(birth.seq))?;
+        let born = Standing::born(namespace, birth);
+        // Most stand where they were born, and a delete says whether that was so: one descent.
+        if self.of(born.queue).delete(txn, &born.key())? {
+            return Ok(Some(born));
         }
-        Ok(Some(standing))
+        let Some(kept) = self.kept(txn, birth)? else { return Ok(None) };
+        self.moved.delete(txn, &moved_key(birth.seq))?;
+        self.of(kept.queue).delete(txn, &kept.key())?;
+        Ok(Some(kept))
     }
 
     /// Gives an entry another place, which has the number `number`.
@@ -191,9 +196,13 @@ impl Places {
 
     /// Returns where the entry of this birth stands; `None` where it has no place.
     pub(super) fn standing(&self, txn: &RoTxn<'_>, namespace: u32, birth: Birth) -> heed::Result<Option<Standing>> {
-        let moved = || Ok(self.moved.get(txn, &moved_key(birth.seq))?.and_then(Standing::decode));
         let born = Standing::born(namespace, birth);
-        if self.of(born.queue).get(txn, &born.key())?.is_some() { Ok(Some(born)) } else { moved() }
+        if self.of(born.queue).get(txn, &born.key())?.is_some() { Ok(Some(born)) } else { self.kept(txn, birth) }
+    }
+
+    /// Returns where the entry of this birth stands if it was given another place than it was born with.
+    fn kept(&self, txn: &RoTxn<'_>, birth: Birth) -> heed::Result<Option<Standing>> {
+        Ok(self.moved.get(txn, &moved_key(birth.seq))?.and_then(Standing::decode))
     }
 
     /// Returns the row of a place.

@@ -11,7 +11,7 @@ use super::line::Line;
 use super::marks::Marks;
 use super::rules::{Rule, Rules};
 use super::states::States;
-use crate::eviction::{Evictor, Place, Policy, Queue};
+use crate::eviction::{Addition, Evictor, Place, Policy, Queue};
 
 /// What an empty index takes (a page for each table), and what the log needs to go on.
 const BASE: u64 = 128 << 10;
@@ -54,7 +54,13 @@ pub(super) struct Pools {
     shared: Pool,
     members: BTreeSet<u32>,
     own: BTreeMap<u32, (String, Pool)>,
+    /// What was added and is not final, and to whose pool.
+    journal: Vec<(u32, Addition)>,
 }
+
+/// A point to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark(usize);
 
 impl Pool {
     fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
@@ -100,7 +106,8 @@ impl Pools {
     pub(super) fn new<'n>(rules: Rules, states: States, namespaces: impl IntoIterator<Item = (&'n str, u32)>) -> Self {
         let policy = rules.all.policy.unwrap_or_default();
         let shared = Pool::new(states.load(PoolId::Shared, policy), policy, Limits::default());
-        let mut pools = Self { rules, states, shared, members: BTreeSet::new(), own: BTreeMap::new() };
+        let mut pools =
+            Self { rules, states, shared, members: BTreeSet::new(), own: BTreeMap::new(), journal: Vec::new() };
         namespaces.into_iter().for_each(|(name, number)| pools.enter(name, number));
         pools
     }
@@ -148,7 +155,32 @@ impl Pools {
 
     /// Tells an entry its place, whose key had none, and which takes `charge` bytes.
     pub(super) fn add(&mut self, namespace: u32, hash: KeyHash, charge: u64) -> Place {
-        self.of_mut(namespace).evictor.add(hash, charge)
+        let addition = self.of_mut(namespace).evictor.admit(hash, charge);
+        self.journal.push((namespace, addition));
+        addition.place
+    }
+
+    /// Returns the point that [`Pools::undo`] goes back to.
+    pub(super) fn mark(&self) -> Mark {
+        Mark(self.journal.len())
+    }
+
+    /// Takes back what was added since `mark`, the last first.
+    pub(super) fn undo(&mut self, mark: Mark) {
+        while self.journal.len() > mark.0 {
+            let (namespace, addition) = self.journal.pop().expect("it is longer than the mark");
+            self.of_mut(namespace).evictor.take_back(addition);
+        }
+    }
+
+    /// Takes back all that is not final.
+    pub(super) fn undo_all(&mut self) {
+        self.undo(Mark(0));
+    }
+
+    /// Makes everything so far final: it is in the log.
+    pub(super) fn commit(&mut self) {
+        self.journal.clear();
     }
 
     fn rule_of(&self, name: &str) -> Option<Rule> {
@@ -228,7 +260,11 @@ fn share(limit: u64, percent: u8) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::{Batch, Command, NewValue, Put};
+    use super::super::testing::{NOW, put_of, store};
     use super::*;
+    use datacache_proto::key::Key;
+    use datacache_proto::log::MAX_FRAME;
 
     fn rules(limit: Option<u64>) -> Rules {
         let rule = Rule { limit, ..Rule::default() };
@@ -255,6 +291,43 @@ mod tests {
         pools.set_rules(rules(None), [("own", 1), ("other", 2)]);
         assert!(pools.own(1).is_none());
         assert_eq!(pools.members, BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn what_came_to_nothing_stands_in_no_pool() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pools = pools(&folder);
+        let standing = |pools: &Pools| pools.all().map(|(_, pool)| pool.evictor.standing().bytes).collect::<Vec<_>>();
+        pools.add(1, KeyHash::from_bits(1), 10);
+        let mark = pools.mark();
+        pools.add(1, KeyHash::from_bits(2), 5);
+        pools.add(2, KeyHash::from_bits(3), 20);
+        pools.undo(mark);
+        assert_eq!(standing(&pools), [10, 0]);
+        pools.commit();
+        pools.add(2, KeyHash::from_bits(3), 20);
+        pools.undo_all();
+        assert_eq!(standing(&pools), [10, 0]);
+    }
+
+    /// It was counted as often as it was tried.
+    #[test]
+    fn what_a_refused_batch_would_have_added_stands_in_no_pool() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let put = |key: &str, length| {
+            let value = NewValue::Inline(vec![7; length].into());
+            Command::Put(Put { key: Key::from(key).into(), ..put_of(value) })
+        };
+        let mut try_all = |commands, is_taken| {
+            let mut results = Vec::new();
+            store.write(&mut [Batch::all(commands, None)].into(), NOW, &mut results);
+            assert_eq!(results[0].is_ok(), is_taken, "{results:?}");
+            store.pools.shared.evictor.standing().entries
+        };
+        assert_eq!(try_all(vec![put("a", 1)], true), 1);
+        (0..3).for_each(|_| assert_eq!(try_all(vec![put("b", 1), put("c", MAX_FRAME)], false), 1));
+        assert_eq!(try_all(vec![put("b", 1), put("c", 1)], true), 3);
     }
 
     #[test]

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use datacache_proto::key::Tag;
-use datacache_proto::layout::MAX_INDEX_KEY;
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Scarce, Shortage};
 use tracing::{info, warn};
 
+use super::charge::index_key_length;
 use super::command::{Batch, Command};
 use super::error::StoreError;
 use super::room::HEAD;
@@ -55,7 +55,9 @@ impl Store {
 
     /// Has room made for what is appended next, after every few megabytes.
     pub(super) fn keep_room(&mut self) {
-        self.scarcity.rows[0] += self.draft.decided().iter().map(|decided| decided.decision.rows).sum::<u64>();
+        let tags = self.draft.decided().iter().map(|decided| decided.decision.rows);
+        let places = self.draft.places().iter().map(|placed| placed.rows);
+        self.scarcity.rows[0] += tags.chain(places).sum::<u64>();
         if self.end + self.scarcity.rows[0] >= self.scarcity.due {
             self.ask_for_room();
         }
@@ -145,7 +147,7 @@ impl Store {
 pub(super) fn tag_rows(tags: &[Tag], key: &[u8]) -> u64 {
     /// A namespace, a zero and a version, and what LMDB has for each row.
     const ROW: usize = 4 + 1 + 8 + 10;
-    let key = MAX_INDEX_KEY.min(4 + key.len());
+    let key = index_key_length(key);
     tags.iter().map(|tag| (ROW + tag.as_str().len() + key) as u64).sum()
 }
 
@@ -157,23 +159,27 @@ fn scarce(error: &StoreError) -> Option<Scarce> {
     }
 }
 
-/// Tells whether a batch makes the store smaller. What is kept in an eviction makes way for those behind it.
+/// Tells whether a batch makes the store smaller. To keep an entry in an eviction doesn't: that takes rows.
 fn frees(batch: &Batch) -> bool {
     let frees = |command: &Command| match command {
-        Command::Delete { .. } | Command::Release { .. } | Command::Evict { .. } | Command::Keep { .. } => true,
-        Command::Put(_) | Command::Touch { .. } | Command::Verified { .. } => false,
+        Command::Delete { .. } | Command::Release { .. } | Command::Evict { .. } => true,
+        Command::Put(_) | Command::Touch { .. } | Command::Keep { .. } | Command::Verified { .. } => false,
     };
     batch.commands.iter().all(frees)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::{Condition, NewValue, Put};
+    use super::super::charge::{moved_row, place_row};
+    use super::super::command::{Condition, NewValue, Outcome, Put};
+    use super::super::rules::{Rule, Rules};
     use super::super::testing::{NOW, put, put_of, store, wait};
     use super::super::threads::Event;
     use super::super::write::BatchResult;
     use super::*;
+    use crate::eviction::{Note, Place, Policy, Queue};
     use datacache_proto::key::Key;
+    use datacache_proto::recent::KeyHash;
 
     /// Returns a store whose threads have said that there is room, and will not say it again unasked.
     fn at_ease(folder: &tempfile::TempDir) -> Store {
@@ -306,6 +312,46 @@ mod tests {
             write(&mut store, Command::Put(put)).unwrap();
         }
         assert_eq!((store.end().offset < STEP, store.scarcity.asked), (true, 1));
+    }
+
+    #[test]
+    fn the_rows_of_places_count_where_entries_are_added_and_where_they_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = at_ease(&folder);
+        let (before, namespace, birth) = (store.scarcity.rows[0], store.namespace("n").unwrap(), 2);
+        let place = Place { queue: Queue::Main, note: Note::default() };
+        let key = Key::from("k");
+        let index_key = index_key_length(key.encoded());
+        let outcomes = write(&mut store, Command::Keep { namespace, key, birth, place }).unwrap();
+        assert_eq!(outcomes, [Outcome::Kept(true)]);
+        let rows = place_row(index_key) + moved_row();
+        assert_eq!(store.scarcity.rows[0] - before, rows);
+        write(&mut store, add(vec![1])).unwrap();
+        assert_eq!(store.scarcity.rows[0] - before, rows + place_row(index_key_length(Key::from("other").encoded())));
+    }
+
+    /// What the policy would keep is what was read. That it stays takes a row for each.
+    #[test]
+    fn where_room_is_short_an_eviction_gives_no_other_places() {
+        for policy in Policy::ALL.into_iter().filter(|policy| *policy != Policy::None) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut store = at_ease(&folder);
+            let namespace = store.namespace("n").unwrap();
+            for key in 0..400 {
+                let put =
+                    Put { key: Key::from(key).into(), pinned: key < 5, ..put_of(NewValue::Inline(vec![1].into())) };
+                write(&mut store, Command::Put(put)).unwrap();
+                (0..3).for_each(|_| store.access.access().mark(KeyHash::of(namespace, Key::from(key).encoded())));
+            }
+            let all = Rule { limit_entries: Some(100), policy: Some(policy), ..Rule::default() };
+            store.take(Event::Room(Some(full(&store))), NOW);
+            store.set_rules(Rules { all, ..Rules::default() });
+            let (operations, entries) = (store.counters().operations, store.counts(namespace).entries);
+            while store.evict_surplus(NOW).unwrap() {}
+            let left = store.counts(namespace).entries;
+            assert!((5..=100).contains(&left), "{left} by {policy:?}");
+            assert_eq!(store.counters().operations - operations, entries - left, "by {policy:?}");
+        }
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl Store {
             Ok((disk, length)) => {
                 let usage = self.usage();
                 let spare = length.saturating_sub(usage.index) + usage.leaving;
-                self.headroom = Headroom::of(self.pools.rules().reserve, disk, usage.total(), spare);
+                let stays = usage.total() - usage.leaving;
+                self.headroom = Headroom::of(self.pools.rules().reserve, disk, stays, spare);
             }
             Err(error) => warn!(%error, "how much room the filesystem has can't be told"),
         }

@@ -2,7 +2,7 @@
 //! the draft of a frame. Nothing is visible to anyone before the frame is in the log.
 
 use datacache_proto::key::Key;
-use datacache_proto::layout::{DIRECTORY_NAMESPACE, MAX_INDEX_KEY, MAX_NAMESPACES, is_cut};
+use datacache_proto::layout::{DIRECTORY_NAMESPACE, MAX_NAMESPACES, is_cut};
 use datacache_proto::log::{Kind, MAX_FRAME};
 use datacache_proto::recent::{KeyHash, Location, approach};
 use datacache_proto::record::{Birth, Record, Tags, TagsBuf, Value};
@@ -12,7 +12,7 @@ use datacache_proto::types::{Added, Codec, Digest};
 use super::before::Before;
 use super::blob::BlobStore;
 use super::body::{KEEP, encode_keep, encode_lease};
-use super::charge::place_row;
+use super::charge::{index_key_length, moved_row, place_row};
 use super::command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 use super::counts::{Change, Counts};
 use super::draft::{Decision, Draft, Placed};
@@ -72,11 +72,12 @@ impl Turn<'_> {
         if let Some(outcomes) = batch.call.and_then(|call| self.memory.reply(call)) {
             return Ok(outcomes);
         }
-        let (draft, memory) = (self.draft.mark(), self.memory.mark());
+        let (draft, memory, pools) = (self.draft.mark(), self.memory.mark(), self.pools.mark());
         let outcomes = self.commands(batch);
         if outcomes.is_err() {
             self.draft.undo(draft);
             self.memory.undo(memory);
+            self.pools.undo(pools);
         }
         outcomes
     }
@@ -193,13 +194,13 @@ impl Turn<'_> {
             record.birth = Birth { seq, main: given.queue == Queue::Main, note: given.note.to_bits() };
         }
         let version = record.version;
-        let rows = tag_rows(&put.tags, &put.key) + given.map_or(0, |_| place_row(MAX_INDEX_KEY.min(4 + put.key.len())));
+        let rows = tag_rows(&put.tags, &put.key);
         let (expires, digest) = (record.expires, record.value.digest());
         let decision = Decision { expires, digest, rows, ..place.decision(Kind::Put, replaces) };
         let start = self.draft.decide(decision, &put.key, |out| record.encode(place.hash.to_bits(), out));
         if let Some(given) = given {
-            let charge = counts.charge;
-            self.draft.place(Placed { namespace, number: seq, birth: seq, place: given, charge, start });
+            let (charge, rows) = (counts.charge, place_row(index_key_length(&put.key)));
+            self.draft.place(Placed { namespace, number: seq, birth: seq, place: given, charge, rows, start });
         }
         if let Some(old) = before.filter(|old| old.version != version || (old.bound && !bound)) {
             self.memory.drop_leases(old.version);
@@ -281,7 +282,8 @@ impl Turn<'_> {
         self.fits(place.key.len() + KEEP)?;
         let (namespace, number, charge) = (place.namespace, self.draft.frame.next_seq(), before.counts.charge);
         let start = self.draft.frame.push(Kind::Keep, namespace, place.key, |out| encode_keep(birth, given, out));
-        self.draft.place(Placed { namespace, number, birth, place: given, charge, start });
+        let rows = place_row(index_key_length(place.key)) + moved_row();
+        self.draft.place(Placed { namespace, number, birth, place: given, charge, rows, start });
         Ok(Outcome::Kept(true))
     }
 

@@ -1,6 +1,6 @@
 //! The thread for slow work on blobs: hashes new ones, removes those that are set aside, finds what a crash left behind.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub(super) enum BlobJob {
 /// Starts the thread.
 pub(super) fn verifier(blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<BlobJob>> {
     Helper::start("datacache-blobs", outbox.clone(), move |jobs, ending| {
-        Verifier { blobs, outbox, ending }.run(&jobs);
+        Verifier { blobs, outbox, ending, waiting: VecDeque::new() }.run(&jobs);
     })
 }
 
@@ -45,21 +45,44 @@ struct Verifier {
     blobs: BlobStore,
     outbox: Outbox,
     ending: Ending,
+    /// What takes long, in the order in which it came.
+    waiting: VecDeque<BlobJob>,
 }
 
 impl Verifier {
-    fn run(&self, jobs: &Receiver<BlobJob>) {
-        while let Ok(job) = jobs.recv() {
-            match job {
-                BlobJob::Verify { digest, equal } => self.verify(digest, equal),
-                BlobJob::Remove(path) => remove(&path),
-                BlobJob::Discard { path, charge } => {
-                    remove(&path);
-                    self.outbox.send(Event::Discarded { charge });
-                }
-                BlobJob::Condemn { digests, index } => self.condemn(digests, &index),
-                BlobJob::Survey(tables) => self.survey(tables),
+    fn run(&mut self, jobs: &Receiver<BlobJob>) {
+        loop {
+            // What takes no time, and gives space back that may be waited for, goes before all that takes long.
+            while let Ok(job) = jobs.try_recv() {
+                self.take(job);
             }
+            match self.waiting.pop_front() {
+                Some(job) => self.do_long(job),
+                None => match jobs.recv() {
+                    Ok(job) => self.take(job),
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, job: BlobJob) {
+        match job {
+            BlobJob::Remove(path) => remove(&path),
+            BlobJob::Discard { path, charge } => {
+                remove(&path);
+                self.outbox.send(Event::Discarded { charge });
+            }
+            long => self.waiting.push_back(long),
+        }
+    }
+
+    fn do_long(&mut self, job: BlobJob) {
+        match job {
+            BlobJob::Verify { digest, equal } => self.verify(digest, equal),
+            BlobJob::Condemn { digests, index } => self.condemn(digests, &index),
+            BlobJob::Survey(tables) => self.survey(tables),
+            short => self.take(short),
         }
     }
 
@@ -107,7 +130,7 @@ impl Verifier {
         self.outbox.send(Event::Condemned { digests, commands });
     }
 
-    fn survey(&self, tables: Arc<Tables>) {
+    fn survey(&mut self, tables: Arc<Tables>) {
         let orphans = self.blobs.each_folder(|digests| match unknown(&tables, digests) {
             Ok(orphans) if orphans.is_empty() => {}
             Ok(orphans) => {
@@ -123,7 +146,10 @@ impl Verifier {
         // IMPORTANT: not held for as long as it takes to hash them all: another index may have come in its place by then.
         drop(tables);
         match unverified {
-            Ok(digests) => digests.into_iter().for_each(|digest| self.verify(digest, None)),
+            Ok(digests) => {
+                let verify = |digest| BlobJob::Verify { digest, equal: None };
+                self.waiting.extend(digests.into_iter().map(verify));
+            }
             Err(error) => warn!(%error, "blobs that were never hashed can't be found"),
         }
     }
@@ -191,7 +217,7 @@ mod tests {
         sender.send(BlobJob::Verify { digest, equal }).unwrap();
         sender.send(BlobJob::Remove(aside.clone())).unwrap();
         drop(sender);
-        Verifier { blobs, outbox, ending }.run(&jobs);
+        Verifier { blobs, outbox, ending, waiting: VecDeque::new() }.run(&jobs);
         let verified = matches!(events.try_recv(), Ok(Event::Verified(found)) if found == digest);
         (verified, !aside.exists())
     }

@@ -124,6 +124,7 @@ impl Store {
     pub(super) fn append(&mut self, begun: Instant, batches: usize) -> Result<(), StoreError> {
         if self.draft.frame.operations() == 0 {
             self.memory.commit();
+            self.pools.commit();
             return Ok(());
         }
         let segment = &self.lookup.active;
@@ -132,6 +133,7 @@ impl Store {
         failpoint!(FrameDecided);
         if let Err((error, spoilt)) = segment.append(frame, self.end) {
             self.memory.undo_all();
+            self.pools.undo_all();
             if let Some(spoilt) = spoilt {
                 // The place can't be made to hold no frame, so nothing may come behind it.
                 error!(error = %spoilt, "the log's segment is spoilt and is left");
@@ -145,6 +147,7 @@ impl Store {
         failpoint!(FramePublished);
         self.queue_places();
         self.memory.commit();
+        self.pools.commit();
         self.timings.note_frame(begun, self.draft.frame.operations(), batches);
         self.last_seq = self.draft.frame.next_seq() - 1;
         self.counters.frames += 1;

@@ -1,6 +1,7 @@
 //! Which place entries have in the eviction's queues, and what they are counted for: over all that replaces, keeps and removes them,
 //! a death of the process, and damage.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use datacache_daemon::eviction::{Note, Place, Queue};
 use datacache_daemon::store::{Command, Condition, Holder, NewValue, Outcome, Put};
 use datacache_proto::key::Key;
-use datacache_proto::layout::tables;
+use datacache_proto::layout::{index_key, tables};
 use datacache_proto::process::Process;
 use datacache_proto::record::Birth;
 use datacache_proto::types::{Fault, Finding};
@@ -277,10 +278,14 @@ fn three() -> Driver {
 }
 
 /// Changes a table of the index of a store that is closed.
-fn tampered(driver: Driver, name: &str, change: impl FnOnce(Table, &mut heed::RwTxn<'_>)) -> Driver {
+fn tampered<'n>(
+    driver: Driver,
+    name: impl Into<Option<&'n str>>,
+    change: impl FnOnce(Table, &mut heed::RwTxn<'_>),
+) -> Driver {
     driver.reopened_after(|store| {
         with_index(&store.join("current"), |env, txn| {
-            let table: Table = env.open_database(txn, Some(name)).unwrap().unwrap();
+            let table: Table = env.open_database(txn, name.into()).unwrap().unwrap();
             change(table, txn);
         });
     })
@@ -322,6 +327,29 @@ fn a_place_without_an_entry_is_found_and_goes() {
         }),
         Fault::WrongIndexRow,
     );
+}
+
+/// They stayed until the store was looked at as a whole.
+#[test]
+fn the_place_of_a_damaged_record_goes_when_that_is_replaced_or_dropped() {
+    let mut driver = tampered(three(), tables::ENTRIES, |entries, txn| {
+        for key in [1, 3] {
+            let index_key = index_key(1, &encoded(key));
+            let mut row = entries.get(txn, &index_key).unwrap().unwrap().to_vec();
+            *row.last_mut().unwrap() ^= 1;
+            entries.put(txn, &index_key, &row).unwrap();
+        }
+    });
+    driver.put(1, inline(b"new"));
+    assert_eq!(driver.get(3), None);
+    driver.store().progress(NOW);
+    let born = birth(&mut driver, 1).seq;
+    driver.checkpoint();
+    let (driver, small) = queue(driver, tables::SMALL);
+    let (driver, main) = queue(driver, tables::MAIN);
+    let standing: Vec<_> = small.iter().chain(&main).map(|stands| (stands.key.clone(), stands.birth == born)).collect();
+    assert_eq!(BTreeMap::from_iter(standing.clone()), [(encoded(1), true), (encoded(2), false)].into());
+    assert_eq!((standing.len(), rows_of(driver, tables::MOVED).1), (2, 0));
 }
 
 #[test]

@@ -152,6 +152,7 @@ fn an_entry_is_pinned_by_the_addition_that_says_so_and_until_one_that_does_not()
     assert_eq!(keys.map(pinned), [true, true, true, true, false]);
     home.run(["touch", "client", "--expire", "1h"]).bytes();
     home.run(["stop"]).bytes();
+    home.start();
     assert_eq!(keys.map(pinned), [true, true, true, true, false]);
 
     assert!(home.run(["ls", "-l", "--prefix", "client"]).text().contains("  pin  "));

@@ -115,6 +115,8 @@ fn statistics_count_what_happened_in_each_namespace() {
     let mut row = row.as_object().unwrap().clone();
     let oldest = row.remove("oldest_unix_ms").unwrap().as_u64().map(Timestamp::from_millis);
     assert!(oldest.is_none_or(|oldest| oldest <= cache.stat("b").unwrap().unwrap().created), "{oldest:?}");
+    let space = row.remove("space").unwrap();
+    assert!((1..2_000).contains(&space["bytes"].as_u64().unwrap()) && space["limit"].is_null(), "{space}");
     let [called, direct] = [Way::Call, Way::Direct].map(|way| u64::from(way == Way::of_this_run()));
     let expected = json!({
         "name": "counted", "entries": 2, "bytes": 8, "hits": called, "misses": called,

@@ -2,7 +2,7 @@
 
 use super::super::s3fifo::S3Fifo;
 use super::super::testing::{Owner, hash};
-use super::super::{Policy, Queue, Volume};
+use super::super::{Evictor, Policy, Queue, Volume};
 
 /// A cache of 100 entries of a byte each that was full: keys below 100, of which 10 or so are in the small queue. No reads.
 fn full() -> Owner {
@@ -75,6 +75,22 @@ fn a_known_entry_stays_for_as_many_rounds_as_it_was_read() {
         order.extend(before.into_iter().filter(|key| !owner.read(*key, 0)));
     }
     assert_eq!(order[order.len() - 2..], [once, thrice]);
+}
+
+/// A batch that is refused is often tried once more.
+#[test]
+fn additions_that_are_taken_back_leave_nothing_that_a_later_one_could_tell() {
+    let mut owner = full();
+    ask(&mut owner, 1000..1500);
+    let mut evictor = owner.evictor.clone();
+    let additions = |evictor: &mut Evictor| -> Vec<_> {
+        // Some of them went lately, from one of the queues, and some were never there.
+        (0..2000).map(|key| evictor.admit(hash(key), 1 + key % 7)).collect()
+    };
+    let first = additions(&mut evictor);
+    first.iter().rev().for_each(|addition| evictor.take_back(*addition));
+    assert_eq!(evictor.standing(), owner.evictor.standing());
+    assert_eq!(additions(&mut evictor), first);
 }
 
 /// One large value wipes the cache elsewhere.
