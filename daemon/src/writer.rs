@@ -147,7 +147,9 @@ impl Writer {
     /// Where the store is closed or fails.
     pub(crate) fn evict_surplus(&self) -> Result<bool, WriteError> {
         let evicted = self.with(|store| store.evict_surplus(Timestamp::now()))??;
-        self.0.appends.note();
+        if evicted {
+            self.0.appends.note();
+        }
         Ok(evicted)
     }
 
@@ -468,6 +470,15 @@ mod tests {
         let seq = writer.checkpoint().await.unwrap();
         assert!(writer.read(|store| store.applied() >= seq).unwrap());
         assert_eq!(writer.read(|store| store.stats().unwrap().unapplied_operations).unwrap(), 0);
+    }
+
+    /// Else a copy of the index is given up for it.
+    #[test]
+    fn an_eviction_that_has_nothing_to_do_is_no_append() {
+        let (_folder, writer) = writer();
+        let seen = writer.appends().count();
+        assert!(!writer.evict_surplus().unwrap());
+        assert_eq!(writer.appends().count(), seen);
     }
 
     /// It came after thirty: the writer and the bulk operation woke each other, and nobody looked at the sockets.

@@ -2,6 +2,7 @@
 
 use datacache_proto::error::FullCause;
 
+use super::error::StoreError;
 use super::marks::Marks;
 use crate::eviction::Volume;
 
@@ -21,7 +22,7 @@ pub(super) struct Level {
 pub(super) struct Need {
     pub(super) bytes: u64,
     pub(super) entries: u64,
-    /// Of the bytes, those of entries that are never evicted.
+    /// Of entries that are never evicted, also where they take the place of others.
     pub(super) held: u64,
     /// Bytes that are needed until what is replaced is gone, besides.
     pub(super) passing: u64,
@@ -80,7 +81,14 @@ impl Limits {
     }
 
     fn admit_bytes(&self, level: Level, need: Need) -> Admission {
-        let Some(marks) = self.bytes.filter(|_| need.bytes > 0 || need.passing > 0) else { return Admission::Fits };
+        let is_any = need.bytes > 0 || need.held > 0 || need.passing > 0;
+        let Some(marks) = self.bytes.filter(|_| is_any) else { return Admission::Fits };
+        if let Some(least) = self.never_fits(need.bytes).filter(|_| need.bytes > 0) {
+            return Admission::Never(least);
+        }
+        if let Some(limit) = self.held.filter(|held| need.held > 0 && level.held + need.held > *held) {
+            return Admission::Refuse(FullCause::HeldLimit { limit });
+        }
         if need.bytes == 0 {
             let all = level.lasting.bytes.saturating_add(level.passing).saturating_add(need.passing);
             // It makes nothing larger in the end: it may have to wait, and is taken when hardly anything goes by itself any more. Where
@@ -89,12 +97,6 @@ impl Limits {
             return if all > marks.limit && is_much { Admission::Wait } else { Admission::Fits };
         }
         let level = Level { passing: level.passing.saturating_add(need.passing), ..level };
-        if let Some(least) = self.never_fits(need.bytes) {
-            return Admission::Never(least);
-        }
-        if let Some(limit) = self.held.filter(|held| need.held > 0 && level.held + need.held > *held) {
-            return Admission::Refuse(FullCause::HeldLimit { limit });
-        }
         // What is large would be evicted for itself if it came to lie above the mark.
         let bound = if need.bytes > marks.limit - marks.high { marks.high } else { marks.limit - Self::margin(marks) };
         if level.lasting.bytes.saturating_add(level.passing).saturating_add(need.bytes) <= bound {
@@ -137,6 +139,11 @@ impl Limits {
         let marks = self.bytes?;
         let least = bytes.saturating_add(self.base);
         (least > marks.low).then(|| least.saturating_add(marks.limit - marks.low))
+    }
+
+    /// Returns the error that tells of that, of a namespace or of the store.
+    pub(super) fn never(&self, bytes: u64, of: Option<String>) -> StoreError {
+        StoreError::NeverFits { bytes, of, limit: self.bytes.map_or(0, |marks| marks.limit) }
     }
 
     /// Returns what is to be evicted beside the calls: nothing up to the high mark, and once above it all down to the low one.

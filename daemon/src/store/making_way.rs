@@ -60,8 +60,26 @@ impl Store {
     /// Tells whether a batch can't be taken yet, or never.
     pub(super) fn lacks_room(&mut self, batch: &Batch) -> bool {
         match self.judge(batch) {
-            Ok((_, Admission::Fits)) | Err(_) => false,
+            Ok((_, Admission::Fits)) | Err(_) => self.unfit(batch).is_some(),
             Ok(_) => true,
+        }
+    }
+
+    /// Returns why a batch can't begin a namespace, which has its limits from the first entry on; what fits an empty one can.
+    fn unfit(&self, batch: &Batch) -> Option<StoreError> {
+        if self.pools.rules().namespaces.is_empty() || self.lookup.tables.places.is_none() {
+            return None;
+        }
+        let name = batch.commands.iter().find_map(|command| match command {
+            Command::Put(put) if self.memory.namespace(&put.namespace).is_none() => Some(&put.namespace),
+            _ => None,
+        })?;
+        let (limits, shares) = (self.pools.limits_of_new(name)?, self.shares(batch, |_, _| Ok(None)).ok()?);
+        let share = shares.iter().find(|share| share.namespace == NEW_NAMESPACE)?;
+        match limits.admit(Level::default(), share.own) {
+            Admission::Never(bytes) => Some(limits.never(bytes, Some(name.to_string()))),
+            Admission::Refuse(cause) => Some(StoreError::Full { of: Some(name.to_string()), cause }),
+            Admission::Fits | Admission::Evict(_) | Admission::Wait => None,
         }
     }
 
@@ -70,6 +88,9 @@ impl Store {
         if self.refusal(batch).is_some() {
             // It hears of that when it is tried.
             return Way::Clear;
+        }
+        if let Some(error) = self.unfit(batch) {
+            return self.refuse(error);
         }
         self.draft.begin(self.last_seq + 1);
         match self.judge(batch) {
@@ -109,14 +130,16 @@ impl Store {
         /// What its rows take, if its key is not uncommonly long.
         const ROWS: u64 = 1_024;
         let (bytes, number) = (blocks(bytes).saturating_add(ROWS), self.memory.namespace(namespace));
-        let check = |owner, limits: Limits| match limits.never_fits(bytes) {
-            Some(least) => Err(self.never_fits(owner, least)),
+        let check = |of: Option<&str>, limits: Limits| match limits.never_fits(bytes) {
+            Some(least) => Err(limits.never(least, of.map(str::to_owned))),
             None => Ok(()),
         };
-        if let Some((number, (_, pool))) = number.and_then(|number| Some((number, self.pools.own(number)?))) {
-            check(Owner::Namespace(number), pool.limits)?;
-        }
-        check(Owner::Store, self.limits())
+        let own = match number {
+            Some(number) => self.pools.own(number).map(|(_, pool)| pool.limits),
+            None => self.pools.limits_of_new(namespace),
+        };
+        own.map_or(Ok(()), |limits| check(Some(namespace), limits))?;
+        check(None, self.limits())
     }
 
     fn evict_for(&mut self, batch: &Batch, owner: Owner, excess: Excess, now: Timestamp) -> Way {
@@ -267,8 +290,7 @@ impl Store {
             Owner::Store => Some(self.limits()),
             Owner::Namespace(namespace) => self.pools.own(namespace).map(|(_, pool)| pool.limits),
         };
-        let limit = limits.and_then(|limits| limits.bytes).map_or(0, |marks| marks.limit);
-        StoreError::NeverFits { bytes, of: self.name(owner), limit }
+        limits.unwrap_or_default().never(bytes, self.name(owner))
     }
 
     /// Tells what a batch has to wait for: first as if all of it were new, which costs little, and then by what it replaces.
@@ -283,7 +305,8 @@ impl Store {
             return Ok((Owner::Store, Admission::Fits));
         }
         let shares = self.shares(batch, |namespace, put| {
-            Ok(self.entry_before(namespace, &put.key)?.map(|before| before.counts.charge))
+            let before = self.entry_before(namespace, &put.key)?;
+            Ok(before.map(|before| (before.counts.charge, before.pinned || before.bound)))
         })?;
         Ok(self.judge_by(&shares))
     }
@@ -325,11 +348,11 @@ impl Store {
         (Owner::Store, self.limits().admit(self.level(), need))
     }
 
-    /// Returns what a batch adds, by namespace; `before` tells what the entry takes that a put replaces.
+    /// Returns what a batch adds, by namespace; `before` tells what the entry takes that a put replaces, and whether it is held.
     fn shares(
         &self,
         batch: &Batch,
-        before: impl Fn(u32, &Put) -> Result<Option<u64>, StoreError>,
+        before: impl Fn(u32, &Put) -> Result<Option<(u64, bool)>, StoreError>,
     ) -> Result<Vec<Share>, StoreError> {
         let mut shares: Vec<Share> = Vec::new();
         for command in &batch.commands {
@@ -340,11 +363,17 @@ impl Store {
                 shares.push(Share { namespace, ..Share::default() });
                 shares.len() - 1
             });
-            let more = new.saturating_sub(old.unwrap_or(0));
+            let (old_charge, was_held) = old.unwrap_or_default();
+            let more = new.saturating_sub(old_charge);
             let share = &mut shares[at];
             share.own.bytes += more;
             share.own.entries += u64::from(old.is_none());
-            share.own.held += if put.pinned || put.holder.is_some() { more } else { 0 };
+            share.own.held += match (put.pinned, put.holder) {
+                (true, _) if !was_held => new,
+                // A lease on what is there for good holds nothing.
+                (true, _) | (_, Some(_)) => more,
+                (false, None) => 0,
+            };
             share.all += if more > 0 { more + logged(put) } else { 0 };
             if let (Some(_), Value::Blob { length, .. }) = (old, put.value.as_value()) {
                 share.passing += blocks(length).saturating_sub(more);

@@ -188,6 +188,11 @@ impl Pools {
         self.rules.namespaces.get(name).copied().filter(is_own)
     }
 
+    /// Returns the limits that a namespace will have which is not there yet; `None` where it has none of its own.
+    pub(super) fn limits_of_new(&self, name: &str) -> Option<Limits> {
+        self.rule_of(name).map(|rule| self.limits(rule, 0))
+    }
+
     fn resolved(&self, rule: Rule) -> (Policy, Limits) {
         (rule.policy.unwrap_or(self.policy()), self.limits(rule, 0))
     }

@@ -1,5 +1,7 @@
 //! How much the store takes and may take, as the writer knows it at any moment, and as it is told to others.
 
+use std::io;
+
 use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::types::{NamespaceSpace, ReserveStats, SpaceStats};
@@ -60,16 +62,21 @@ impl Store {
 
     /// Looks how much room others leave on the filesystem.
     pub fn look_at_disk(&mut self) {
-        let tables = &self.lookup.tables;
-        match tables.room.disk().and_then(|disk| Ok((disk, tables.room.end()?))) {
-            Ok((disk, length)) => {
+        match self.lookup.tables.room.disk().and_then(|disk| Ok((disk, self.spare()?))) {
+            Ok((disk, spare)) => {
                 let usage = self.usage();
-                let spare = length.saturating_sub(usage.index) + usage.leaving;
                 let stays = usage.total() - usage.leaving;
                 self.headroom = Headroom::of(self.pools.rules().reserve, disk, stays, spare);
             }
             Err(error) => warn!(%error, "how much room the filesystem has can't be told"),
         }
+    }
+
+    /// Returns how much of the filesystem the store has and does not use, or will not soon.
+    pub(super) fn spare(&self) -> io::Result<u64> {
+        let usage = self.usage();
+        let former = self.former.upgrade().map_or(Ok(0), |former| former.room.end())?;
+        Ok(self.lookup.tables.room.end()?.saturating_sub(usage.index) + usage.leaving + former)
     }
 
     /// Takes in that a segment is in the index, which is measured.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Weak};
 
 use datacache_proto::key::Key;
 use datacache_proto::layout::{LOG, READER_SLOTS};
@@ -45,6 +45,7 @@ use super::segment::{self, Segment};
 use super::states::{Learned, States};
 use super::syncer::{SyncJob, Tail, syncer};
 use super::table_keys::namespace_prefix;
+use super::tables::Tables;
 use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
 use super::timings::Timings;
 use super::trial::recover_trusted;
@@ -65,6 +66,8 @@ pub struct Store {
     pub(super) options: StoreOptions,
     pub(super) id: u128,
     pub(super) lookup: Lookup,
+    /// The index that was replaced: its file takes room until nobody here has it open.
+    pub(super) former: Weak<Tables>,
     pub(super) access: AccessFile,
     pub(super) blobs: BlobStore,
     pub(super) adopter: Adopter,
@@ -213,6 +216,7 @@ impl Store {
             generation,
             id: store_id,
             lookup: Lookup::new(index, tables, segment),
+            former: Weak::new(),
             access,
             blobs,
             adopter,

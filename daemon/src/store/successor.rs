@@ -136,6 +136,7 @@ impl Store {
         let Successor { path, generation, tables, index, segment, .. } = successor;
         let number = segment.number();
         let former = std::mem::replace(&mut self.lookup.tables, Arc::clone(&tables));
+        self.former = Arc::downgrade(&former);
         self.blobs.look_into(tables);
         self.lookup.index = index;
         self.lookup.trail.clear();
@@ -372,6 +373,20 @@ mod tests {
         check(&store);
         store.close(NOW).unwrap();
         check(&Store::open(options(&folder), NOW).unwrap());
+    }
+
+    /// For as long as both had blocks the disk was short of them, and entries were evicted that the smaller index was to keep.
+    #[test]
+    fn the_file_before_is_not_evicted_for_while_it_is_about_to_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = emptied(&folder);
+        let before = store.lookup.tables.room.end().unwrap();
+        let successor = prepared(&store);
+        let former = store.succeed(successor).unwrap().expect("the link can be changed");
+        former.remove();
+        assert!(store.spare().unwrap() >= before);
+        drop(former);
+        assert!(store.spare().unwrap() < before);
     }
 
     /// The places were looked for in a segment of the index before: none was found, and what was new was refused.

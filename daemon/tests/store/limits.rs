@@ -211,6 +211,39 @@ fn pinned_entries_have_a_share_of_the_bytes() {
 }
 
 #[test]
+fn what_is_there_is_pinned_within_that_share_too() {
+    let mut driver = limited(bytes(4 * MIB));
+    let mut refused = 0;
+    for key in 0..30 {
+        let value = add("default", key, inline(&vec![7; 100_000]));
+        put(&mut driver, value.clone()).unwrap();
+        match put(&mut driver, Put { pinned: true, ..value.clone() }) {
+            Ok(_) => drop(put(&mut driver, Put { pinned: true, ..value }).unwrap()),
+            Err(StoreError::Full { cause: FullCause::HeldLimit { .. }, .. }) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+        assert!(driver.store().space().held_bytes <= 2 * MIB, "{key}");
+    }
+    assert!((5..15).contains(&refused), "{refused}");
+}
+
+#[test]
+fn a_namespace_has_its_limits_from_its_first_entries_on() {
+    let rule = Rule { limit: Some(MIB), limit_entries: Some(3), ..Rule::default() };
+    let mut driver = limited(with_namespace(rules(Rule::default()), "own", rule));
+    let never =
+        |told: &Result<(), StoreError>| matches!(told, Err(StoreError::NeverFits { of: Some(of), .. }) if of == "own");
+    assert!(never(&driver.store().fits_anywhere("own", 2 * MIB)));
+    assert!(never(&put(&mut driver, add("own", 1, inline(&vec![7; 2 << 20]))).map(drop)));
+    let many = |keys: std::ops::Range<i64>| keys.map(|key| Command::Put(add("own", key, inline(b"value")))).collect();
+    let told = driver.write(many(0..4));
+    let cause = FullCause::Batch { entries: 4, limit: 3 };
+    assert!(matches!(&told, Err(StoreError::Full { cause: told, .. }) if *told == cause), "{told:?}");
+    driver.write(many(0..3)).unwrap();
+    assert_eq!(driver.store().space().refused, 2);
+}
+
+#[test]
 fn the_limit_of_a_namespace_is_its_own_affair() {
     let own = Rule { limit_entries: Some(10), policy: Some(Policy::Fifo), ..Rule::default() };
     let mut driver = limited(with_namespace(rules(Rule::default()), "small", own));
