@@ -17,6 +17,7 @@ use crate::load::{Load, open};
 pub(crate) const CASES: &[Case] = &[
     ("what_makes_a_store_smaller_is_done_with_no_byte_free", no_byte_free),
     ("what_is_deleted_in_another_order_than_it_came_is_applied_with_no_byte_free", scattered),
+    ("what_an_eviction_took_is_applied_with_no_byte_free", evicted),
     ("a_store_is_opened_with_no_byte_free", opened),
     ("a_store_is_opened_after_a_loss_of_power_with_no_byte_free", opened_after_power_went),
     ("a_large_value_that_finds_no_room_is_refused_whichever_way_it_came_and_leaves_nothing", large),
@@ -81,6 +82,26 @@ fn scattered(kind: Kind) {
     // What it lists is in the index: all of that was applied.
     assert_eq!(cache.list().map(Result::unwrap).count() as u64, load.left());
     load.check(&cache);
+    assert_eq!(home.daemon().pid(), daemon.pid(), "it lives");
+    assert_eq!(home.run(["verify"]).code(), 0);
+}
+
+/// What was read is given other places while others go, as long as that takes no room.
+fn evicted(kind: Kind) {
+    let home = Home::new();
+    let (disk, cache, load) = full_by_another(&home, kind);
+    let daemon = home.daemon();
+    load.check(&cache);
+    let limit = load.left() / 2;
+    assert_eq!(home.run(["config", "set", "limit_entries", &limit.to_string()]).code(), 0);
+    eventually("the daemon evicts what is too much", PATIENCE, || {
+        disk.take_all_but(0);
+        cache.len().unwrap() <= limit
+    });
+    let evicted: u64 = cache.stats().unwrap().namespaces.iter().map(|namespace| namespace.evicted).sum();
+    assert!(evicted >= load.left() - limit, "{evicted}");
+    // What it lists is in the index: all of that was applied.
+    assert_eq!(cache.list().map(Result::unwrap).count() as u64, cache.len().unwrap());
     assert_eq!(home.daemon().pid(), daemon.pid(), "it lives");
     assert_eq!(home.run(["verify"]).code(), 0);
 }

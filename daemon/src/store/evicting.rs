@@ -27,6 +27,9 @@ use crate::eviction::{Ending, Head, Note, Plan, Queue, State, Verdict, Volume};
 /// How many places are looked at in one go: as many of the longest keys fit a frame.
 pub(super) const SLICE: usize = 96;
 
+/// As many operations may wait to be applied while more is evicted on a disk that is full.
+const UNAPPLIED_WHILE_SHORT: u64 = 400;
+
 /// A place that a plan looked at.
 #[derive(Debug)]
 struct Looked {
@@ -129,10 +132,20 @@ impl Walk<'_> {
 }
 
 impl Store {
+    /// Tells whether what was written has to be in the index before more is evicted, and has it applied then: what a little of it
+    /// takes is reserved, and free again before the next.
+    fn must_apply_first(&mut self) -> bool {
+        let must = self.is_short() && self.last_seq - self.applied > UNAPPLIED_WHILE_SHORT;
+        if must {
+            self.request_checkpoint();
+        }
+        must
+    }
+
     /// Evicts from a pool until `wanted` is gone, after a look at a bounded number of places; `false` where that has to wait for a
     /// segment to be applied.
     pub(super) fn evict_slice(&mut self, id: PoolId, wanted: Volume, now: Timestamp) -> Result<bool, StoreError> {
-        if !self.make_room()? {
+        if !self.make_room()? || self.must_apply_first() {
             return Ok(false);
         }
         if self.has_lost_count(id) {
