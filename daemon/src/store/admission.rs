@@ -64,8 +64,10 @@ pub(super) enum Admission {
 }
 
 impl Limits {
-    /// How much of a limit what goes by itself may have before it is waited for.
+    /// As much of a limit, as a fraction, may what goes by itself have before it is hurried.
     const PASSING: u64 = 8;
+    /// As much of it is evicted for. What is evicted goes by itself from then on: if all of that counted, it would be evicted for again.
+    const EVICTED_FOR: u64 = 32;
 
     /// Tells what to do before `need` can be added.
     pub(super) fn admit(&self, level: Level, need: Need) -> Admission {
@@ -130,7 +132,7 @@ impl Limits {
 
     /// Returns how much is to be evicted so that the low mark is reached with `bytes` more.
     fn excess(&self, marks: Marks, level: Level, bytes: u64) -> u64 {
-        let passing = level.passing.min(marks.limit / Self::PASSING);
+        let passing = level.passing.min(marks.limit / Self::EVICTED_FOR);
         level.lasting.bytes.saturating_add(passing).saturating_add(bytes).saturating_sub(marks.low)
     }
 
@@ -202,8 +204,8 @@ mod tests {
     #[test]
     fn what_goes_by_itself_is_waited_for_and_not_evicted_for() {
         assert_eq!(limits().admit(level(30 * MIB, 0, 34 * MIB), bytes(1)), Admission::Wait);
-        let admitted = limits().admit(level(58 * MIB, 0, 34 * MIB), bytes(1));
-        assert_eq!(admitted, evict((0, 0), (5 * MIB + 1, 0)));
+        let admitted = limits().admit(level(60 * MIB, 0, 34 * MIB), bytes(1));
+        assert_eq!(admitted, evict((0, 0), (MIB + 1, 0)));
         let replacing = Need { passing: MIB, ..Need::default() };
         assert_eq!(limits().admit(level(60 * MIB, 0, 4 * MIB), replacing), Admission::Wait);
         assert_eq!(limits().admit(level(64 * MIB, 0, 0), replacing), Admission::Fits);
