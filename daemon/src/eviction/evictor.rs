@@ -124,7 +124,7 @@ impl Evictor {
         if self.queues.all().entries == 0 || self.policy == Policy::None {
             return None;
         }
-        if self.fruitless > self.patience() + self.queues.all().entries {
+        if self.fruitless > self.patience().saturating_add(self.queues.all().entries) {
             // Leases end: the next plan begins anew.
             self.fruitless = 0;
             return None;
