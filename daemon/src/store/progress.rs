@@ -297,26 +297,6 @@ mod tests {
         (store, away)
     }
 
-    /// It had the version of the damaged one, and went with that.
-    #[test]
-    fn a_value_that_is_added_again_while_its_damage_is_dealt_with_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = store(&folder);
-        let digest = Digest(sha2::Sha256::digest(b"value").into());
-        let value = stage(&store.blobs(), digest);
-        put(&mut store, value);
-        let target = store.request_checkpoint();
-        wait(&mut store, |store| store.applied() >= target);
-        let commands = store.reader().naming(&[digest].into()).unwrap();
-        assert_eq!(commands.len(), 1);
-        std::fs::write(store.blobs().staging().join("again"), b"value").unwrap();
-        let again = NewValue::Blob(store.blobs().receive("again", 5, digest, false).unwrap());
-        put(&mut store, again);
-        commands.into_iter().for_each(|command| store.write_own(command, NOW));
-        let number = store.namespace("n").unwrap();
-        assert_eq!(store.counts(number).entries, 1);
-    }
-
     /// Each attempt had the next one made at once, without end, as long as somebody waited for the log to be applied; and
     /// who waited was not told.
     #[test]

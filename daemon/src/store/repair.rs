@@ -106,8 +106,7 @@ impl Store {
 }
 
 impl Reader {
-    /// Finds the entries that name one of these blobs, as conditional deletes: what is written later stays, even if it is the same
-    /// content, whose version goes on. Blocks: it looks at every record, however many blobs
+    /// Finds the entries that name one of these blobs, as conditional deletes. Blocks: it looks at every record, however many blobs
     /// there are.
     ///
     /// # Errors
@@ -120,7 +119,7 @@ impl Reader {
                 let (index_key, row) = row?;
                 let Some((namespace, key, record)) = entry_of(index_key, row) else { continue };
                 if record.value.digest().is_some_and(|digest| digests.contains(&digest)) {
-                    commands.push(Command::Delete { namespace, key, when: Condition::NotAfter(record.seq) });
+                    commands.push(Command::Delete { namespace, key, when: Condition::Version(record.version) });
                 }
             }
             Ok(commands)
