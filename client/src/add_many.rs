@@ -129,7 +129,9 @@ impl Request {
         let preparation = Preparation::of(common, cache.settings(), &connection, value_max);
         let size = preparation.check(&drafts)?;
         if let Some((index, length)) = preparation.longest(&drafts) {
-            cache.fits(preparation.namespace(), length).await.map_err(in_batch(index))?;
+            let answer = cache.fits(preparation.namespace(), length).await;
+            // That nobody answers is not the item's fault.
+            answer.map_err(|error| if error.is_refused() { in_batch(index)(error) } else { error })?;
         }
         let prepare = move || preparation.prepare(drafts, size);
         let batch = if size.values > SLOW { off_thread(prepare).await? } else { prepare()? };

@@ -321,19 +321,13 @@ impl Error {
     /// Tells whether no daemon could be reached or started, or none gave an answer to a call that changes nothing.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(
-            self,
-            Self::NoDaemon { .. }
-                | Self::Spawn { .. }
-                | Self::StartFailed { .. }
-                | Self::NotReady { .. }
-                | Self::Silent { .. }
-                | Self::ServedElsewhere { .. }
-                | Self::Connect { .. }
-                | Self::Lost { .. }
-                | Self::Late { .. }
-                | Self::Refused(WireError::Stopping)
-        )
+        match self.innermost() {
+            Self::NoDaemon { .. } | Self::Spawn { .. } | Self::StartFailed { .. } | Self::NotReady { .. } => true,
+            Self::Silent { .. } | Self::ServedElsewhere { .. } | Self::Connect { .. } => true,
+            Self::Lost { .. } | Self::Late { .. } => true,
+            Self::Refused(error) => *error.innermost() == WireError::Stopping,
+            _ => false,
+        }
     }
 
     /// Returns what is wrong with one item of a batch; else the error itself.
@@ -348,7 +342,7 @@ impl Error {
     #[must_use]
     pub fn is_refused(&self) -> bool {
         match self.innermost() {
-            Self::Refused(error) => *error != WireError::Stopping,
+            Self::Refused(error) => *error.innermost() != WireError::Stopping,
             Self::Foreign { .. } | Self::WrongStore { .. } | Self::ForeignScope { .. } | Self::Closed(_) => true,
             _ => false,
         }
@@ -381,19 +375,19 @@ impl Error {
     /// Tells whether a value was read as another type than its own.
     #[must_use]
     pub fn is_wrong_type(&self) -> bool {
-        matches!(self, Self::WrongType { .. })
+        matches!(self.innermost(), Self::WrongType { .. })
     }
 
     /// Tells whether client and daemon have no protocol in common.
     #[must_use]
     pub fn is_version_mismatch(&self) -> bool {
-        matches!(self, Self::Refused(WireError::Version { .. }))
+        matches!(self.innermost(), Self::Refused(WireError::Version { .. }))
     }
 
     /// Tells whether a change was asked for and it is not known whether it was made.
     #[must_use]
     pub fn is_unknown_outcome(&self) -> bool {
-        matches!(self, Self::UnknownOutcome { .. })
+        matches!(self.innermost(), Self::UnknownOutcome { .. })
     }
 
     /// Tells whether the caller gave something that can't be right, whatever daemon and store.
@@ -484,6 +478,8 @@ mod tests {
         let ours = Error::InBatch { index: 3, source: Box::new(KeyError::Empty.into()) };
         assert!(ours.is_invalid_input() && !ours.is_too_large());
         assert_eq!(ours.to_string(), "item 3 of the batch can't be added");
+        let away = Error::InBatch { index: 3, source: Box::new(Error::NoDaemon { socket: "/s".into() }) };
+        assert!(away.is_unavailable() && !away.is_refused());
         let in_batch = |error| Error::from(WireError::InBatch { index: 3, error: Box::new(error) });
         let large = in_batch(WireError::TooLarge { size: 2, limit: 1 });
         assert!(large.is_too_large() && large.is_refused() && !large.is_invalid_input());
