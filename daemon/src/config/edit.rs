@@ -206,14 +206,14 @@ mod tests {
 
     #[test]
     fn comments_and_order_stay_and_what_is_new_stands_below_what_there_is() {
-        let text = "# Ours.\nlog = \"warn\" # quiet\n\n# Large disk.\nlimit = \"1 GiB\" # for now\n\n[namespaces.x]\n# Small.\nlimit = \"1 MiB\"\n# end\n";
+        let text = "# Ours.\nlog = \"warn\" # quiet\n\n# Large disk.\nlimit = \"1 GiB\" # see df\n\n[namespaces.x]\n# Small.\nlimit = \"1 MiB\"\n# end\n";
         let changes = [
             (None, "limit", Some("none")),
             (None, "reserve", Some("0")),
             (Some("x"), "limit", Some("2097152")),
             (Some("y"), "limit_entries", Some("5")),
         ];
-        let expected = "# Ours.\nlog = \"warn\" # quiet\n\n# Large disk.\nlimit = \"none\" # for now\nreserve = 0\n\n[namespaces.x]\n# Small.\nlimit = 2097152\n\n[namespaces.y]\nlimit_entries = 5\n# end\n";
+        let expected = "# Ours.\nlog = \"warn\" # quiet\n\n# Large disk.\nlimit = \"none\" # see df\nreserve = 0\n\n[namespaces.x]\n# Small.\nlimit = 2097152\n\n[namespaces.y]\nlimit_entries = 5\n# end\n";
         assert_eq!(changed(text, &changes), expected);
         assert_eq!(changed("# Only this.\n", &[(None, "log", Some("off"))]), "# Only this.\nlog = \"off\"\n");
         assert_eq!(
