@@ -89,6 +89,7 @@ mod deaths;
 mod draft;
 mod durability;
 mod elders;
+mod environment;
 mod error;
 mod evicting;
 mod examination;
