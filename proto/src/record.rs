@@ -165,6 +165,25 @@ pub enum RecordError {
 }
 
 impl<'a> Record<'a> {
+    /// Returns the record of bytes that the operation `seq` makes an entry: without anything that an entry need not have, created at
+    /// the epoch.
+    #[must_use]
+    pub fn plain(seq: u64, value: Value<'a>) -> Self {
+        Self {
+            codec: Codec::Bytes,
+            bound: false,
+            pinned: false,
+            seq,
+            version: seq,
+            birth: Birth::at(seq),
+            created: Timestamp::default(),
+            expires: None,
+            tags: Tags::default(),
+            key: None,
+            value,
+        }
+    }
+
     /// Reads a record; `seed` is the hash of its namespace and key.
     ///
     /// # Errors

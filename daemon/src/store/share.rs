@@ -2,8 +2,7 @@
 
 use datacache_proto::layout::is_cut;
 use datacache_proto::log::OPERATION_HEAD;
-use datacache_proto::record::{Birth, Record, TagsBuf, Value};
-use datacache_proto::time::Timestamp;
+use datacache_proto::record::{Record, TagsBuf, Value};
 
 use super::admission::Need;
 use super::charge::{blocks, charge};
@@ -67,14 +66,10 @@ fn charge_of(namespace: u32, put: &Put) -> u64 {
         codec: put.codec,
         bound: put.holder.is_some(),
         pinned: put.pinned,
-        seq: 0,
-        version: 0,
-        birth: Birth::at(0),
-        created: Timestamp::default(),
         expires: put.expires,
         tags: tags.as_tags(),
         key: is_cut(&put.key).then_some(&put.key[..]),
-        value: put.value.as_value(),
+        ..Record::plain(0, put.value.as_value())
     };
     charge(namespace, &put.key, &record)
 }
