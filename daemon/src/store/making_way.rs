@@ -239,20 +239,16 @@ impl Store {
         if !adds || !self.has_limits() {
             return Ok((Owner::Store, Admission::Fits));
         }
-        let judged = self.judge_by(&self.shares(batch, |_, _| Ok(None))?);
+        let judged = self.judge_by(&self.shares_at_most(batch));
         let is_done = |call| self.memory.reply(call).is_some();
         if judged.1 == Admission::Fits || batch.call.is_some_and(is_done) {
             return Ok((Owner::Store, Admission::Fits));
         }
-        let shares = self.shares(batch, |namespace, put| {
-            let before = self.entry_before(namespace, &put.key)?;
-            Ok(before.map(|before| (before.counts.charge, before.pinned || before.bound)))
-        })?;
-        Ok(self.judge_by(&shares))
+        Ok(self.judge_by(&self.shares(batch)?))
     }
 
     /// Returns what is there under a key, as of the end of the draft.
-    fn entry_before(&self, namespace: u32, key: &[u8]) -> Result<Option<Before>, StoreError> {
+    pub(super) fn entry_before(&self, namespace: u32, key: &[u8]) -> Result<Option<Before>, StoreError> {
         let hash = KeyHash::of(namespace, key);
         let Some((operation, _)) = self.draft.find(namespace, key, hash) else {
             return self.lookup.before(&self.lookup.snapshot(), namespace, key, hash);

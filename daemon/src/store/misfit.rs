@@ -38,7 +38,7 @@ impl Store {
             Command::Put(put) if self.memory.namespace(&put.namespace).is_none() => Some(&put.namespace),
             _ => None,
         })?;
-        let (limits, shares) = (self.pools.limits_of_new(name)?, self.shares(batch, |_, _| Ok(None)).ok()?);
+        let (limits, shares) = (self.pools.limits_of_new(name)?, self.shares(batch).ok()?);
         let share = shares.iter().find(|share| share.namespace == NEW_NAMESPACE)?;
         match limits.admit(Level::default(), share.own) {
             Admission::Never(bytes) => Some(limits.never(bytes, Some(name.to_string()))),
