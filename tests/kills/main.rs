@@ -60,6 +60,18 @@ fn what_was_acknowledged_is_there_after_deaths_at_later_times_one_behind_the_oth
     println!("{}", campaign.tally());
 }
 
+/// What was evicted does not come back, what is pinned stays, and there are never too many.
+#[test]
+fn a_store_at_its_limit_has_what_was_not_evicted_whenever_its_daemon_dies() {
+    let mut campaign = Campaign::with_limit(4, true, 40);
+    for names in [WORKING, STARTING, ENDING].concat().chunks(2) {
+        campaign.live(Death::Anywhere);
+        names.iter().for_each(|name| campaign.live(at(name)));
+    }
+    campaign.live(Death::Never);
+    println!("{}", campaign.tally());
+}
+
 #[test]
 fn a_store_that_a_daemon_died_of_making_is_made_by_the_next() {
     for (seed, name) in (10..).zip([MAKING, SHARING, &["StoreMade", "StoreLocked", "TakeoverCleared"]].concat()) {
