@@ -17,7 +17,7 @@
 //! | [`listener`], `links` | the socket: systemd's, or one that is bound here; and the way from it to the store |
 //! | `server`, `connection`, `conversation` | who may connect; one client and what is kept for it; its calls and their answers |
 //! | `service` | what the calls mean: checks and translates, decides nothing |
-//! | `writer`, `queue`, `waiting` | everything that waits goes into one frame; replies; waits for durability |
+//! | `writer`, `queue`, `crowd`, `waiting` | everything that waits goes into one frame; who waits for room below a limit; replies; waits for durability |
 //! | `bulk`, `long_calls` | evict, clear, expire in slices; and what makes them repeatable |
 //! | `leases`, `scopes`, `peer`, `watch` | who holds entries, and how it is noticed that they are gone |
 //! | `load` | how much memory the calls of all clients take |
@@ -57,6 +57,7 @@ mod compaction;
 pub mod config;
 mod connection;
 mod conversation;
+mod crowd;
 mod daemon;
 mod deadlines;
 pub mod eviction;

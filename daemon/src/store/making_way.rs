@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::evicting::SLICE;
 use super::lookup::seen;
 use super::pools::PoolId;
-use super::share::Share;
+use super::share::{NEW_NAMESPACE, Share};
 use super::store::Store;
 use crate::eviction::Policy;
 
@@ -28,14 +28,18 @@ pub enum Way {
     Again,
     /// There will be room once a thread of the store has got on: come again after the next `wake`.
     Wait,
+    /// Nothing was done: it is another limit by now that it has no room below.
+    Elsewhere(Owner),
     /// Nothing helps.
     Refused(StoreError),
 }
 
 /// Whose limit it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// The store's.
     Store,
+    /// That of the namespace with this number.
     Namespace(u32),
 }
 
@@ -43,16 +47,16 @@ pub(super) enum Owner {
 type Judgement = (Owner, Admission);
 
 impl Store {
-    /// Tells whether a batch can't be taken yet, or never.
-    pub(super) fn lacks_room(&mut self, batch: &Batch) -> bool {
+    /// Returns below whose limit a batch has no room yet, or never.
+    pub(super) fn lacks_room(&mut self, batch: &Batch) -> Option<Owner> {
         match self.judge(batch) {
-            Ok((_, Admission::Fits)) | Err(_) => self.unfit(batch).is_some(),
-            Ok(_) => true,
+            Ok((_, Admission::Fits)) | Err(_) => self.unfit(batch).map(|_| Owner::Namespace(NEW_NAMESPACE)),
+            Ok((owner, _)) => Some(owner),
         }
     }
 
-    /// Makes room for a batch that has none: evicts a slice, or has the log applied.
-    pub fn make_way(&mut self, batch: &Batch, now: Timestamp) -> Way {
+    /// Makes room for a batch that has none below the limit of `owner`: evicts a slice, or has the log applied.
+    pub fn make_way(&mut self, batch: &Batch, owner: Owner, now: Timestamp) -> Way {
         if self.refusal(batch).is_some() {
             // It hears of that when it is tried.
             return Way::Clear;
@@ -64,13 +68,14 @@ impl Store {
         match self.judge(batch) {
             // As above.
             Err(_) | Ok((_, Admission::Fits)) => Way::Clear,
+            Ok((other, _)) if other != owner => Way::Elsewhere(other),
             Ok((_, Admission::Wait)) => {
                 self.request_checkpoint();
                 Way::Wait
             }
-            Ok((owner, Admission::Never(bytes))) => self.refuse(self.never_fits(owner, bytes)),
-            Ok((owner, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
-            Ok((owner, Admission::Evict(excess))) => self.evict_for(batch, owner, excess, now),
+            Ok((_, Admission::Never(bytes))) => self.refuse(self.never_fits(owner, bytes)),
+            Ok((_, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
+            Ok((_, Admission::Evict(excess))) => self.evict_for(batch, owner, excess, now),
         }
     }
 
@@ -84,17 +89,17 @@ impl Store {
         self.crowding.waits += 1;
     }
 
-    /// Tells whether the first batch that [`Store::write`] was given has no room: see [`Store::make_way`].
+    /// Returns below whose limit the first batch that [`Store::write`] was given has no room, if it has none: see [`Store::make_way`].
     #[must_use]
-    pub fn is_blocked(&self) -> bool {
-        self.crowding.is_blocked
+    pub fn blocked_by(&self) -> Option<Owner> {
+        self.crowding.blocked_by
     }
 
     fn evict_for(&mut self, batch: &Batch, owner: Owner, excess: Excess, now: Timestamp) -> Way {
         if owner == Owner::Store && self.headroom.is_short {
             // It may not be so any more.
             self.look_at_disk();
-            if !self.lacks_room(batch) {
+            if self.lacks_room(batch).is_none() {
                 return Way::Clear;
             }
         }
@@ -117,7 +122,7 @@ impl Store {
 
     fn lacks_room_after_slice(&mut self, batch: &Batch) -> bool {
         self.draft.begin(self.last_seq + 1);
-        self.lacks_room(batch)
+        self.lacks_room(batch).is_some()
     }
 
     /// Removes a slice of what has expired, which goes before anything is evicted; tells whether there was anything. That is looked for
@@ -125,7 +130,8 @@ impl Store {
     fn sweep_first(&mut self, owner: Owner, now: Timestamp) -> Result<bool, StoreError> {
         /// The least time between two looks that find nothing.
         const PAUSE: Duration = Duration::from_millis(100);
-        let last = self.crowding.swept;
+        let sweep = self.crowding.sweeps.entry(owner).or_default();
+        let last = sweep.ended;
         if last <= now && now.since(last) < PAUSE || !self.make_room()? {
             return Ok(false);
         }
@@ -134,17 +140,17 @@ impl Store {
             Owner::Namespace(namespace) => Some(namespace),
         };
         // What was removed is in the index until that is applied: it is not planned once more.
-        let from = self.crowding.sweep.take().filter(|(of, _)| *of == owner).map(|(_, cursor)| cursor);
+        let from = self.crowding.sweeps.get_mut(&owner).and_then(|sweep| sweep.next.take());
         let plan = self.plan_expired(namespace, now, from.as_ref(), SLICE)?;
         let any = !plan.commands.is_empty() && self.remove_expired(plan.commands, now)?;
         // As in a sweep beside the calls: the log's part has no place to go on from.
         let next = plan.next.filter(|next| any || from.as_ref() != Some(next));
-        match next {
-            Some(next) => self.crowding.sweep = Some((owner, next)),
-            None if !any => self.crowding.swept = now,
-            None => {}
+        let (goes_on, sweep) = (any || next.is_some(), self.crowding.sweeps.entry(owner).or_default());
+        if !goes_on {
+            sweep.ended = now;
         }
-        Ok(any || self.crowding.sweep.is_some())
+        sweep.next = next;
+        Ok(goes_on)
     }
 
     fn remove_expired(&mut self, commands: Vec<Command>, now: Timestamp) -> Result<bool, StoreError> {

@@ -186,7 +186,7 @@ pub use foresight::{Foreseer, Foresight};
 pub use histogram::{Amounts, Spans};
 pub use incoming::Incoming;
 pub use len::LenCount;
-pub use making_way::Way;
+pub use making_way::{Owner, Way};
 pub use moved_aside::moved_aside;
 pub use options::StoreOptions;
 pub use plan::{Cursor, Plan, Reader};

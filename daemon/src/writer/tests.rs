@@ -196,6 +196,29 @@ async fn what_is_refused_or_changes_nothing_is_no_append() {
     assert_eq!(writer.appends().count(), seen);
 }
 
+/// It waited until thousands of entries that were not its own had gone.
+#[tokio::test(flavor = "local")]
+async fn a_batch_that_needs_little_room_does_not_wait_for_one_of_another_namespace_that_needs_much() {
+    let namespaces = [("wide", 2_000), ("narrow", 10)].map(|(name, limit)| (name.to_owned(), entries(limit)));
+    let (_folder, writer) = writer_with(Rules { namespaces: namespaces.into(), ..Rules::none() });
+    let working = at_work(&writer);
+    writer.write(put_all("wide", 0..2_000), false).await.unwrap();
+    writer.write(put_all("narrow", 0..10), false).await.unwrap();
+    working.abort();
+    assert!(working.await.unwrap_err().is_cancelled());
+
+    let mut wide = pin!(writer.write(put_all("wide", 2_000..4_000), false));
+    let mut narrow = pin!(writer.write(put_all("narrow", 10..11), false));
+    assert!(poll!(&mut wide).is_pending() && poll!(&mut narrow).is_pending());
+    for _ in 0..2 {
+        writer.hurry();
+    }
+    assert!(poll!(&mut wide).is_pending(), "it takes twenty slices and more");
+    assert!(poll!(&mut narrow).is_ready(), "it takes one");
+    at_work(&writer);
+    wide.await.unwrap();
+}
+
 /// It came after thirty: the writer and the bulk operation woke each other, and nobody looked at the sockets.
 #[tokio::test(flavor = "local")]
 async fn a_neighbour_whose_call_arrives_comes_after_two_slices_of_a_bulk_operation_at_most() {

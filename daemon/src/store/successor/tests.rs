@@ -1,7 +1,7 @@
 //! A store that goes on in a smaller index, and what becomes of the one before.
 
 use super::super::command::{Batch, Command, Condition, NewValue, Put};
-use super::super::making_way::Way;
+use super::super::making_way::{Owner, Way};
 use super::super::rules::{Reserve, Rule, Rules};
 use super::super::testing::{NOW, options, put, put_of, store, wait};
 use super::*;
@@ -138,7 +138,7 @@ fn what_is_added_in_a_smaller_index_is_evicted_there() {
         let value = NewValue::Inline(vec![7].into());
         let put = Command::Put(Put { key: Key::integer(key).into(), ..put_of(value) });
         let batch = Batch::of(put.clone(), None);
-        while let way @ (Way::Again | Way::Refused(_)) = store.make_way(&batch, NOW) {
+        while let way @ (Way::Again | Way::Refused(_)) = store.make_way(&batch, Owner::Store, NOW) {
             assert!(matches!(way, Way::Again), "{key}: {way:?}");
         }
         write(&mut store, put);
