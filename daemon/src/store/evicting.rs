@@ -209,7 +209,7 @@ impl Store {
     /// # Errors
     /// Where the index can't be read, or the log not be written.
     pub fn evict_surplus(&mut self, now: Timestamp) -> Result<bool, StoreError> {
-        if self.headroom.is_short {
+        if self.gives_way() {
             self.look_at_disk();
         }
         if self.poisoned {

@@ -74,6 +74,7 @@ impl Store {
                 Way::Wait
             }
             Ok((_, Admission::Never(bytes))) => self.refuse(self.never_fits(owner, bytes)),
+            Ok((_, Admission::Refuse(FullCause::Reserve))) => self.refuse_for_others(batch),
             Ok((_, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
             Ok((_, Admission::Evict(excess))) => self.evict_for(batch, owner, excess, now),
         }
@@ -82,6 +83,15 @@ impl Store {
     fn refuse(&mut self, error: StoreError) -> Way {
         self.crowding.refused += 1;
         Way::Refused(error)
+    }
+
+    /// Refuses a batch that others on the disk leave too little for, if they still do.
+    fn refuse_for_others(&mut self, batch: &Batch) -> Way {
+        self.look_at_disk();
+        match self.judge(batch) {
+            Ok((owner, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
+            _ => Way::Again,
+        }
     }
 
     /// Notes that a batch has to wait for room.
@@ -96,17 +106,17 @@ impl Store {
     }
 
     fn evict_for(&mut self, batch: &Batch, owner: Owner, excess: Excess, now: Timestamp) -> Way {
-        if owner == Owner::Store && self.headroom.is_short {
+        if self.is_for_others(owner, excess) {
             // It may not be so any more.
             self.look_at_disk();
             if self.lacks_room(batch).is_none() {
                 return Way::Clear;
             }
         }
-        let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner))) };
+        let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner, excess))) };
         if self.free_bytes(owner) < excess.least.bytes || self.pools.get_mut(pool).is_stuck {
             self.pools.get_mut(pool).is_stuck = false;
-            return self.refuse(self.full(owner, self.cause(owner)));
+            return self.refuse(self.full(owner, self.cause(owner, excess)));
         }
         let relieved = match self.sweep_first(owner, now) {
             Ok(false) => self.evict_slice(pool, excess.wanted, now),
@@ -213,19 +223,22 @@ impl Store {
     }
 
     /// Tells why nothing can be evicted for a limit.
-    fn cause(&self, owner: Owner) -> FullCause {
+    fn cause(&self, owner: Owner, excess: Excess) -> FullCause {
+        if self.is_for_others(owner, excess) {
+            return FullCause::Reserve;
+        }
         let keeps_all = match owner {
             Owner::Namespace(namespace) => {
                 self.pools.own(namespace).is_some_and(|(_, pool)| pool.policy == Policy::None)
             }
             Owner::Store => self.pools.all().all(|(_, pool)| pool.policy == Policy::None),
         };
-        let is_reserve = owner == Owner::Store && self.headroom.is_short;
-        match (keeps_all, is_reserve) {
-            (true, _) => FullCause::Policy,
-            (false, true) => FullCause::Reserve,
-            (false, false) => FullCause::Held,
-        }
+        if keeps_all { FullCause::Policy } else { FullCause::Held }
+    }
+
+    /// Tells whether it is for others on the disk that something is to be evicted, and not for a limit.
+    fn is_for_others(&self, owner: Owner, excess: Excess) -> bool {
+        owner == Owner::Store && excess.wanted.bytes > 0 && self.gives_way()
     }
 
     pub(super) fn name(&self, owner: Owner) -> Option<String> {
@@ -291,6 +304,17 @@ impl Store {
             held: sum(|share| share.own.held),
             passing: sum(|share| share.passing),
         };
-        (Owner::Store, self.limits().admit(self.level(), need))
+        (Owner::Store, self.admit_to_store(need))
+    }
+
+    /// Judges by what the store may take: a value that only others on the disk keep out may fit later.
+    fn admit_to_store(&self, need: Need) -> Admission {
+        match self.limits().admit(self.level(), need) {
+            Admission::Never(_) => {
+                let never = self.pools.limits_of_all(None).never_fits(need.bytes);
+                never.map_or(Admission::Refuse(FullCause::Reserve), Admission::Never)
+            }
+            admission => admission,
+        }
     }
 }

@@ -10,6 +10,7 @@ mod older;
 mod places;
 mod randomly;
 mod recovery;
+mod reserve;
 mod staging;
 mod takeover;
 mod verify;
