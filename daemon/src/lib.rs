@@ -42,8 +42,9 @@
 //! - Counters of events begin anew with each daemon, and miss calls that were given up.
 //! - Replies of evict, clear, expire and release are kept in memory: one that is repeated after a restart finishes the work, and counts
 //!   what was left of it.
-//! - What others take of the disk is looked at every ten seconds, and not while nobody calls.
-//! - What the policies of eviction have learned is written down every ten minutes and at the end: a crash takes what is newer.
+//! - What others take of the disk is looked at every ten seconds, and every twenty while nobody calls.
+//! - What the policies of eviction have learned is written down every ten minutes in which calls come, and at the end: a crash takes what is
+//!   newer.
 //! - Values that don't come with their call are not checked to be text; readers look at what they get.
 
 mod activity;
