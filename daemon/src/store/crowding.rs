@@ -6,6 +6,7 @@ use datacache_proto::time::Timestamp;
 
 use super::making_way::Owner;
 use super::plan::Cursor;
+use super::pools::PoolId;
 
 /// A look for what has expired, slice by slice.
 #[derive(Debug, Default)]
@@ -29,8 +30,8 @@ pub(super) struct Crowding {
     pub(super) waits: u64,
     /// Batches that were refused.
     pub(super) refused: u64,
-    /// How many entries had been evicted when what was learned was last written down.
-    pub(super) kept: u64,
+    /// The pool of which what it has learned was last taken to be written down, until it was that of all.
+    pub(super) kept: Option<PoolId>,
     /// Entries that had expired and were removed to make room, by namespace.
     pub(super) expired: HashMap<u32, u64>,
     /// Entries that were evicted, by namespace.
