@@ -265,7 +265,7 @@ impl Store {
     }
 
     /// Returns what the next policy has learned since it was last asked, to be written down; `None` once it was that of all of them. One at
-    /// a time: that of a large pool is 64 MiB and more, and the owner's thread makes a copy of it.
+    /// a time: the copy of a large one takes the owner's thread some milliseconds, and whoever writes it 64 MiB and more.
     pub fn learned(&mut self) -> Option<Learned> {
         let last = self.crowding.kept;
         let next = self.pools.all().find(|(id, pool)| Some(*id) > last && pool.has_learned).map(|(id, _)| id);
