@@ -17,7 +17,7 @@
 //! | [`listener`], `links` | the socket: systemd's, or one that is bound here; and the way from it to the store |
 //! | `server`, `connection`, `conversation` | who may connect; one client and what is kept for it; its calls and their answers |
 //! | `service` | what the calls mean: checks and translates, decides nothing |
-//! | `writer`, `queue`, `waiting` | everything that waits goes into one frame; replies; waits for durability |
+//! | `writer`, `queue`, `crowd`, `waiting` | everything that waits goes into one frame; who waits for room below a limit; replies; waits for durability |
 //! | `bulk`, `long_calls` | evict, clear, expire in slices; and what makes them repeatable |
 //! | `leases`, `scopes`, `peer`, `watch` | who holds entries, and how it is noticed that they are gone |
 //! | `load` | how much memory the calls of all clients take |
@@ -42,8 +42,9 @@
 //! - Counters of events begin anew with each daemon, and miss calls that were given up.
 //! - Replies of evict, clear, expire and release are kept in memory: one that is repeated after a restart finishes the work, and counts
 //!   what was left of it.
-//! - What others take of the disk is looked at every ten seconds, and not while nobody calls.
-//! - What the policies of eviction have learned is written down every ten minutes and at the end: a crash takes what is newer.
+//! - What others take of the disk is looked at every ten seconds, and every twenty while nobody calls.
+//! - What the policies of eviction have learned is written down every ten minutes in which calls come, and at the end: a crash takes what is
+//!   newer.
 //! - Values that don't come with their call are not checked to be text; readers look at what they get.
 
 mod activity;
@@ -57,6 +58,7 @@ mod compaction;
 pub mod config;
 mod connection;
 mod conversation;
+mod crowd;
 mod daemon;
 mod deadlines;
 pub mod eviction;

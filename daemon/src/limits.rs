@@ -82,10 +82,11 @@ pub(crate) async fn follow_rules(daemon: Rc<Daemon>) {
     let mut config = daemon.config.clone();
     while config.changed().await.is_ok() {
         let rules = config.borrow_and_update().rules();
-        if daemon.writer.with(|store| store.set_rules(rules)).is_err() {
-            return;
-        }
+        let Ok(left) = daemon.writer.with(|store| store.set_rules(rules)) else { return };
         daemon.writer.turn().await.ok();
+        if let Some(left) = left {
+            aside(move || Learned::keep(left)).await.ok();
+        }
     }
     std::future::pending::<()>().await;
 }
@@ -95,8 +96,9 @@ pub(crate) async fn keep_learned(daemon: Rc<Daemon>) {
     let mut seen = daemon.activity.count();
     loop {
         sleep_while_calls_come(&daemon, &mut seen, KEEP_EVERY).await;
-        let Ok(learned) = daemon.writer.with(Store::learned) else { return };
-        if let Some(learned) = learned {
+        loop {
+            let Ok(learned) = daemon.writer.with(Store::learned) else { return };
+            let Some(learned) = learned else { break };
             aside(move || Learned::keep(learned)).await.ok();
         }
     }

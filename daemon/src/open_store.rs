@@ -7,7 +7,7 @@ use datacache_proto::time::Timestamp;
 use tokio::sync::Notify;
 
 use crate::Config;
-use crate::store::{Examiner, OpenError, Store, StoreOptions};
+use crate::store::{Examiner, Learned, OpenError, Store, StoreOptions};
 
 /// The command of the program around the daemon that calls [`examine`](crate::store::examine) with the folder behind it.
 pub const EXAMINE: &str = "examine-index";
@@ -44,7 +44,7 @@ impl OpenStore {
             },
         };
         let mut store = Store::open(options, Timestamp::now())?;
-        store.set_rules(config.rules());
+        store.set_rules(config.rules()).into_iter().for_each(Learned::keep);
         Ok(Self { store, wake })
     }
 }

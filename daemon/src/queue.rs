@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use datacache_proto::time::Timestamp;
 use tokio::sync::oneshot;
 
-use crate::store::{Batch, BatchResult, Command, Store, Way};
+use crate::crowd::Crowd;
+use crate::store::{Batch, BatchResult, Command, Store};
 use crate::writer::Outcomes;
 
 /// How many slices may be evicted in one turn.
@@ -18,8 +19,7 @@ pub(crate) struct Queue {
     batches: VecDeque<Batch>,
     slots: VecDeque<Slot>,
     /// Those that have no room below a limit, and wait for it apart from all others.
-    crowded: VecDeque<(Slot, Batch)>,
-    is_making_way: bool,
+    crowd: Crowd,
     /// The number of the next batch.
     next: u64,
     /// Where the store's results land; kept for its room.
@@ -28,7 +28,8 @@ pub(crate) struct Queue {
 
 /// Who waits for a batch, and for what.
 pub(crate) struct Slot {
-    number: u64,
+    /// The place in the order of their arrival.
+    pub(crate) number: u64,
     /// Whether the wait goes on until the batch survives a loss of power.
     pub(crate) durable: bool,
     /// The earliest deadline that the batch brings.
@@ -54,82 +55,61 @@ impl Queue {
 
     /// Returns the number of the first batch that waits; the largest there is where none does.
     pub(crate) fn first(&self) -> u64 {
-        let crowded = self.crowded.iter().map(|(slot, _)| slot.number);
-        crowded.chain(self.slots.front().map(|slot| slot.number)).min().unwrap_or(u64::MAX)
+        let next = self.slots.front().map(|slot| slot.number);
+        next.into_iter().chain(self.crowd.first()).min().unwrap_or(u64::MAX)
     }
 
     /// Tells whether no batch waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty() && self.crowded.is_empty()
+        self.slots.is_empty() && self.crowd.is_empty()
     }
 
     /// Has the store take one frame's worth; returns what came of each batch that it took.
     pub(crate) fn write_to(&mut self, store: &mut Store, now: Timestamp) -> Vec<(Slot, BatchResult)> {
         self.drop_given_up();
+        self.crowd.begin_turn();
         let (mut done, mut slices) = (Vec::new(), SLICES);
         loop {
-            self.is_making_way = self.make_way(store, now, &mut slices, &mut done);
+            self.make_way(store, now, &mut slices, &mut done);
             if self.batches.is_empty() {
                 return done;
             }
             store.write(&mut self.batches, now, &mut self.results);
             let took = self.results.len();
             done.extend(self.slots.drain(..took).zip(self.results.drain(..)));
-            if took > 0 || !store.is_blocked() {
-                return done;
-            }
+            let Some(owner) = store.blocked_by().filter(|_| took == 0) else { return done };
             // Those behind it may need no room.
             store.note_crowded();
-            self.crowded.extend(self.slots.pop_front().zip(self.batches.pop_front()));
+            if let (Some(slot), Some(batch)) = (self.slots.pop_front(), self.batches.pop_front()) {
+                self.crowd.push(owner, slot, batch);
+            }
         }
     }
 
-    /// Makes room for the first of those that wait for some, and puts it before all others once it has that; tells whether
-    /// there is more to do for it at once.
-    fn make_way(
-        &mut self,
-        store: &mut Store,
-        now: Timestamp,
-        slices: &mut u32,
-        done: &mut Vec<(Slot, BatchResult)>,
-    ) -> bool {
-        while let Some((_, batch)) = self.crowded.front() {
-            if *slices == 0 {
-                return true;
-            }
-            *slices -= 1;
-            match store.make_way(batch, now) {
-                Way::Again => {}
-                Way::Wait => return false,
-                Way::Clear => {
-                    let (slot, batch) = self.crowded.pop_front().expect("it is the first");
-                    self.slots.push_front(slot);
-                    self.batches.push_front(batch);
-                    return !self.crowded.is_empty();
-                }
-                Way::Refused(error) => {
-                    done.extend(self.crowded.pop_front().map(|(slot, _)| (slot, Err(error))));
-                }
-            }
+    /// Makes room for those that wait for some, and puts the first one that has it before all others that came later.
+    fn make_way(&mut self, store: &mut Store, now: Timestamp, slices: &mut u32, done: &mut Vec<(Slot, BatchResult)>) {
+        let clear = self.crowd.make_way(slices, done, |batch, owner| store.make_way(batch, owner, now));
+        if let Some((slot, batch)) = clear {
+            let place = self.slots.partition_point(|other| other.number < slot.number);
+            self.slots.insert(place, slot);
+            self.batches.insert(place, batch);
         }
-        false
     }
 
     /// Tells whether room is being made for a batch, and can be at once.
     pub(crate) fn is_making_way(&self) -> bool {
-        self.is_making_way
+        self.crowd.can_go_on()
     }
 
     /// Gives up all that wait; returns those who did.
     pub(crate) fn give_up(&mut self) -> impl Iterator<Item = Slot> {
         self.batches.clear();
-        self.is_making_way = false;
-        self.crowded.drain(..).map(|(slot, _)| slot).chain(self.slots.drain(..))
+        self.crowd.give_up().chain(self.slots.drain(..))
     }
 
     /// Drops the batches that nobody waits for any more.
     fn drop_given_up(&mut self) {
-        self.crowded.retain(|(slot, _)| !slot.reply.is_closed());
+        self.crowd.drop_given_up();
         if self.slots.iter().any(|slot| slot.reply.is_closed()) {
             let mut wanted = self.slots.iter().map(|slot| !slot.reply.is_closed());
             self.batches.retain(|_| wanted.next().unwrap_or(true));

@@ -146,11 +146,7 @@ impl Writer {
     /// # Errors
     /// Where the store is closed or fails.
     pub(crate) fn evict_surplus(&self) -> Result<bool, WriteError> {
-        let evicted = self.with(|store| store.evict_surplus(Timestamp::now()))??;
-        if evicted {
-            self.0.appends.note();
-        }
-        Ok(evicted)
+        Ok(self.with(|store| self.0.noting(store, |store| store.evict_surplus(Timestamp::now())))??)
     }
 
     /// Waits until every batch that was handed in before is in the log, or refused.
@@ -275,11 +271,8 @@ impl Inner {
         let Some(store) = store.as_mut() else { return false };
         let now = Timestamp::now();
         store.progress(now);
-        let done = self.queue.borrow_mut().write_to(store, now);
+        let done = self.noting(store, |store| self.queue.borrow_mut().write_to(store, now));
         let took_any = !done.is_empty();
-        if took_any {
-            self.appends.note();
-        }
         self.reply(store, done);
         let mut queue = self.queue.borrow_mut();
         if let Some(failure) = store.apply_failure().filter(|_| !took_any) {
@@ -291,6 +284,16 @@ impl Inner {
             self.surplus.notify_one();
         }
         (took_any || queue.is_making_way()) && !queue.is_empty()
+    }
+
+    /// Does something that may write to the store, and notes whether it did.
+    fn noting<R>(&self, store: &mut Store, act: impl FnOnce(&mut Store) -> R) -> R {
+        let before = store.counters().frames;
+        let done = act(store);
+        if store.counters().frames > before {
+            self.appends.note();
+        }
+        done
     }
 
     fn reply(&self, store: &mut Store, done: Vec<(Slot, BatchResult)>) {

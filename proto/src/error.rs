@@ -222,7 +222,7 @@ pub enum FullCause {
         /// What pinned and bound entries may take, in bytes.
         limit: u64,
     },
-    /// Others fill the disk, and there is nothing left to evict.
+    /// Others fill the disk: whatever is evicted, what they leave beyond the reserve is too little at the moment.
     Reserve,
     /// A batch adds more entries than there may be.
     Batch {
@@ -253,7 +253,10 @@ fn full(of: Option<&str>, cause: FullCause) -> String {
              `held_max`"
         ),
         FullCause::Reserve => {
-            format!("others fill the disk, and {what} has nothing left to evict; free space there, or lower `reserve`")
+            format!(
+                "others fill the disk, and what they leave {what} beyond the reserve is too little, whatever it evicts; free \
+                 space there, or lower `reserve`"
+            )
         }
         FullCause::Batch { entries, limit } => {
             format!("the batch adds {entries} entries, {what} may have {limit}; split it, or raise `limit_entries`")
@@ -399,6 +402,12 @@ mod tests {
             full.to_string(),
             "namespace `n` is at its limit, and its policy is to evict nothing; delete entries, or raise the limit"
         );
-        assert!(never.is_no_space() && full.is_no_space());
+        let short = WireError::Full { of: None, cause: FullCause::Reserve };
+        assert_eq!(
+            short.to_string(),
+            "others fill the disk, and what they leave the cache beyond the reserve is too little, whatever it evicts; free \
+             space there, or lower `reserve`"
+        );
+        assert!(never.is_no_space() && full.is_no_space() && short.is_no_space());
     }
 }

@@ -6,6 +6,8 @@
 
 use datacache_proto::recent::KeyHash;
 
+use super::slots::{PIECE, Slots};
+
 /// The ticks of a lap.
 pub(super) const LAP: u32 = 1 << LAP_BITS;
 
@@ -20,7 +22,7 @@ const STAMP: u32 = (1 << STAMP_BITS) - 1;
 /// Slots of a bucket: a cache line.
 const BUCKET: usize = 16;
 /// The fewest slots, and the most: 64 MiB.
-const FEWEST: usize = 1 << 10;
+const FEWEST: usize = PIECE;
 const MOST: usize = 1 << 24;
 
 /// What was evicted lately.
@@ -28,8 +30,8 @@ const MOST: usize = 1 << 24;
 pub(super) struct Ghost {
     /// What is older is forgotten, in ticks: less than three laps.
     horizon: u32,
-    /// The slots, a power of two; 0 is an empty one.
-    slots: Vec<u32>,
+    /// The slots, a power of two.
+    slots: Slots,
     /// The time, which comes round again.
     clock: u64,
     /// The slot from which to sweep on.
@@ -39,17 +41,18 @@ pub(super) struct Ghost {
 impl Ghost {
     /// Remembers keys for so many ticks.
     pub(super) fn new(horizon: u32) -> Self {
-        Self { horizon, slots: vec![0; FEWEST], clock: 0, swept: 0 }
+        Self { horizon, slots: Slots::new(), clock: 0, swept: 0 }
     }
 
     /// Takes up what was kept; `None` where there can't be so many slots.
-    pub(super) fn from_parts(horizon: u32, clock: u64, slots: Vec<u32>) -> Option<Self> {
+    pub(super) fn from_parts(horizon: u32, clock: u64, slots: &[u32]) -> Option<Self> {
         let fits = slots.len().is_power_of_two() && (FEWEST..=MOST).contains(&slots.len());
-        fits.then_some(Self { horizon, slots, clock, swept: 0 })
+        let slots = Slots::from_slice(slots).filter(|_| fits)?;
+        Some(Self { horizon, slots, clock, swept: 0 })
     }
 
     /// Returns what to keep: the clock and the slots.
-    pub(super) fn parts(&self) -> (u64, &[u32]) {
+    pub(super) fn parts(&self) -> (u64, &Slots) {
         (self.clock, &self.slots)
     }
 
@@ -59,7 +62,7 @@ impl Ghost {
     pub(super) fn fit(&mut self, keys: u64) {
         let wanted = usize::try_from(keys).unwrap_or(MOST).clamp(FEWEST, MOST).next_power_of_two();
         while self.slots.len() < wanted {
-            self.slots.extend_from_within(..);
+            self.slots.double();
         }
     }
 
@@ -77,20 +80,20 @@ impl Ghost {
     fn keep(&mut self, hash: KeyHash, stamp: u32) {
         let slot = fingerprint(hash) << STAMP_BITS | stamp;
         let now = self.now();
-        let bucket = self.bucket(hash);
+        let (first, bucket) = self.bucket(hash);
         let age = |slot: u32| if slot == 0 { u32::MAX } else { now.wrapping_sub(slot) & STAMP };
         let same = bucket.iter().position(|found| *found != 0 && *found >> STAMP_BITS == fingerprint(hash));
         let at = same.or_else(|| (0..BUCKET).max_by_key(|at| age(bucket[*at]))).expect("a bucket has slots");
-        bucket[at] = slot;
+        self.slots.set(first + at, slot);
     }
 
     /// Tells how many ticks ago the key was evicted, and forgets it. `None` where that was not so, or too long ago.
     pub(super) fn recall(&mut self, hash: KeyHash) -> Option<u32> {
         let (now, horizon) = (self.now(), self.horizon);
-        let bucket = self.bucket(hash);
+        let (first, bucket) = self.bucket(hash);
         let at = bucket.iter().position(|found| *found != 0 && *found >> STAMP_BITS == fingerprint(hash))?;
         let age = now.wrapping_sub(bucket[at]) & STAMP;
-        bucket[at] = 0;
+        self.slots.set(first + at, 0);
         (age <= horizon).then_some(age)
     }
 
@@ -103,9 +106,10 @@ impl Ghost {
         let slots = self.slots.len();
         let (now, horizon) = (self.now(), self.horizon);
         for _ in 0..ticks as usize * (slots >> LAP_BITS) {
-            let slot = &mut self.slots[self.swept & (slots - 1)];
-            if now.wrapping_sub(*slot) & STAMP > horizon {
-                *slot = 0;
+            let at = self.swept & (slots - 1);
+            let slot = self.slots.get(at);
+            if slot != 0 && now.wrapping_sub(slot) & STAMP > horizon {
+                self.slots.set(at, 0);
             }
             self.swept = (self.swept + 1) & (slots - 1);
         }
@@ -115,10 +119,11 @@ impl Ghost {
         (self.clock >> FRACTION_BITS) as u32 & STAMP
     }
 
-    fn bucket(&mut self, hash: KeyHash) -> &mut [u32] {
+    /// Returns the bucket of a key, and its first slot.
+    fn bucket(&self, hash: KeyHash) -> (usize, &[u32; BUCKET]) {
         // The lower bits choose the cell of the marks, the upper ones are the fingerprint.
         let bucket = (hash.to_bits() >> 24) as usize & (self.slots.len() / BUCKET - 1);
-        &mut self.slots[bucket * BUCKET..][..BUCKET]
+        (bucket * BUCKET, self.slots.row(bucket * BUCKET))
     }
 }
 

@@ -117,6 +117,7 @@ mod policy;
 mod queues;
 mod s3fifo;
 mod saved;
+mod slots;
 mod tally;
 #[cfg(test)]
 mod testing;

@@ -78,7 +78,7 @@ impl Evictor {
         let ghosts = [small_ghost.parts(), main_ghost.parts()];
         words.extend(ghosts.iter().flat_map(|(clock, slots)| [*clock, slots.len() as u64]));
         let mut bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-        ghosts.iter().for_each(|(_, slots)| bytes.extend(slots.iter().flat_map(|slot| slot.to_le_bytes())));
+        ghosts.iter().for_each(|(_, slots)| bytes.extend(slots.iter().flat_map(u32::to_le_bytes)));
         bytes.extend(xxh3_64(&bytes).to_le_bytes());
         bytes
     }
@@ -125,8 +125,8 @@ fn decode(bytes: &[u8]) -> Option<Evictor> {
     if of_main.len() as u64 != main_slots {
         return None;
     }
-    let small_ghost = Ghost::from_parts(HORIZON, small_clock, of_small.to_vec())?;
-    let main_ghost = Ghost::from_parts(SOON, main_clock, of_main.to_vec())?;
+    let small_ghost = Ghost::from_parts(HORIZON, small_clock, of_small)?;
+    let main_ghost = Ghost::from_parts(SOON, main_clock, of_main)?;
     let s3fifo = S3Fifo { share, learned, mean, additions, full, chance, small_ghost, main_ghost };
     Some(Evictor::from_parts(policy, Queues { small, main }, s3fifo))
 }

@@ -10,7 +10,6 @@ use datacache_proto::time::Timestamp;
 use super::error::StoreError;
 use super::failpoint::failpoint;
 use super::segment;
-use super::states::Learned;
 use super::store::Store;
 
 impl Store {
@@ -44,7 +43,7 @@ impl Store {
         let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
         failpoint!(CloseMarked);
         marked.map_err(|source| StoreError::append(source, &self.options.path))?;
-        self.learned().into_iter().for_each(Learned::keep);
+        self.keep_learned();
         self.deaths.end_well();
         Ok(())
     }

@@ -132,7 +132,7 @@ impl Store {
     fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
         let pool = self.pools.get_mut(id);
         if plan.steps.iter().any(|(_, verdict)| *verdict == Verdict::Evict) {
-            pool.fruitless = 0;
+            (pool.fruitless, pool.has_learned) = (0, true);
             return;
         }
         if plan.ending != Ending::Nothing {
@@ -209,7 +209,7 @@ impl Store {
     /// # Errors
     /// Where the index can't be read, or the log not be written.
     pub fn evict_surplus(&mut self, now: Timestamp) -> Result<bool, StoreError> {
-        if self.headroom.is_short {
+        if self.gives_way() {
             self.look_at_disk();
         }
         if self.poisoned {
@@ -252,25 +252,34 @@ impl Store {
         self.checkpoint |= self.limits().is_passing_much(level);
     }
 
-    /// Takes up other limits and policies. They hold from now on; what is too much goes bit by bit.
-    pub fn set_rules(&mut self, rules: Rules) {
-        self.learned().into_iter().for_each(Learned::keep);
+    /// Takes up other limits and policies. They hold from now on; what is too much goes bit by bit. Returns what policies have learned whose
+    /// namespaces are no pools any more, to be written down; `None` where that is nothing.
+    pub fn set_rules(&mut self, rules: Rules) -> Option<Learned> {
         let size = self.lookup.tables.room.disk().map_or(0, |disk| disk.size);
         let limit = if size > 0 { rules.limit_on(size) } else { rules.all.limit };
         let rules = Rules { all: Rule { limit, ..rules.all }, is_limit_auto: false, ..rules };
-        self.pools.set_rules(rules, self.memory.namespaces());
+        let left = self.pools.set_rules(rules, self.memory.namespaces());
         self.know_places();
         self.look_at_disk();
+        (!left.is_empty()).then(|| Learned::new(self.pools.states().clone(), left))
     }
 
-    /// Returns what the policies have learned since they were last asked, to be written down; `None` where that is nothing.
+    /// Returns what the next policy has learned since it was last asked, to be written down; `None` once it was that of all of them. One at
+    /// a time: the copy of a large one takes the owner's thread some milliseconds, and whoever writes it 64 MiB and more.
     pub fn learned(&mut self) -> Option<Learned> {
-        let evicted: u64 = self.crowding.evicted.values().sum();
-        if std::mem::replace(&mut self.crowding.kept, evicted) == evicted {
-            return None;
-        }
-        let evictors = self.pools.all().map(|(id, pool)| (id, pool.evictor.clone())).collect();
-        Some(Learned::new(self.pools.states().clone(), evictors))
+        let last = self.crowding.kept;
+        let next = self.pools.all().find(|(id, pool)| Some(*id) > last && pool.has_learned).map(|(id, _)| id);
+        self.crowding.kept = next;
+        let pool = self.pools.get_mut(next?);
+        pool.has_learned = false;
+        let evictor = pool.evictor.clone();
+        Some(Learned::new(self.pools.states().clone(), vec![(next?, evictor)]))
+    }
+
+    /// Writes down what all policies have learned. Blocks.
+    pub(super) fn keep_learned(&mut self) {
+        self.crowding.kept = None;
+        std::iter::from_fn(|| self.learned()).for_each(Learned::keep);
     }
 
     /// Sees to it that no pool thinks that fewer entries stand in its queues than there are: what is beyond would never be looked at.

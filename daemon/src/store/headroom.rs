@@ -22,8 +22,6 @@ pub(super) struct Headroom {
     pub(super) free: u64,
     /// As much as the store may take; `None` until it was looked.
     pub(super) ceiling: Option<u64>,
-    /// Whether there was less than the reserve.
-    pub(super) is_short: bool,
 }
 
 impl Headroom {
@@ -36,7 +34,7 @@ impl Headroom {
         let free = disk.free.saturating_add(spare);
         let ceiling = usage.saturating_add(free).saturating_sub(reserve).max(LEAST);
         let ceiling = (reserve > 0).then_some(ceiling);
-        Self { reserve, free: disk.free, ceiling, is_short: free < reserve }
+        Self { reserve, free: disk.free, ceiling }
     }
 }
 
@@ -51,19 +49,17 @@ mod tests {
         let disk = |free| Disk { size: 1_000 * MIB, free };
         let of = |free, usage, spare| Headroom::of(Reserve::Share, disk(free), usage, spare);
         let ample = of(500 * MIB, 100 * MIB, 0);
-        assert_eq!((ample.reserve, ample.ceiling, ample.is_short), (50 * MIB, Some(550 * MIB), false));
-        let short = of(20 * MIB, 100 * MIB, 0);
-        assert_eq!((short.ceiling, short.is_short), (Some(70 * MIB), true));
+        assert_eq!((ample.reserve, ample.ceiling), (50 * MIB, Some(550 * MIB)));
+        assert_eq!(of(20 * MIB, 100 * MIB, 0).ceiling, Some(70 * MIB));
         // What was evicted, and is not the filesystem's yet, is not evicted for again.
-        let evicted = of(20 * MIB, 70 * MIB, 30 * MIB);
-        assert_eq!((evicted.ceiling, evicted.is_short), (Some(70 * MIB), false));
+        assert_eq!(of(20 * MIB, 70 * MIB, 30 * MIB).ceiling, Some(70 * MIB));
         assert_eq!(of(0, 20 * MIB, 0).ceiling, Some(LEAST));
     }
 
     #[test]
     fn no_reserve_is_no_limit() {
         let headroom = Headroom::of(Reserve::Bytes(0), Disk { size: 9, free: 0 }, 5, 0);
-        assert_eq!((headroom.ceiling, headroom.is_short), (None, false));
+        assert_eq!(headroom.ceiling, None);
         assert_eq!(Headroom::of(Reserve::Share, Disk { size: u64::MAX, free: 0 }, 5, 0).reserve, 1 << 30);
     }
 }

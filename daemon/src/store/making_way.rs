@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::evicting::SLICE;
 use super::lookup::seen;
 use super::pools::PoolId;
-use super::share::Share;
+use super::share::{NEW_NAMESPACE, Share};
 use super::store::Store;
 use crate::eviction::Policy;
 
@@ -28,14 +28,18 @@ pub enum Way {
     Again,
     /// There will be room once a thread of the store has got on: come again after the next `wake`.
     Wait,
+    /// Nothing was done: it is another limit by now that it has no room below.
+    Elsewhere(Owner),
     /// Nothing helps.
     Refused(StoreError),
 }
 
 /// Whose limit it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// The store's.
     Store,
+    /// That of the namespace with this number.
     Namespace(u32),
 }
 
@@ -43,16 +47,16 @@ pub(super) enum Owner {
 type Judgement = (Owner, Admission);
 
 impl Store {
-    /// Tells whether a batch can't be taken yet, or never.
-    pub(super) fn lacks_room(&mut self, batch: &Batch) -> bool {
+    /// Returns below whose limit a batch has no room yet, or never.
+    pub(super) fn lacks_room(&mut self, batch: &Batch) -> Option<Owner> {
         match self.judge(batch) {
-            Ok((_, Admission::Fits)) | Err(_) => self.unfit(batch).is_some(),
-            Ok(_) => true,
+            Ok((_, Admission::Fits)) | Err(_) => self.unfit(batch).map(|_| Owner::Namespace(NEW_NAMESPACE)),
+            Ok((owner, _)) => Some(owner),
         }
     }
 
-    /// Makes room for a batch that has none: evicts a slice, or has the log applied.
-    pub fn make_way(&mut self, batch: &Batch, now: Timestamp) -> Way {
+    /// Makes room for a batch that has none below the limit of `owner`: evicts a slice, or has the log applied.
+    pub fn make_way(&mut self, batch: &Batch, owner: Owner, now: Timestamp) -> Way {
         if self.refusal(batch).is_some() {
             // It hears of that when it is tried.
             return Way::Clear;
@@ -64,13 +68,15 @@ impl Store {
         match self.judge(batch) {
             // As above.
             Err(_) | Ok((_, Admission::Fits)) => Way::Clear,
+            Ok((other, _)) if other != owner => Way::Elsewhere(other),
             Ok((_, Admission::Wait)) => {
                 self.request_checkpoint();
                 Way::Wait
             }
-            Ok((owner, Admission::Never(bytes))) => self.refuse(self.never_fits(owner, bytes)),
-            Ok((owner, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
-            Ok((owner, Admission::Evict(excess))) => self.evict_for(batch, owner, excess, now),
+            Ok((_, Admission::Never(bytes))) => self.refuse(self.never_fits(owner, bytes)),
+            Ok((_, Admission::Refuse(FullCause::Reserve))) => self.refuse_for_others(batch),
+            Ok((_, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
+            Ok((_, Admission::Evict(excess))) => self.evict_for(batch, owner, excess, now),
         }
     }
 
@@ -79,29 +85,38 @@ impl Store {
         Way::Refused(error)
     }
 
+    /// Refuses a batch that others on the disk leave too little for, if they still do.
+    fn refuse_for_others(&mut self, batch: &Batch) -> Way {
+        self.look_at_disk();
+        match self.judge(batch) {
+            Ok((owner, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
+            _ => Way::Again,
+        }
+    }
+
     /// Notes that a batch has to wait for room.
     pub fn note_crowded(&mut self) {
         self.crowding.waits += 1;
     }
 
-    /// Tells whether the first batch that [`Store::write`] was given has no room: see [`Store::make_way`].
+    /// Returns below whose limit the first batch that [`Store::write`] was given has no room, if it has none: see [`Store::make_way`].
     #[must_use]
-    pub fn is_blocked(&self) -> bool {
-        self.crowding.is_blocked
+    pub fn blocked_by(&self) -> Option<Owner> {
+        self.crowding.blocked_by
     }
 
     fn evict_for(&mut self, batch: &Batch, owner: Owner, excess: Excess, now: Timestamp) -> Way {
-        if owner == Owner::Store && self.headroom.is_short {
+        if self.is_for_others(owner, excess) {
             // It may not be so any more.
             self.look_at_disk();
-            if !self.lacks_room(batch) {
+            if self.lacks_room(batch).is_none() {
                 return Way::Clear;
             }
         }
-        let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner))) };
+        let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner, excess))) };
         if self.free_bytes(owner) < excess.least.bytes || self.pools.get_mut(pool).is_stuck {
             self.pools.get_mut(pool).is_stuck = false;
-            return self.refuse(self.full(owner, self.cause(owner)));
+            return self.refuse(self.full(owner, self.cause(owner, excess)));
         }
         let relieved = match self.sweep_first(owner, now) {
             Ok(false) => self.evict_slice(pool, excess.wanted, now),
@@ -117,7 +132,7 @@ impl Store {
 
     fn lacks_room_after_slice(&mut self, batch: &Batch) -> bool {
         self.draft.begin(self.last_seq + 1);
-        self.lacks_room(batch)
+        self.lacks_room(batch).is_some()
     }
 
     /// Removes a slice of what has expired, which goes before anything is evicted; tells whether there was anything. That is looked for
@@ -125,7 +140,8 @@ impl Store {
     fn sweep_first(&mut self, owner: Owner, now: Timestamp) -> Result<bool, StoreError> {
         /// The least time between two looks that find nothing.
         const PAUSE: Duration = Duration::from_millis(100);
-        let last = self.crowding.swept;
+        let sweep = self.crowding.sweeps.entry(owner).or_default();
+        let last = sweep.ended;
         if last <= now && now.since(last) < PAUSE || !self.make_room()? {
             return Ok(false);
         }
@@ -134,17 +150,17 @@ impl Store {
             Owner::Namespace(namespace) => Some(namespace),
         };
         // What was removed is in the index until that is applied: it is not planned once more.
-        let from = self.crowding.sweep.take().filter(|(of, _)| *of == owner).map(|(_, cursor)| cursor);
+        let from = self.crowding.sweeps.get_mut(&owner).and_then(|sweep| sweep.next.take());
         let plan = self.plan_expired(namespace, now, from.as_ref(), SLICE)?;
         let any = !plan.commands.is_empty() && self.remove_expired(plan.commands, now)?;
         // As in a sweep beside the calls: the log's part has no place to go on from.
         let next = plan.next.filter(|next| any || from.as_ref() != Some(next));
-        match next {
-            Some(next) => self.crowding.sweep = Some((owner, next)),
-            None if !any => self.crowding.swept = now,
-            None => {}
+        let (goes_on, sweep) = (any || next.is_some(), self.crowding.sweeps.entry(owner).or_default());
+        if !goes_on {
+            sweep.ended = now;
         }
-        Ok(any || self.crowding.sweep.is_some())
+        sweep.next = next;
+        Ok(goes_on)
     }
 
     fn remove_expired(&mut self, commands: Vec<Command>, now: Timestamp) -> Result<bool, StoreError> {
@@ -207,19 +223,22 @@ impl Store {
     }
 
     /// Tells why nothing can be evicted for a limit.
-    fn cause(&self, owner: Owner) -> FullCause {
+    fn cause(&self, owner: Owner, excess: Excess) -> FullCause {
+        if self.is_for_others(owner, excess) {
+            return FullCause::Reserve;
+        }
         let keeps_all = match owner {
             Owner::Namespace(namespace) => {
                 self.pools.own(namespace).is_some_and(|(_, pool)| pool.policy == Policy::None)
             }
             Owner::Store => self.pools.all().all(|(_, pool)| pool.policy == Policy::None),
         };
-        let is_reserve = owner == Owner::Store && self.headroom.is_short;
-        match (keeps_all, is_reserve) {
-            (true, _) => FullCause::Policy,
-            (false, true) => FullCause::Reserve,
-            (false, false) => FullCause::Held,
-        }
+        if keeps_all { FullCause::Policy } else { FullCause::Held }
+    }
+
+    /// Tells whether it is for others on the disk that something is to be evicted, and not for a limit.
+    fn is_for_others(&self, owner: Owner, excess: Excess) -> bool {
+        owner == Owner::Store && excess.wanted.bytes > 0 && self.gives_way()
     }
 
     pub(super) fn name(&self, owner: Owner) -> Option<String> {
@@ -281,6 +300,17 @@ impl Store {
             held: sum(|share| share.own.held),
             passing: sum(|share| share.passing),
         };
-        (Owner::Store, self.limits().admit(self.level(), need))
+        (Owner::Store, self.admit_to_store(need))
+    }
+
+    /// Judges by what the store may take: a value that only others on the disk keep out may fit later.
+    fn admit_to_store(&self, need: Need) -> Admission {
+        match self.limits().admit(self.level(), need) {
+            Admission::Never(_) => {
+                let never = self.pools.limits_of_all(None).never_fits(need.bytes);
+                never.map_or(Admission::Refuse(FullCause::Reserve), Admission::Never)
+            }
+            admission => admission,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What can never have room, however much is evicted.
 
+use datacache_proto::error::FullCause;
+
 use super::admission::{Admission, Level, Limits};
 use super::charge::blocks;
 use super::command::{Batch, Command};
@@ -9,10 +11,10 @@ use super::share::NEW_NAMESPACE;
 use super::store::Store;
 
 impl Store {
-    /// Checks whether a value of so many bytes could ever stay.
+    /// Checks whether a value of so many bytes could ever stay, and could with what others leave on the disk at the moment.
     ///
     /// # Errors
-    /// [`StoreError::NeverFits`] where it could not.
+    /// [`StoreError::NeverFits`] where it could never, [`StoreError::Full`] where it could not at the moment.
     pub fn fits_anywhere(&self, namespace: &str, bytes: u64) -> Result<(), StoreError> {
         /// What its rows take, if its key is not uncommonly long.
         const ROWS: u64 = 1_024;
@@ -26,7 +28,13 @@ impl Store {
             None => self.pools.limits_of_new(namespace),
         };
         own.map_or(Ok(()), |limits| check(Some(namespace), limits))?;
-        check(None, self.limits())
+        check(None, self.pools.limits_of_all(None))?;
+        // Others may have left more since it was looked.
+        let is_out = |ceiling| self.pools.limits_of_all(ceiling).never_fits(bytes).is_some();
+        if is_out(self.headroom.ceiling) && is_out(self.headroom_now().ceiling) {
+            return Err(StoreError::Full { of: None, cause: FullCause::Reserve });
+        }
+        Ok(())
     }
 
     /// Returns why a batch can't begin a namespace, which has its limits from the first entry on; what fits an empty one can.
@@ -50,7 +58,7 @@ impl Store {
     /// Returns the error that says how much less a batch would have to be.
     pub(super) fn never_fits(&self, owner: Owner, bytes: u64) -> StoreError {
         let limits = match owner {
-            Owner::Store => Some(self.limits()),
+            Owner::Store => Some(self.pools.limits_of_all(None)),
             Owner::Namespace(namespace) => self.pools.own(namespace).map(|(_, pool)| pool.limits),
         };
         limits.unwrap_or_default().never(bytes, self.name(owner))

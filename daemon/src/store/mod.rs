@@ -54,8 +54,10 @@
 //! the index is measured when a segment is retired and reckoned by its rows in between, and what may always be done, to delete,
 //! to touch, to replace by something smaller, is asked nothing; there is a margin for that.
 //!
-//! What goes by itself, the log that is not applied and files that nothing names any more, is waited for where it takes more than an
-//! eighth of a limit, and evicted for below that. A store that is above its limit takes from the pool that has the most which may go;
+//! What goes by itself, the log that is not applied and files that nothing names any more, takes room like all else. It is evicted for up
+//! to a thirty-second of a limit, and waited for beyond that; a log that takes more than an eighth is applied at once. Files that are set
+//! aside are not waited for once the log is empty: the thread that removes them may be hashing a large one for minutes. For so long the
+//! store may take as much more than its limit as they do. A store that is above its limit takes from the pool that has the most which may go;
 //! what is there under the policy `none` never goes, nor what is pinned or leased.
 //!
 //! # Durability
@@ -186,7 +188,7 @@ pub use foresight::{Foreseer, Foresight};
 pub use histogram::{Amounts, Spans};
 pub use incoming::Incoming;
 pub use len::LenCount;
-pub use making_way::Way;
+pub use making_way::{Owner, Way};
 pub use moved_aside::moved_aside;
 pub use options::StoreOptions;
 pub use plan::{Cursor, Plan, Reader};

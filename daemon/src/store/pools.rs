@@ -37,6 +37,8 @@ pub(super) struct Pool {
     pub(super) fruitless: u8,
     /// Whether nothing can be evicted, as it turned out.
     pub(super) is_stuck: bool,
+    /// Whether anything was evicted since what it has learned was last taken to be written down.
+    pub(super) has_learned: bool,
 }
 
 /// Where a pool's queues are.
@@ -64,7 +66,8 @@ pub(super) struct Mark(usize);
 
 impl Pool {
     fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
-        Self { evictor, limits, policy, lines: Lines::default(), is_relieving: false, fruitless: 0, is_stuck: false }
+        let (lines, is_relieving, is_stuck, has_learned) = (Lines::default(), false, false, false);
+        Self { evictor, limits, policy, lines, is_relieving, fruitless: 0, is_stuck, has_learned }
     }
 
     /// Takes up another rule.
@@ -112,14 +115,18 @@ impl Pools {
         pools
     }
 
-    /// Takes up other rules. What was learned stays with those whose pool does.
-    pub(super) fn set_rules<'n>(&mut self, rules: Rules, namespaces: impl IntoIterator<Item = (&'n str, u32)>) {
+    /// Takes up other rules. What was learned stays with those whose pool does; what others have is returned.
+    pub(super) fn set_rules<'n>(
+        &mut self,
+        rules: Rules,
+        namespaces: impl IntoIterator<Item = (&'n str, u32)>,
+    ) -> Vec<(PoolId, Evictor)> {
         self.rules = rules;
         let policy = self.policy();
         self.shared.follow(policy, Limits::default());
         self.shared.lines = Lines::default();
         self.members.clear();
-        let mut before = std::mem::take(&mut self.own);
+        let (mut before, mut left) = (std::mem::take(&mut self.own), Vec::new());
         for (name, number) in namespaces {
             match (self.rule_of(name), before.remove(&number)) {
                 (Some(rule), Some((name, mut pool))) => {
@@ -127,9 +134,14 @@ impl Pools {
                     pool.follow(policy, limits);
                     self.own.insert(number, (name, pool));
                 }
-                _ => self.enter(name, number),
+                (_, before) => {
+                    let before = before.map(|(_, pool)| pool).filter(|pool| pool.has_learned);
+                    left.extend(before.map(|pool| (PoolId::Own(number), pool.evictor)));
+                    self.enter(name, number);
+                }
             }
         }
+        left
     }
 
     /// Takes a namespace in: one that is new, or whose number another one had that came to nothing.

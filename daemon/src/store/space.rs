@@ -60,16 +60,26 @@ impl Store {
         self.pools.limits_of_all(self.headroom.ceiling)
     }
 
+    /// Tells whether others on the disk leave the store less than its limit.
+    pub(super) fn gives_way(&self) -> bool {
+        let limit = self.pools.rules().all.limit;
+        self.headroom.ceiling.is_some_and(|ceiling| limit.is_none_or(|limit| ceiling < limit))
+    }
+
     /// Looks how much room others leave on the filesystem.
     pub fn look_at_disk(&mut self) {
-        match self.lookup.tables.room.disk().and_then(|disk| Ok((disk, self.spare()?))) {
-            Ok((disk, spare)) => {
-                let usage = self.usage();
-                let stays = usage.total() - usage.leaving;
-                self.headroom = Headroom::of(self.pools.rules().reserve, disk, stays, spare);
-            }
-            Err(error) => warn!(%error, "how much room the filesystem has can't be told"),
-        }
+        self.headroom = self.headroom_now();
+    }
+
+    /// Returns that as it is now, or as it was last where it can't be told.
+    pub(super) fn headroom_now(&self) -> Headroom {
+        let usage = self.usage();
+        let (reserve, stays) = (self.pools.rules().reserve, usage.total() - usage.leaving);
+        let looked = self.lookup.tables.room.disk().and_then(|disk| Ok((disk, self.spare()?)));
+        looked.map(|(disk, spare)| Headroom::of(reserve, disk, stays, spare)).unwrap_or_else(|error| {
+            warn!(%error, "how much room the filesystem has can't be told");
+            self.headroom
+        })
     }
 
     /// Returns how much of the filesystem the store has and does not use, or will not soon.
@@ -92,8 +102,7 @@ impl Store {
     #[must_use]
     pub fn space(&self) -> SpaceStats {
         let (usage, all, rules) = (self.usage(), self.all_entries(), self.pools.rules());
-        let Headroom { reserve, free, ceiling, is_short } = self.headroom;
-        let limit = [rules.all.limit, ceiling.filter(|_| is_short)].into_iter().flatten().min();
+        let (Headroom { reserve, free, .. }, limits) = (self.headroom, self.limits());
         SpaceStats {
             bytes: usage.total(),
             index_bytes: usage.index,
@@ -101,9 +110,9 @@ impl Store {
             blob_bytes: usage.blobs + usage.leaving,
             entries: all.entries,
             held_bytes: all.held,
-            limit,
+            limit: limits.bytes.map(|marks| marks.limit),
             limit_entries: rules.all.limit_entries,
-            held_limit: self.limits().held,
+            held_limit: limits.held,
             policy: self.pools.policy().to_string(),
             reserve: ReserveStats { bytes: reserve, free },
             waits: self.crowding.waits,

@@ -1,9 +1,12 @@
 //! What the policies have learned, in files: a restart forgets nothing of it. Whoever can't read one begins anew.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 use tracing::{info, warn};
@@ -20,19 +23,30 @@ const LONGEST: u64 = 256 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct States {
     folder: PathBuf,
+    order: Arc<Order>,
+}
+
+/// In which order states were taken, whoever writes them when.
+#[derive(Debug, Default)]
+struct Order {
+    taken: AtomicU64,
+    /// The latest of each pool that was written. Held while one is: two have the same name before they have their place.
+    written: Mutex<BTreeMap<PoolId, u64>>,
 }
 
 /// States that are to be written.
 #[derive(Debug)]
 pub struct Learned {
     states: States,
+    /// Where they stand in the order in which states were taken.
+    number: u64,
     evictors: Vec<(PoolId, Evictor)>,
 }
 
 impl States {
     /// Names the folder, which need not be there, of a store.
     pub(super) fn new(store: &Path) -> Self {
-        Self { folder: store.join(EVICTION) }
+        Self { folder: store.join(EVICTION), order: Arc::default() }
     }
 
     /// Returns what was kept of a pool, to follow a policy from now on.
@@ -77,12 +91,20 @@ impl States {
 impl Learned {
     /// Takes what pools have learned.
     pub(super) fn new(states: States, evictors: Vec<(PoolId, Evictor)>) -> Self {
-        Self { states, evictors }
+        let number = states.order.taken.fetch_add(1, Ordering::Relaxed);
+        Self { states, number, evictors }
     }
 
-    /// Writes it down, from any thread. Blocks. That it fails is told to the log: it is not missed before the next start.
+    /// Writes it down, from any thread, but for what is older than what was written before. Blocks. That it fails is told to the log: it is
+    /// not missed before the next start.
     pub fn keep(self) {
+        let mut written = self.states.order.written.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, evictor) in self.evictors {
+            let last = written.entry(id).or_default();
+            if *last > self.number {
+                continue;
+            }
+            *last = self.number;
             if let Err(error) = self.states.keep(id, &evictor) {
                 warn!(folder = %self.states.folder.display(), %error, "what an eviction has learned can't be written");
             }
@@ -107,6 +129,22 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use datacache_proto::recent::KeyHash;
+
+    #[test]
+    fn what_was_taken_earlier_and_is_written_later_takes_nothing_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let states = States::new(folder.path());
+        let earlier = Evictor::new(Policy::S3Fifo);
+        let mut later = earlier.clone();
+        later.add(KeyHash::from_bits(7), 100);
+        let take = |evictor: &Evictor| Learned::new(states.clone(), vec![(PoolId::Shared, evictor.clone())]);
+        let [first, second] = [take(&earlier), take(&later)];
+        second.keep();
+        first.keep();
+        assert_eq!(states.load(PoolId::Shared, Policy::S3Fifo), later);
+        take(&earlier).keep();
+        assert_eq!(states.load(PoolId::Shared, Policy::S3Fifo), earlier);
+    }
 
     #[test]
     fn what_was_learned_is_there_again_and_what_is_damaged_begins_anew() {

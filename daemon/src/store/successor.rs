@@ -18,6 +18,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,12 +63,20 @@ pub struct Succession {
 /// A generation that can become the live one.
 #[derive(Debug)]
 pub struct Successor {
-    path: PathBuf,
-    generation: PathBuf,
+    made: Made,
     tables: Arc<Tables>,
     index: Arc<Index>,
     segment: Arc<Segment>,
     applied: u64,
+}
+
+/// The folder of a generation that is not live.
+#[derive(Debug)]
+struct Made {
+    path: PathBuf,
+    generation: PathBuf,
+    /// Keeps its number in the filesystem from another.
+    folder: File,
 }
 
 /// The generation that was live before. Its index is closed when this is dropped, if nobody else looks into it.
@@ -77,6 +86,9 @@ pub struct Former {
     live: PathBuf,
     _tables: Arc<Tables>,
 }
+
+/// What a generation is filled with.
+type Filled = (Arc<Tables>, Arc<Index>, Arc<Segment>);
 
 impl Store {
     /// Tells whether the index has a large file of which at least half is free. What can't be looked at has not.
@@ -133,7 +145,7 @@ impl Store {
     }
 
     fn go_on_in(&mut self, successor: Successor) -> Former {
-        let Successor { path, generation, tables, index, segment, .. } = successor;
+        let Successor { made: Made { path, generation, .. }, tables, index, segment, .. } = successor;
         let number = segment.number();
         let former = std::mem::replace(&mut self.lookup.tables, Arc::clone(&tables));
         self.former = Arc::downgrade(&former);
@@ -168,15 +180,19 @@ impl Succession {
         if !self.tables.room.has_room_for_another(wanted).map_err(io)? {
             return Err(OpenError::NoSpace { path: self.path.clone() });
         }
-        let generation = generation::create_generation_after(&self.path, &self.live).map_err(io)?;
-        let made = self.fill(&generation, goes_on);
-        if !matches!(made, Ok(Some(_))) {
-            remove(&self.path, &generation);
+        let made = Made::after(&self.path, &self.live).map_err(io)?;
+        match self.fill(&made.generation, goes_on) {
+            Ok(Some((tables, index, segment))) => {
+                Ok(Some(Successor { made, tables, index, segment, applied: self.applied }))
+            }
+            failed => {
+                made.remove();
+                failed.map(|_| None)
+            }
         }
-        made
     }
 
-    fn fill(&self, generation: &Path, goes_on: impl Fn() -> bool) -> Result<Option<Successor>, OpenError> {
+    fn fill(&self, generation: &Path, goes_on: impl Fn() -> bool) -> Result<Option<Filled>, OpenError> {
         let io = |source| OpenError::Io { action: "make another generation of", path: self.path.clone(), source };
         if !self.tables.copy_to(generation, goes_on).map_err(|source| self.index(source))? {
             return Ok(None);
@@ -194,8 +210,7 @@ impl Succession {
         synced.and_then(|()| File::open(&self.path)?.sync_all()).map_err(io)?;
         generation::prepare_current(&self.path, generation).map_err(io)?;
         failpoint!(SuccessorReady);
-        let (path, generation) = (self.path.clone(), generation.to_owned());
-        Ok(Some(Successor { path, generation, tables, index, segment, applied: self.applied }))
+        Ok(Some((tables, index, segment)))
     }
 
     /// Tells whether the copy has everything and may become as large as the original, and notes which segment it begins with.
@@ -226,8 +241,31 @@ impl Succession {
 impl Successor {
     /// Throws it away. Blocks.
     pub fn discard(self) {
-        let Self { path, generation, .. } = self;
-        remove(&path, &generation);
+        self.made.remove();
+    }
+}
+
+impl Made {
+    /// Makes the folder of the generation after the live one.
+    fn after(path: &Path, live: &Path) -> io::Result<Self> {
+        let generation = generation::create_generation_after(path, live)?;
+        let folder = File::open(&generation)?;
+        Ok(Self { path: path.to_owned(), generation, folder })
+    }
+
+    /// Removes it where it does not become the live one.
+    fn remove(&self) {
+        // IMPORTANT: not where another stands in its place: that is of a daemon that opened the store meanwhile.
+        let is_ours = self.is_there().unwrap_or(false);
+        let remove = || generation::forget_current(&self.path).and_then(|()| fs::remove_dir_all(&self.generation));
+        if is_ours && let Err(error) = remove() {
+            warn!(%error, "a generation that is not live can't be removed");
+        }
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        let (ours, found) = (self.folder.metadata()?, fs::symlink_metadata(&self.generation)?);
+        Ok((ours.dev(), ours.ino()) == (found.dev(), found.ino()))
     }
 }
 
@@ -253,14 +291,6 @@ fn share(live: &Path, generation: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Removes a generation that does not become the live one.
-fn remove(path: &Path, generation: &Path) {
-    let removed = generation::forget_current(path).and_then(|()| fs::remove_dir_all(generation));
-    if let Err(error) = removed {
-        warn!(%error, "a generation that is not live can't be removed");
-    }
 }
 
 #[cfg(test)]

@@ -32,13 +32,13 @@ impl Store {
     /// Takes batches from the front as far as they fit one frame, does them, and pushes a result for each.
     ///
     /// Takes none where it has to wait for a segment to be applied: `wake` will be called, the caller then calls
-    /// [`Store::progress`] and tries again. Nor where the first of them has no room below a limit, see [`Store::is_blocked`].
+    /// [`Store::progress`] and tries again. Nor where the first of them has no room below a limit, see [`Store::blocked_by`].
     pub fn write(&mut self, batches: &mut VecDeque<Batch>, now: Timestamp, results: &mut Vec<BatchResult>) {
         while let Some(refused) = batches.front().and_then(|batch| self.refusal(batch)) {
             batches.pop_front();
             results.push(Err(refused));
         }
-        self.crowding.is_blocked = false;
+        self.crowding.blocked_by = None;
         if batches.is_empty() {
             return;
         }
@@ -89,8 +89,8 @@ impl Store {
             if !done.is_empty() && (self.refusal(batch).is_some() || self.is_short()) {
                 break;
             }
-            if self.lacks_room(batch) {
-                self.crowding.is_blocked = done.is_empty();
+            if let Some(owner) = self.lacks_room(batch) {
+                self.crowding.blocked_by = done.is_empty().then_some(owner);
                 break;
             }
             let result = self.turn(now).batch(batch);

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::Config;
+use crate::eviction::Policy;
 use crate::store::failing::FailingSyncs;
-use crate::store::{Command, NewValue, Put};
+use crate::store::{Command, Condition, NewValue, Put, Rule, Rules};
 use datacache_proto::error::{StoreStep, WireError};
 use datacache_proto::key::Key;
 use datacache_proto::paths::Paths;
@@ -13,9 +14,14 @@ use std::io::Write as _;
 use std::pin::pin;
 
 fn writer() -> (tempfile::TempDir, Writer) {
+    writer_with(Rules::none())
+}
+
+fn writer_with(rules: Rules) -> (tempfile::TempDir, Writer) {
     let folder = tempfile::tempdir().unwrap();
     let [store, socket, store_link, config] = ["c", "sock", "store", "f"].map(|name| folder.path().join(name));
-    let config = Config::defaults(Paths { store, socket, store_link, config, is_default: false });
+    let mut config = Config::defaults(Paths { store, socket, store_link, config, is_default: false });
+    config.rules = rules;
     let writer = Writer::new(OpenStore::open(&config).unwrap(), Deadlines::default());
     (folder, writer)
 }
@@ -27,10 +33,20 @@ fn at_work(writer: &Writer) -> tokio::task::JoinHandle<()> {
 }
 
 fn put(key: i64) -> Batch {
-    let (codec, value) = (Codec::Bytes, NewValue::Inline(vec![7].into()));
-    let (namespace, key) = ("n".into(), Key::from(key).into());
-    let put = Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None };
-    Batch::of(Command::Put(put), None)
+    put_all("n", key..key + 1)
+}
+
+fn put_all(namespace: &str, keys: std::ops::Range<i64>) -> Batch {
+    let put = |key: i64| {
+        let (codec, value) = (Codec::Bytes, NewValue::Inline(vec![7].into()));
+        let (namespace, key) = (namespace.into(), Key::from(key).into());
+        Command::Put(Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None })
+    };
+    Batch::all(keys.map(put).collect(), None)
+}
+
+fn entries(limit: u64) -> Rule {
+    Rule { limit_entries: Some(limit), ..Rule::default() }
 }
 
 fn len(writer: &Writer) -> u64 {
@@ -162,6 +178,45 @@ fn an_eviction_that_has_nothing_to_do_is_no_append() {
     let seen = writer.appends().count();
     assert!(!writer.evict_surplus().unwrap());
     assert_eq!(writer.appends().count(), seen);
+}
+
+/// Else a client that tries again and again keeps space that is free in the index from being given back.
+#[tokio::test(flavor = "local")]
+async fn what_is_refused_or_changes_nothing_is_no_append() {
+    let all = Rule { policy: Some(Policy::None), ..entries(1) };
+    let (_folder, writer) = writer_with(Rules { all, ..Rules::none() });
+    at_work(&writer);
+    let before = writer.appends().count();
+    writer.write(put(1), false).await.unwrap();
+    let seen = writer.appends().count();
+    assert!(seen > before);
+    writer.write(put(2), false).await.unwrap_err();
+    let delete = Command::Delete { namespace: 1, key: Key::from(3), when: Condition::Live };
+    writer.write(Batch::of(delete, None), false).await.unwrap();
+    assert_eq!(writer.appends().count(), seen);
+}
+
+/// It waited until thousands of entries that were not its own had gone.
+#[tokio::test(flavor = "local")]
+async fn a_batch_that_needs_little_room_does_not_wait_for_one_of_another_namespace_that_needs_much() {
+    let namespaces = [("wide", 2_000), ("narrow", 10)].map(|(name, limit)| (name.to_owned(), entries(limit)));
+    let (_folder, writer) = writer_with(Rules { namespaces: namespaces.into(), ..Rules::none() });
+    let working = at_work(&writer);
+    writer.write(put_all("wide", 0..2_000), false).await.unwrap();
+    writer.write(put_all("narrow", 0..10), false).await.unwrap();
+    working.abort();
+    assert!(working.await.unwrap_err().is_cancelled());
+
+    let mut wide = pin!(writer.write(put_all("wide", 2_000..4_000), false));
+    let mut narrow = pin!(writer.write(put_all("narrow", 10..11), false));
+    assert!(poll!(&mut wide).is_pending() && poll!(&mut narrow).is_pending());
+    for _ in 0..2 {
+        writer.hurry();
+    }
+    assert!(poll!(&mut wide).is_pending(), "it takes twenty slices and more");
+    assert!(poll!(&mut narrow).is_ready(), "it takes one");
+    at_work(&writer);
+    wide.await.unwrap();
 }
 
 /// It came after thirty: the writer and the bulk operation woke each other, and nobody looked at the sockets.

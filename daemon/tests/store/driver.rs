@@ -82,9 +82,9 @@ impl Driver {
             self.store().write(&mut batches, NOW, &mut results);
             match results.pop() {
                 Some(result) => return result,
-                None if self.store().is_blocked() => match self.make_way(&batches[0]) {
+                None if self.store().blocked_by().is_some() => match self.make_way(&batches[0]) {
                     Way::Refused(error) => return Err(error),
-                    Way::Clear | Way::Again => {}
+                    Way::Clear | Way::Again | Way::Elsewhere(_) => {}
                     Way::Wait => self.progress(),
                 },
                 None if self.store().progress(NOW) => {}
@@ -94,7 +94,8 @@ impl Driver {
     }
 
     fn make_way(&mut self, batch: &Batch) -> Way {
-        self.store().make_way(batch, NOW)
+        let owner = self.store().blocked_by().expect("it has no room");
+        self.store().make_way(batch, owner, NOW)
     }
 
     /// Takes in what the store's threads do next.

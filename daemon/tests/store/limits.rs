@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use datacache_daemon::eviction::Policy;
 use datacache_daemon::store::{
-    Batch, BatchResult, Command, Condition, Holder, NewValue, Outcome, Put, Reserve, Rule, Rules, StoreError, Way,
+    Batch, BatchResult, Command, Condition, Holder, NewValue, Outcome, Owner, Put, Reserve, Rule, Rules, StoreError,
+    Way,
 };
 use datacache_proto::error::FullCause;
 use datacache_proto::key::Key;
@@ -165,6 +166,29 @@ fn much_that_has_expired_goes_before_anything_is_evicted() {
         put_all(&mut driver, "default", 2_000..2_390);
         assert_eq!((keys(&mut driver, "default", 0..100).len(), driver.store().evicted(1)), (100, 0));
     }
+}
+
+/// Each began once more where the other had been, with what was gone, until that was applied.
+#[test]
+fn what_has_expired_goes_in_many_namespaces_by_turns() {
+    let names = ["one", "other"];
+    let rules = names.iter().fold(rules(Rule::default()), |rules, name| with_namespace(rules, name, entries(500).all));
+    let mut driver = limited(rules);
+    let ended = Some(Timestamp::from_millis(NOW.as_millis() - 1));
+    for name in names {
+        let put = |key| Command::Put(Put { expires: ended, ..add(name, key, inline(b"ended")) });
+        driver.write((0..500).map(put).collect()).unwrap();
+    }
+    driver.checkpoint();
+    let put = |name| (1_000..1_400).map(|key| Command::Put(add(name, key, inline(b"value")))).collect();
+    let batches = names.map(|name| Batch::all(put(name), None));
+    let mut is_clear = |(batch, number)| {
+        let way = driver.store().make_way(batch, Owner::Namespace(number), NOW);
+        matches!(way, Way::Clear)
+    };
+    let asked = (0..50).find(|_| batches.iter().zip(1..).filter(|of| is_clear(*of)).count() == batches.len());
+    assert!(asked.is_some_and(|asked| asked < 10), "{asked:?}");
+    assert_eq!([1, 2].map(|number| driver.store().evicted(number)), [0, 0]);
 }
 
 #[test]
@@ -392,7 +416,7 @@ fn a_store_without_limits_makes_way_for_nobody() {
     let mut driver = limited(rules(Rule::default()));
     put_all(&mut driver, "default", 0..200);
     let batch = Batch::of(Command::Put(add("default", 1, inline(b"value"))), None);
-    assert!(matches!(driver.store().make_way(&batch, NOW), Way::Clear));
+    assert!(matches!(driver.store().make_way(&batch, Owner::Store, NOW), Way::Clear));
     assert!(!driver.store().has_surplus());
     assert_eq!(total(&mut driver), 200);
 }

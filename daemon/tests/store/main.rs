@@ -4,12 +4,14 @@
 mod clock;
 mod driver;
 mod frames;
+mod learned;
 mod limits;
 mod model;
 mod older;
 mod places;
 mod randomly;
 mod recovery;
+mod reserve;
 mod staging;
 mod takeover;
 mod verify;

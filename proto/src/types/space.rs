@@ -23,7 +23,8 @@ pub struct SpaceStats {
     pub entries: u64,
     /// Of the bytes, those of entries that are never evicted: pinned and bound ones.
     pub held_bytes: u64,
-    /// What the store may take at the moment, in bytes: less than its setting while others fill the disk. `None` for no limit.
+    /// What the store may take at the moment, in bytes: its setting, or what others on the disk leave it where that is less. `None` where there
+    /// is neither a limit nor a reserve.
     pub limit: Option<u64>,
     /// How many entries there may be.
     pub limit_entries: Option<u64>,

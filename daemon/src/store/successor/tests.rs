@@ -1,7 +1,7 @@
 //! A store that goes on in a smaller index, and what becomes of the one before.
 
 use super::super::command::{Batch, Command, Condition, NewValue, Put};
-use super::super::making_way::Way;
+use super::super::making_way::{Owner, Way};
 use super::super::rules::{Reserve, Rule, Rules};
 use super::super::testing::{NOW, options, put, put_of, store, wait};
 use super::*;
@@ -10,7 +10,6 @@ use datacache_proto::layout::{CURRENT, DATA_FILE};
 use datacache_proto::recent::{View, Word, Words};
 use datacache_proto::types::Digest;
 use sha2::Digest as _;
-use std::os::unix::fs::MetadataExt as _;
 
 const VALUE: usize = 1 << 20;
 const VALUES: i64 = 40;
@@ -139,7 +138,7 @@ fn what_is_added_in_a_smaller_index_is_evicted_there() {
         let value = NewValue::Inline(vec![7].into());
         let put = Command::Put(Put { key: Key::integer(key).into(), ..put_of(value) });
         let batch = Batch::of(put.clone(), None);
-        while let way @ (Way::Again | Way::Refused(_)) = store.make_way(&batch, NOW) {
+        while let way @ (Way::Again | Way::Refused(_)) = store.make_way(&batch, Owner::Store, NOW) {
             assert!(matches!(way, Way::Again), "{key}: {way:?}");
         }
         write(&mut store, put);
@@ -194,4 +193,27 @@ fn a_copy_that_is_given_up_or_fails_leaves_nothing() {
     let store = Store::open(options(&folder), NOW).unwrap();
     assert!(!store.path().join("gen-2").exists(), "a daemon died before it was live");
     assert_eq!(get(&store, &Key::integer(0)), Some(VALUE));
+}
+
+/// A thread of a program that embeds the store may be at it for longer than the program holds the store.
+#[test]
+fn a_copy_that_is_late_leaves_alone_what_was_made_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = emptied(&folder);
+    let (path, generation) = (store.path(), store.path().join("gen-2"));
+    // As another process does that opens the store and copies the index.
+    let replace = || {
+        generation::create_generation_after(path, &store.generation).unwrap();
+        generation::prepare_current(path, &generation).unwrap();
+    };
+    let is_whole = || generation.join(LOG).exists() && fs::read_link(path.join("current.new")).is_ok();
+    let late = prepared(&store);
+    replace();
+    late.discard();
+    assert!(is_whole(), "it was made");
+    let given_up = store.succession().unwrap().prepare(|| {
+        replace();
+        false
+    });
+    assert!(given_up.unwrap().is_none() && is_whole(), "it was to be made");
 }
