@@ -44,7 +44,7 @@ enum Kept {
     Moves,
     /// They stay where they are, for enough goes without them: they are met again when the queues give out.
     Stays,
-    /// They go as well, but for those that are held: that is found when it is decided.
+    /// They go as well.
     Goes,
 }
 
@@ -76,7 +76,8 @@ impl Store {
             return Ok(false);
         }
         if self.has_lost_count(id) {
-            self.count_places(id);
+            // What is held and was passed over does not count: where there is any, all of it has to be passed over once more.
+            if self.free_in(id) != self.standing_in(id) { self.begin_anew(id) } else { self.count_places(id) }
         }
         let begun = Instant::now();
         let (plan, looked) = match self.plan_slice(id, wanted) {
@@ -128,7 +129,7 @@ impl Store {
     }
 
     /// Takes in whether a plan led to anything. If the queues gave out and nobody went, the sums may be wrong, and then places may have
-    /// been passed over that were dealt with in vain; and if neither is so, nothing helps.
+    /// been passed over that were dealt with in vain; and if neither is so, what is left is not looked for again before there is more.
     fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
         let pool = self.pools.get_mut(id);
         if plan.steps.iter().any(|(_, verdict)| *verdict == Verdict::Evict) {
@@ -138,11 +139,18 @@ impl Store {
         if plan.ending != Ending::Nothing {
             return;
         }
+        if !plan.steps.is_empty() {
+            // Places of what is gone were met that were not counted any more: what is behind them is to be seen.
+            return self.count_places(id);
+        }
         pool.fruitless += 1;
         match pool.fruitless {
             1 => self.count_places(id),
             2 => self.begin_anew(id),
-            _ => (pool.is_stuck, pool.fruitless) = (true, 0),
+            _ => {
+                pool.fruitless = 0;
+                self.pools.get_mut(id).missing = self.free_in(id);
+            }
         }
     }
 
@@ -216,9 +224,6 @@ impl Store {
             return Ok(false);
         }
         let Some((id, wanted)) = self.surplus() else { return Ok(false) };
-        if std::mem::take(&mut self.pools.get_mut(id).is_stuck) {
-            return Ok(false);
-        }
         self.evict_slice(id, wanted, now)
     }
 
@@ -235,14 +240,14 @@ impl Store {
             let surplus = limits.surplus(level, pool.is_relieving);
             pool.is_relieving = surplus != Volume::default();
             if pool.is_relieving
-                && let Some(id) = self.choose(Owner::Namespace(namespace))
+                && let Some(id) = self.choose(Owner::Namespace(namespace), surplus)
             {
                 return Some((id, surplus));
             }
         }
         let surplus = self.limits().surplus(self.level(), self.crowding.is_relieving);
         self.crowding.is_relieving = surplus != Volume::default();
-        let id = if self.crowding.is_relieving { self.choose(Owner::Store) } else { None };
+        let id = if self.crowding.is_relieving { self.choose(Owner::Store, surplus) } else { None };
         id.map(|id| (id, surplus))
     }
 
@@ -293,9 +298,11 @@ impl Store {
     }
 
     /// Has a pool begin with its first places once more.
-    fn begin_anew(&mut self, id: PoolId) {
+    pub(super) fn begin_anew(&mut self, id: PoolId) {
         self.count_places(id);
-        self.pools.get_mut(id).lines.rewind();
+        let pool = self.pools.get_mut(id);
+        pool.missing = Volume::default();
+        pool.lines.rewind();
     }
 
     /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together, and of
@@ -350,6 +357,6 @@ fn step(verdict: Verdict, looked: &Looked) -> Option<(Command, (KeyHash, u8))> {
     match verdict {
         Verdict::Evict => Some((Command::Evict { namespace, key, birth }, (hash, 0))),
         Verdict::Keep { place, frequency } => Some((Command::Keep { namespace, key, birth, place }, (hash, frequency))),
-        Verdict::Drop => None,
+        Verdict::Pass | Verdict::Drop => None,
     }
 }

@@ -3,21 +3,18 @@
 use std::time::{Duration, Instant};
 
 use datacache_proto::error::FullCause;
-use datacache_proto::log::Kind;
-use datacache_proto::recent::KeyHash;
-use datacache_proto::record::Record;
+use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::time::Timestamp;
 
-use super::admission::{Admission, Excess, Level, Limits, Need};
-use super::before::Before;
+use super::admission::{Admission, Excess, Limits, Need};
 use super::command::{Batch, Command, Outcome};
+use super::counts::Counts;
 use super::error::StoreError;
 use super::evicting::SLICE;
-use super::lookup::seen;
 use super::pools::PoolId;
 use super::share::{NEW_NAMESPACE, Share};
 use super::store::Store;
-use crate::eviction::Policy;
+use crate::eviction::{Policy, Volume};
 
 /// What came of an attempt to make way.
 #[derive(Debug)]
@@ -113,11 +110,10 @@ impl Store {
                 return Way::Clear;
             }
         }
-        let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner, excess))) };
-        if self.free_bytes(owner) < excess.least.bytes || self.pools.get_mut(pool).is_stuck {
-            self.pools.get_mut(pool).is_stuck = false;
+        let pool = self.choose(owner, excess.wanted);
+        let Some(pool) = pool.filter(|_| self.free(owner).covers(excess.least)) else {
             return self.refuse(self.full(owner, self.cause(owner, excess)));
-        }
+        };
         let relieved = match self.sweep_first(owner, now) {
             Ok(false) => self.evict_slice(pool, excess.wanted, now),
             swept => swept,
@@ -176,50 +172,52 @@ impl Store {
         Ok(any)
     }
 
-    /// Returns the pool that gives room: of those that do, for the store, the one with the most.
-    pub(super) fn choose(&self, owner: Owner) -> Option<PoolId> {
-        let gives = |(_, policy, free): &(PoolId, Policy, u64)| *policy != Policy::None && *free > 0;
-        let of = |id, policy| (id, policy, self.free_in(id));
-        let found = match owner {
-            Owner::Namespace(namespace) => {
-                let (_, pool) = self.pools.own(namespace)?;
-                Some(of(PoolId::Own(namespace), pool.policy)).filter(gives)
-            }
-            Owner::Store => {
-                let all = self.pools.all().map(|(id, pool)| of(id, pool.policy));
-                all.filter(gives).max_by_key(|(.., free)| *free)
-            }
-        };
-        found.map(|(id, ..)| id)
+    /// Returns the pool that gives room: of those that do, for the store, the one with the most of what is `wanted`.
+    pub(super) fn choose(&mut self, owner: Owner, wanted: Volume) -> Option<PoolId> {
+        self.forget_missing();
+        let much = |free: Volume| if wanted.bytes > 0 { free.bytes } else { free.entries };
+        let all = self.giving(owner).map(|(id, missing)| (id, much(self.free_in(id).less(missing))));
+        all.filter(|(_, much)| *much > 0).max_by_key(|(_, much)| *much).map(|(id, _)| id)
     }
 
-    /// Returns what the entries of a pool take that may be evicted.
-    fn free_in(&self, id: PoolId) -> u64 {
-        let free = |level: Level, bytes: u64| bytes.saturating_sub(level.held);
+    /// Forgets what of what was looked for in vain has gone by now.
+    fn forget_missing(&mut self) {
+        let missing = self.pools.all().filter(|(_, pool)| pool.missing != Volume::default());
+        let missing: Vec<_> = missing.map(|(id, pool)| (id, pool.missing.least(self.free_in(id)))).collect();
+        missing.into_iter().for_each(|(id, missing)| self.pools.get_mut(id).missing = missing);
+    }
+
+    /// Returns the pools that may be evicted from for a limit, and what of each was looked for in vain.
+    fn giving(&self, owner: Owner) -> impl Iterator<Item = (PoolId, Volume)> {
+        let is_asked = move |id: &PoolId| match owner {
+            Owner::Store => true,
+            Owner::Namespace(namespace) => *id == PoolId::Own(namespace),
+        };
+        let all = self.pools.all().filter(|(_, pool)| pool.policy != Policy::None);
+        all.map(|(id, pool)| (id, pool.missing))
+            .filter(move |(id, _)| self.lookup.tables.places.is_some() && is_asked(id))
+    }
+
+    /// Returns what there is in a pool that may be evicted.
+    pub(super) fn free_in(&self, id: PoolId) -> Volume {
         let own = |namespace| {
             let level = self.level_of(namespace);
-            free(level, level.lasting.bytes)
+            level.lasting.less(level.held)
         };
         match id {
             PoolId::Own(namespace) => own(namespace),
             PoolId::Shared => {
-                let all = self.memory.total();
-                let directory = self.level_of(datacache_proto::layout::DIRECTORY_NAMESPACE).lasting.bytes;
-                let owned: u64 = self.pools.owners().map(|(namespace, _)| own(namespace)).sum();
-                all.charge.saturating_sub(all.held).saturating_sub(directory).saturating_sub(owned)
+                let Counts { entries, charge, held, held_entries, .. } = self.memory.total();
+                let all = Volume { bytes: charge, entries }.less(Volume { bytes: held, entries: held_entries });
+                let owners = self.pools.owners().map(|(namespace, _)| namespace);
+                owners.chain([DIRECTORY_NAMESPACE]).fold(all, |free, namespace| free.less(own(namespace)))
             }
         }
     }
 
-    /// Returns what may be evicted for a limit, in bytes.
-    fn free_bytes(&self, owner: Owner) -> u64 {
-        match owner {
-            Owner::Namespace(namespace) => self.free_in(PoolId::Own(namespace)),
-            Owner::Store => {
-                let giving = self.pools.all().filter(|(_, pool)| pool.policy != Policy::None);
-                giving.map(|(id, _)| self.free_in(id)).sum()
-            }
-        }
+    /// Returns what may be evicted for a limit.
+    fn free(&self, owner: Owner) -> Volume {
+        self.giving(owner).map(|(id, missing)| self.free_in(id).less(missing)).fold(Volume::default(), Volume::plus)
     }
 
     /// Tells why nothing can be evicted for a limit.
@@ -266,19 +264,6 @@ impl Store {
         Ok(self.judge_by(&self.shares(batch)?))
     }
 
-    /// Returns what is there under a key, as of the end of the draft.
-    pub(super) fn entry_before(&self, namespace: u32, key: &[u8]) -> Result<Option<Before>, StoreError> {
-        let hash = KeyHash::of(namespace, key);
-        let Some((operation, _)) = self.draft.find(namespace, key, hash) else {
-            return self.lookup.before(&self.lookup.snapshot(), namespace, key, hash);
-        };
-        let count = |record: &Record<'_>| self.lookup.tables.counts_of(namespace, key, record);
-        Ok(match operation.kind {
-            Kind::Delete => None,
-            _ => Before::of(seen(operation.body, hash), count, |_| false).0,
-        })
-    }
-
     fn has_limits(&self) -> bool {
         let is_limited = |limits: &Limits| limits.bytes.is_some() || limits.entries.is_some();
         self.lookup.tables.places.is_some()
@@ -297,7 +282,7 @@ impl Store {
         let need = Need {
             bytes: sum(|share| share.all),
             entries: sum(|share| share.own.entries),
-            held: sum(|share| share.own.held),
+            held: shares.iter().map(|share| share.own.held).fold(Volume::default(), Volume::plus),
             passing: sum(|share| share.passing),
         };
         (Owner::Store, self.admit_to_store(need))

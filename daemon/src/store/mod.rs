@@ -58,7 +58,8 @@
 //! to a thirty-second of a limit, and waited for beyond that; a log that takes more than an eighth is applied at once. Files that are set
 //! aside are not waited for once the log is empty: the thread that removes them may be hashing a large one for minutes. For so long the
 //! store may take as much more than its limit as they do. A store that is above its limit takes from the pool that has the most which may go;
-//! what is there under the policy `none` never goes, nor what is pinned or leased.
+//! what is there under the policy `none` never goes, nor what is pinned or leased. That is passed over in memory alone, and a put that lets
+//! it go gives it another place, so that it is met: where nothing may go, nothing is written.
 //!
 //! # Durability
 //! The process dies: nothing acknowledged is lost; the log is in the page cache. Power goes: what was acknowledged since the last sync may

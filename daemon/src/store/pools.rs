@@ -11,7 +11,7 @@ use super::line::Line;
 use super::marks::Marks;
 use super::rules::{Rule, Rules};
 use super::states::States;
-use crate::eviction::{Addition, Evictor, Place, Policy, Queue};
+use crate::eviction::{Addition, Evictor, Place, Policy, Queue, Volume};
 
 /// What an empty index takes (a page for each table), and what the log needs to go on.
 const BASE: u64 = 128 << 10;
@@ -35,10 +35,10 @@ pub(super) struct Pool {
     pub(super) is_relieving: bool,
     /// How many slices on end led to nothing.
     pub(super) fruitless: u8,
-    /// Whether nothing can be evicted, as it turned out.
-    pub(super) is_stuck: bool,
     /// Whether anything was evicted since what it has learned was last taken to be written down.
     pub(super) has_learned: bool,
+    /// What is counted as if it could be evicted, and was looked for in vain.
+    pub(super) missing: Volume,
 }
 
 /// Where a pool's queues are.
@@ -66,15 +66,23 @@ pub(super) struct Mark(usize);
 
 impl Pool {
     fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
-        let (lines, is_relieving, is_stuck, has_learned) = (Lines::default(), false, false, false);
-        Self { evictor, limits, policy, lines, is_relieving, fruitless: 0, is_stuck, has_learned }
+        Self {
+            evictor,
+            limits,
+            policy,
+            lines: Lines::default(),
+            is_relieving: false,
+            fruitless: 0,
+            has_learned: false,
+            missing: Volume::default(),
+        }
     }
 
     /// Takes up another rule.
     fn follow(&mut self, policy: Policy, limits: Limits) {
         self.evictor.follow(policy);
         (self.policy, self.limits) = (policy, limits);
-        (self.fruitless, self.is_stuck) = (0, false);
+        (self.fruitless, self.missing) = (0, Volume::default());
     }
 }
 
@@ -210,16 +218,18 @@ impl Pools {
     }
 
     fn limits(&self, rule: Rule, base: u64) -> Limits {
-        let held = rule.limit.map(|limit| share(limit, self.rules.held_percent));
+        let percent = self.rules.held_percent;
+        let held = rule.limit.map(|limit| share(limit, percent));
+        // Of few entries one at least.
+        let held_entries = rule.limit_entries.map(|limit| limit - share(limit, 100 - percent.min(100)));
         let (bytes, entries) = (rule.limit.map(Marks::of_bytes), rule.limit_entries.map(Marks::of_entries));
-        Limits { bytes, entries, held, base }
+        Limits { bytes, entries, held, held_entries, base }
     }
 
     /// Returns the limits of the store, which may not take more than `ceiling` either.
     pub(super) fn limits_of_all(&self, ceiling: Option<u64>) -> Limits {
         let limit = [self.rules.all.limit, ceiling].into_iter().flatten().min();
-        let held = self.rules.all.limit.map(|limit| share(limit, self.rules.held_percent));
-        Limits { held, ..self.limits(Rule { limit, ..self.rules.all }, BASE) }
+        self.limits(Rule { limit, ..self.rules.all }, BASE)
     }
 
     /// Returns the rules.
@@ -359,6 +369,7 @@ mod tests {
         let mut pools = pools(&folder);
         assert_eq!(pools.limits_of_all(None).bytes, None);
         assert_eq!(pools.limits_of_all(Some(1 << 24)).bytes, Some(Marks::of_bytes(1 << 24)));
+        assert_eq!(pools.limits_of_all(Some(1 << 24)).held, Some(1 << 23), "nor may more be held");
         pools.rules.all.limit = Some(1 << 20);
         assert_eq!(pools.limits_of_all(Some(1 << 24)).bytes, Some(Marks::of_bytes(1 << 20)));
     }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use datacache_proto::layout::is_cut;
-use datacache_proto::log::OPERATION_HEAD;
+use datacache_proto::log::{Kind, OPERATION_HEAD};
+use datacache_proto::recent::KeyHash;
 use datacache_proto::record::{Record, TagsBuf, Value};
 use datacache_proto::types::Digest;
 
@@ -12,7 +13,9 @@ use super::before::Before;
 use super::charge::{blocks, charge};
 use super::command::{Batch, Command, Put};
 use super::error::StoreError;
+use super::lookup::{Seen, seen};
 use super::store::Store;
+use crate::eviction::Volume;
 
 /// Stands for a namespace that a batch begins, which has no number yet.
 pub(super) const NEW_NAMESPACE: u32 = u32::MAX - 1;
@@ -35,6 +38,14 @@ struct Standing {
     is_held: bool,
     /// Its file, and what that takes, which is part of the charge.
     blob: Option<(Digest, u64)>,
+}
+
+/// An entry that a put replaces.
+#[derive(Clone, Copy, Debug)]
+struct Old {
+    standing: Standing,
+    /// Whether it has the value of the put, and no lease ends it.
+    is_same_for_good: bool,
 }
 
 /// What the puts of a batch come to that are before another in it.
@@ -65,16 +76,11 @@ impl Standing {
 
 impl Share {
     /// Adds what a put comes to in its namespace.
-    fn add_own(&mut self, put: &Put, new: Standing, old: Option<Standing>) {
-        let more = new.charge.saturating_sub(old.map_or(0, |old| old.charge));
+    fn add_own(&mut self, put: &Put, new: Standing, old: Option<Old>) {
+        let more = new.charge.saturating_sub(old.map_or(0, |old| old.standing.charge));
         self.own.bytes += more;
         self.own.entries += u64::from(old.is_none());
-        self.own.held += match (put.pinned, put.holder) {
-            (true, _) if !old.is_some_and(|old| old.is_held) => new.charge,
-            // A lease on what is there for good holds nothing.
-            (true, _) | (_, Some(_)) => more,
-            (false, None) => 0,
-        };
+        self.own.held = self.own.held.plus(held_by(put, new, old));
     }
 
     /// Adds what the store pays: `new` bytes come, and `old` ones go, of which the files go later.
@@ -106,16 +112,31 @@ impl Store {
             let namespace = self.number_of(put);
             let new = Standing::of_put(namespace, put);
             let old = match ahead.entries.insert((&put.namespace, &put.key), new) {
-                Some(earlier) => Some(earlier),
+                Some(standing) => Some(Old { standing, is_same_for_good: false }),
                 None if namespace == NEW_NAMESPACE => None,
-                None => self.entry_before(namespace, &put.key)?.as_ref().map(Standing::of_before),
+                None => self.replaced(namespace, put)?,
             };
-            let (comes, goes) = self.turn_files(&mut ahead.references, new.blob, old.and_then(|old| old.blob))?;
+            let replaced = old.map(|old| old.standing);
+            let blob = replaced.and_then(|replaced| replaced.blob);
+            let (comes, goes) = self.turn_files(&mut ahead.references, new.blob, blob)?;
             let share = share_of(&mut shares, namespace);
             share.add_own(put, new, old);
-            share.add_all(put, (new.rows() + comes, comes), old.map_or(0, |old| old.rows() + goes));
+            share.add_all(put, (new.rows() + comes, comes), replaced.map_or(0, |replaced| replaced.rows() + goes));
         }
         Ok(shares)
+    }
+
+    /// Returns what a put replaces, as of the end of the draft.
+    fn replaced(&self, namespace: u32, put: &Put) -> Result<Option<Old>, StoreError> {
+        let (key, hash) = (&put.key[..], KeyHash::of(namespace, &put.key));
+        let count = |record: &Record<'_>| self.lookup.tables.counts_of(namespace, key, record);
+        let look = |seen: Seen<'_>| Before::of(seen, count, |record| put.has_content_of(record));
+        let (before, same) = match self.draft.find(namespace, key, hash) {
+            Some((operation, _)) if operation.kind == Kind::Delete => (None, false),
+            Some((operation, _)) => look(seen(operation.body, hash)),
+            None => self.lookup.see(&self.lookup.snapshot(), namespace, key, hash, |seen, _| look(seen))?,
+        };
+        Ok(before.map(|before| Old { standing: Standing::of_before(&before), is_same_for_good: same && !before.bound }))
     }
 
     /// Returns what the file takes that comes into being, and what the one does that goes, as one entry takes the place of another.
@@ -159,6 +180,17 @@ fn share_of(shares: &mut Vec<Share>, namespace: u32) -> &mut Share {
         shares.push(Share { namespace, ..Share::default() });
     }
     &mut shares[at]
+}
+
+/// Returns what comes to be held by a put: of what is held already, what it grows by.
+fn held_by(put: &Put, new: Standing, old: Option<Old>) -> Volume {
+    // A lease on what is there for good holds nothing.
+    let is_held = put.pinned || put.holder.is_some() && !old.is_some_and(|old| old.is_same_for_good);
+    match old.map(|old| old.standing).filter(|old| old.is_held) {
+        _ if !is_held => Volume::default(),
+        Some(old) => Volume { bytes: new.charge.saturating_sub(old.charge), entries: 0 },
+        None => Volume::one(new.charge),
+    }
 }
 
 /// Returns what the entry of a put takes.

@@ -4,6 +4,7 @@
 mod clock;
 mod driver;
 mod frames;
+mod held;
 mod learned;
 mod limits;
 mod model;

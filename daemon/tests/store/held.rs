@@ -1,0 +1,292 @@
+//! Limits where much of what is there is held: what may go is found at little cost, and where nothing may, nothing is done.
+
+use std::ops::{Bound, Range};
+
+use datacache_daemon::eviction::Policy;
+use datacache_daemon::store::{BatchResult, Command, Holder, NewValue, Put, Reserve, Rule, Rules, StoreError};
+use datacache_proto::error::FullCause;
+use datacache_proto::key::Key;
+use datacache_proto::layout::{index_key, tables};
+use datacache_proto::process::Process;
+use datacache_proto::types::Codec;
+use heed::{Env, RwTxn};
+
+use crate::driver::{Driver, NOW, inline};
+use crate::older::{Table, with_index};
+
+const MIB: u64 = 1 << 20;
+const ALL_BUT_NONE: [Policy; 4] = [Policy::S3Fifo, Policy::Lru, Policy::Lfu, Policy::Fifo];
+/// Keys of entries that are pinned begin there.
+const PINNED: i64 = 1_000_000;
+
+/// Limits of the whole store, all of which may be held.
+fn rules(all: Rule) -> Rules {
+    Rules { all, held_percent: 100, reserve: Reserve::Bytes(0), ..Rules::default() }
+}
+
+fn entries(limit: u64) -> Rules {
+    rules(Rule { limit_entries: Some(limit), ..Rule::default() })
+}
+
+fn bytes(limit: u64) -> Rules {
+    rules(Rule { limit: Some(limit), ..Rule::default() })
+}
+
+fn limited(rules: Rules) -> Driver {
+    let mut driver = Driver::new();
+    driver.store().set_rules(rules);
+    driver
+}
+
+fn add(namespace: &str, key: i64, value: NewValue) -> Put {
+    let (namespace, key, codec) = (namespace.into(), Key::from(key).into(), Codec::Bytes);
+    Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
+}
+
+fn put(driver: &mut Driver, put: Put) -> BatchResult {
+    driver.write(vec![Command::Put(put)])
+}
+
+/// Adds entries that are a value of so many bytes, pinned from [`PINNED`] on.
+fn put_all(driver: &mut Driver, namespace: &str, keys: Range<i64>, length: usize) {
+    for key in keys {
+        put(driver, Put { pinned: key >= PINNED, ..add(namespace, key, inline(&vec![7; length])) }).unwrap();
+    }
+}
+
+fn has(driver: &mut Driver, namespace: &str, key: i64) -> bool {
+    let store = driver.store();
+    let namespace = store.namespace(namespace).unwrap();
+    store.lookup(namespace, &key.into(), NOW, |_| ()).unwrap().is_some()
+}
+
+fn count(driver: &mut Driver, namespace: &str, keys: Range<i64>) -> usize {
+    keys.into_iter().filter(|key| has(driver, namespace, *key)).count()
+}
+
+fn total(driver: &mut Driver) -> u64 {
+    driver.store().space().entries
+}
+
+fn operations(driver: &mut Driver) -> u64 {
+    driver.store().counters().operations
+}
+
+/// Evicts beside the calls until there is nothing more to evict; returns in how many slices.
+fn relieve(driver: &mut Driver) -> usize {
+    std::iter::from_fn(|| driver.store().evict_surplus(NOW).unwrap().then_some(())).count()
+}
+
+fn is_full(told: &BatchResult, cause: FullCause) -> bool {
+    matches!(told, Err(StoreError::Full { of: None, cause: told }) if *told == cause)
+}
+
+#[test]
+fn where_most_entries_are_held_the_others_make_way_at_little_cost() {
+    for policy in [Policy::S3Fifo, Policy::Lru] {
+        for held in [500, 950, 990] {
+            let mut driver = limited(rules(Rule { policy: Some(policy), ..entries(1_000).all }));
+            put_all(&mut driver, "default", PINNED..PINNED + held, 5);
+            put_all(&mut driver, "default", 0..1_000 - held, 5);
+            let before = operations(&mut driver);
+            for key in 5_000..5_300 {
+                put_all(&mut driver, "default", key..key + 1, 5);
+                assert!(total(&mut driver) <= 1_000 && has(&mut driver, "default", key));
+                if key % 100 == 0 {
+                    driver.checkpoint();
+                }
+            }
+            let each = (operations(&mut driver) - before) / 300;
+            assert!(each <= 5, "{each} operations an addition by {policy}, {held} held");
+            assert_eq!(count(&mut driver, "default", PINNED..PINNED + held), held as usize);
+        }
+    }
+}
+
+#[test]
+fn where_most_bytes_are_held_the_others_make_way_at_little_cost() {
+    let mut driver = limited(bytes(4 * MIB));
+    let mut held = 0;
+    while driver.store().space().held_bytes < 4 * MIB * 9 / 10 {
+        put_all(&mut driver, "default", PINNED + held..PINNED + held + 1, 3_000);
+        held += 1;
+    }
+    driver.checkpoint();
+    let before = operations(&mut driver);
+    for key in 0..1_000 {
+        put_all(&mut driver, "default", key..key + 1, 3_000);
+        let slices = relieve(&mut driver);
+        assert!(slices < 50, "{slices} slices beside addition {key}");
+        if key % 200 == 199 {
+            driver.checkpoint();
+        }
+    }
+    let each = (operations(&mut driver) - before) / 1_000;
+    assert!(each <= 10, "{each} operations an addition");
+    assert_eq!(count(&mut driver, "default", PINNED..PINNED + held), held as usize);
+}
+
+/// Its new places were applied, which woke it, and it gave others.
+#[test]
+fn a_store_above_its_limit_in_which_nothing_can_go_comes_to_rest() {
+    let mut driver = limited(rules(Rule::default()));
+    put_all(&mut driver, "default", PINNED..PINNED + 700, 2_900);
+    put_all(&mut driver, "default", 0..100, 2_900);
+    driver.checkpoint();
+    for limits in [bytes(MIB), entries(100)] {
+        driver.store().set_rules(limits);
+        let before = operations(&mut driver);
+        relieve(&mut driver);
+        driver.checkpoint();
+        assert_eq!(total(&mut driver), 700, "what may go is gone");
+        assert!(operations(&mut driver) - before <= 300, "{}", operations(&mut driver) - before);
+        let (before, slices) = (driver.store().counters(), relieve(&mut driver));
+        assert!(!driver.store().has_surplus() && slices <= 40, "{slices}");
+        (0..3).for_each(|_| assert_eq!(relieve(&mut driver), 0));
+        assert_eq!(driver.store().counters().frames, before.frames);
+        driver.store().set_rules(rules(Rule::default()));
+        put_all(&mut driver, "default", 0..100, 2_900);
+    }
+}
+
+#[test]
+fn what_is_refused_because_all_is_held_costs_nothing() {
+    let mut driver = limited(entries(500));
+    put_all(&mut driver, "default", PINNED..PINNED + 500, 5);
+    let before = driver.store().counters().frames;
+    for key in 0..10 {
+        let refused = put(&mut driver, add("default", key, inline(b"new")));
+        assert!(is_full(&refused, FullCause::Held), "{refused:?}");
+    }
+    assert_eq!(driver.store().counters().frames, before);
+}
+
+#[test]
+fn what_is_let_go_is_found_again() {
+    let holder = Some(Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 });
+    for policy in ALL_BUT_NONE {
+        let limits = rules(Rule { policy: Some(policy), ..entries(300).all });
+        let mut driver = limited(limits.clone());
+        put_all(&mut driver, "default", PINNED..PINNED + 300, 5);
+        for round in 0..6 {
+            assert!(is_full(&put(&mut driver, add("default", -1, inline(b"new"))), FullCause::Held));
+            if round % 2 == 0 {
+                driver.checkpoint();
+            }
+            if round == 3 {
+                driver = driver.reopened_after(|_| ());
+                driver.store().set_rules(limits.clone());
+            }
+            // What was pinned is so no longer; its value is the same or another.
+            let unpinned = PINNED + 7 * round;
+            put(&mut driver, add("default", unpinned, inline(&vec![7; 5 + (round % 3) as usize]))).unwrap();
+            let pinned = Put { pinned: true, ..add("default", round, inline(b"new")) };
+            put(&mut driver, pinned).unwrap();
+            assert!(!has(&mut driver, "default", unpinned), "round {round} by {policy}");
+            assert_eq!(total(&mut driver), 300);
+        }
+        put(&mut driver, Put { holder, ..add("default", PINNED + 100, inline(b"bound")) }).unwrap();
+        assert!(is_full(&put(&mut driver, add("default", -1, inline(b"new"))), FullCause::Held));
+        put(&mut driver, add("default", PINNED + 100, inline(b"free"))).unwrap();
+        put(&mut driver, add("default", -1, inline(b"new"))).unwrap();
+        assert!(!has(&mut driver, "default", PINNED + 100));
+        driver.checkpoint();
+        let report = driver.store().reader().verify(&driver.store().blobs()).unwrap();
+        assert_eq!(driver.store().conclude(report, false).0.findings, []);
+    }
+}
+
+#[test]
+fn where_entries_are_too_many_those_of_the_pool_with_most_entries_go() {
+    let own = Rule { policy: Some(Policy::Fifo), ..Rule::default() };
+    let mut driver = limited(Rules { namespaces: [("big".to_owned(), own)].into(), ..entries(500) });
+    put_all(&mut driver, "big", 0..10, 100_000);
+    put_all(&mut driver, "small", 0..1_500, 5);
+    assert_eq!(count(&mut driver, "big", 0..10), 10);
+    assert!((490..=500).contains(&total(&mut driver)));
+}
+
+#[test]
+fn pinned_entries_have_a_share_of_the_entries() {
+    let mut driver = limited(Rules { held_percent: 50, ..entries(20) });
+    put_all(&mut driver, "default", 0..20, 5);
+    let pin = |driver: &mut Driver, key| put(driver, Put { pinned: true, ..add("default", key, inline(b"pinned")) });
+    (10..20).for_each(|key| drop(pin(&mut driver, key).unwrap()));
+    for key in [5, 100] {
+        let refused = pin(&mut driver, key);
+        assert!(is_full(&refused, FullCause::HeldEntries { limit: 10 }), "{refused:?}");
+    }
+    pin(&mut driver, 15).unwrap();
+    put_all(&mut driver, "default", 200..300, 5);
+    assert_eq!((count(&mut driver, "default", 10..20), total(&mut driver)), (10, 20));
+    // The count is kept over a restart.
+    driver = driver.reopened_after(|_| ());
+    driver.store().set_rules(Rules { held_percent: 50, ..entries(20) });
+    assert!(is_full(&pin(&mut driver, 100), FullCause::HeldEntries { limit: 10 }));
+    put(&mut driver, add("default", 10, inline(b"free"))).unwrap();
+    pin(&mut driver, 100).unwrap();
+}
+
+#[test]
+fn a_bound_value_that_takes_the_place_of_another_counts_as_held_in_full() {
+    let holder = Some(Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 });
+    let mut driver = limited(Rules { held_percent: 50, ..bytes(4 * MIB) });
+    let mut refused = 0;
+    for key in 0..30 {
+        put(&mut driver, add("default", key, inline(&vec![7; 100_000]))).unwrap();
+        // On the same value a lease holds nothing: it is there for good.
+        put(&mut driver, Put { holder, ..add("default", key, inline(&vec![7; 100_000])) }).unwrap();
+        let told = put(&mut driver, Put { holder, ..add("default", key, inline(&vec![8; 100_000])) });
+        refused += u32::from(matches!(told, Err(StoreError::Full { cause: FullCause::HeldLimit { .. }, .. })));
+        assert!(driver.store().space().held_bytes <= 2 * MIB, "{key}");
+    }
+    assert!((5..15).contains(&refused), "{refused}");
+}
+
+/// The log has their places until it is applied, and they were taken for all that there is.
+#[test]
+fn what_is_left_is_found_behind_the_places_of_all_that_went() {
+    let limits = entries(300);
+    let mut driver = limited(limits.clone());
+    put_all(&mut driver, "default", PINNED..PINNED + 250, 5);
+    put_all(&mut driver, "default", 0..3_000, 5);
+    for key in 3_000..3_100 {
+        // It begins with the first places once more.
+        driver.store().set_rules(limits.clone());
+        put_all(&mut driver, "default", key..key + 1, 5);
+    }
+    assert!(total(&mut driver) <= 300);
+}
+
+/// Only damage takes places away, and a repair makes them anew.
+#[test]
+fn where_a_pool_gives_nothing_another_one_does_and_it_is_asked_again_after_a_repair() {
+    let own = Rule { policy: Some(Policy::Fifo), ..Rule::default() };
+    let limits = |limit| Rules { namespaces: [("own".to_owned(), own)].into(), ..entries(limit) };
+    let mut driver = limited(limits(300));
+    put_all(&mut driver, "default", 0..200, 5);
+    put_all(&mut driver, "own", 0..100, 5);
+    driver = driver.reopened_after(|store| with_index(&store.join("current"), forget_places_of_the_first));
+    driver.store().set_rules(limits(300));
+    put_all(&mut driver, "own", 1_000..1_200, 5);
+    assert_eq!(count(&mut driver, "default", 0..200), 200);
+    driver.store().set_rules(limits(100));
+    assert!(relieve(&mut driver) < 20 && !driver.store().has_surplus());
+    assert_eq!(total(&mut driver), 200, "all of the other one is gone");
+    driver.checkpoint();
+    let reader = driver.store().reader();
+    let report = reader.verify(&driver.store().blobs()).unwrap();
+    assert!(driver.store().conclude(report, true).1.rebuild);
+    driver.store().correct(&reader.rebuild().unwrap());
+    relieve(&mut driver);
+    assert!(total(&mut driver) <= 100);
+}
+
+/// Takes the places of the first namespace away.
+fn forget_places_of_the_first(env: &Env, txn: &mut RwTxn<'_>) {
+    for name in [tables::SMALL, tables::MAIN] {
+        let table: Table = env.open_database(txn, Some(name)).unwrap().unwrap();
+        let (first, second) = (index_key(1, &[]).to_vec(), index_key(2, &[]).to_vec());
+        table.delete_range(txn, &(Bound::Included(&first[..]), Bound::Excluded(&second[..]))).unwrap();
+    }
+}
