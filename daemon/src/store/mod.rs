@@ -95,6 +95,7 @@ mod expiring;
 #[cfg(test)]
 pub(crate) mod failing;
 pub(crate) mod failpoint;
+mod filling;
 mod folder;
 mod foresight;
 mod generation;
@@ -117,6 +118,7 @@ mod memory;
 mod moved_aside;
 mod options;
 mod outcomes;
+mod packing;
 mod placing;
 mod plan;
 mod pools;
@@ -140,6 +142,7 @@ mod scarcity;
 mod segment;
 mod shared;
 mod space;
+mod sparseness;
 mod states;
 #[expect(clippy::module_inception, reason = "the noun of the file is the store")]
 mod store;

@@ -42,11 +42,12 @@ use super::recovery::Recovered;
 use super::rules::Rules;
 use super::scarcity::Scarcity;
 use super::segment::{self, Segment};
+use super::sparseness::Sparseness;
 use super::states::{Learned, States};
 use super::syncer::{SyncJob, Tail, syncer};
 use super::table_keys::namespace_prefix;
 use super::tables::Tables;
-use super::threads::{ApplyJob, Event, Helper, Outbox, applier};
+use super::threads::{Event, Helper, IndexJob, Outbox, applier};
 use super::timings::Timings;
 use super::trial::recover_trusted;
 use super::usage::IndexSize;
@@ -58,7 +59,7 @@ use super::verifier::{BlobJob, verifier};
 /// ends it in good order.
 pub struct Store {
     // The threads first: they end before anything that they use.
-    pub(super) applier: Helper<ApplyJob>,
+    pub(super) applier: Helper<IndexJob>,
     pub(super) syncer: Helper<SyncJob>,
     pub(super) verifier: Helper<BlobJob>,
     pub(super) events: Receiver<Event>,
@@ -77,6 +78,7 @@ pub struct Store {
     pub(super) index_size: IndexSize,
     pub(super) headroom: Headroom,
     pub(super) crowding: Crowding,
+    pub(super) sparseness: Sparseness,
     pub(super) draft: Draft,
     pub(super) tail: Arc<Tail>,
     /// Where the next frame goes in the active segment.
@@ -226,6 +228,7 @@ impl Store {
             index_size,
             headroom: Headroom::default(),
             crowding: Crowding::default(),
+            sparseness: Sparseness::default(),
             draft: Draft::default(),
             tail,
             end: SEGMENT_HEADER as u64,

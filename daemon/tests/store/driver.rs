@@ -76,6 +76,15 @@ impl Driver {
         self.wait(|store| store.applied() >= target);
     }
 
+    /// Evicts beside the calls until there is nothing more to evict.
+    pub(crate) fn relieve(&mut self) {
+        while self.store().evict_surplus(NOW).unwrap() {}
+        while self.store().is_packing() {
+            self.wait(|store| !store.is_packing());
+            while self.store().evict_surplus(NOW).unwrap() {}
+        }
+    }
+
     pub(crate) fn write(&mut self, commands: Vec<Command>) -> BatchResult {
         let (mut batches, mut results) = (VecDeque::from([Batch::all(commands, None)]), Vec::new());
         loop {

@@ -7,6 +7,7 @@ mod frames;
 mod limits;
 mod model;
 mod older;
+mod packing;
 mod places;
 mod randomly;
 mod recovery;
