@@ -315,10 +315,10 @@ impl Store {
         }
         let surplus = self.limits().surplus(self.level(), self.crowding.is_relieving);
         self.crowding.is_relieving = surplus != Volume::default();
-        if !self.crowding.is_relieving || surplus.entries == 0 && self.pack_first(surplus.bytes) {
-            return None;
-        }
-        self.choose(Owner::Store).map(|id| (id, surplus))
+        self.sparseness.is_waited_for = self.crowding.is_relieving && surplus.entries == 0 && self.pack_first();
+        let evicts = self.crowding.is_relieving && !self.sparseness.is_waited_for;
+        let id = if evicts { self.choose(Owner::Store) } else { None };
+        id.map(|id| (id, surplus))
     }
 
     /// Has the log applied where it takes a large part of what the store may.

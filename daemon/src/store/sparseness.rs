@@ -17,8 +17,6 @@ const LITTLE: u64 = 64;
 /// As large a part of the entries changes before it is tried again, and at least so many.
 const CHANGED: u64 = 16;
 const CHANGED_LEAST: u64 = 1_000;
-/// How many bytes have to be to spare, of which packing gives some, as a part of the index: where it is more, much has to be evicted anyway.
-const SURPLUS: u64 = 4;
 /// How many transactions a read may be behind.
 const BEHIND: u64 = 16;
 
@@ -30,45 +28,49 @@ pub(super) struct Sparseness {
     /// Bytes of pages that it has freed.
     freed: u64,
     /// Whether a step is under way.
-    is_packing: bool,
-    /// How many operations there will have been when it is tried again.
+    pub(super) is_under_way: bool,
+    /// Whether eviction waits for what comes of it.
+    pub(super) is_waited_for: bool,
+    /// The sequence number from which on it is tried again.
     rests_until: u64,
 }
 
 impl Store {
-    /// Has a step of packing done where the index is `surplus` bytes too large, or has begun; tells whether eviction is to wait for what
-    /// comes of it.
-    pub(super) fn pack_first(&mut self, surplus: u64) -> bool {
-        if self.sparseness.is_packing {
+    /// Has a step of packing done, for the store is too large; tells whether eviction is to wait for what comes of it.
+    pub(super) fn pack_first(&mut self) -> bool {
+        if self.sparseness.is_under_way {
             return true;
         }
-        let is_little = surplus <= self.usage().index / SURPLUS;
         let is_short = self.is_short() || self.headroom.is_short || self.apply_failed();
-        if !is_little || is_short || self.counters.operations < self.sparseness.rests_until {
+        if is_short || self.last_seq < self.sparseness.rests_until {
             return false;
         }
+        if self.applied < self.sparseness.rests_until {
+            // What was evicted is on its pages until then.
+            self.request_checkpoint();
+        }
         // The index is measured when the segment that is being applied is retired.
-        self.lookup.applying.is_some() || self.begin_packing()
+        self.checkpoint || self.lookup.applying.is_some() || self.begin_packing()
     }
 
     fn begin_packing(&mut self) -> bool {
         if self.reader_stats().is_ok_and(|readers| readers.behind_transactions <= BEHIND) {
             let (from, tables) = (std::mem::take(&mut self.sparseness.at), Arc::clone(&self.lookup.tables));
             self.applier.send(IndexJob::Pack(PackJob { from, tables }));
-            self.sparseness.is_packing = true;
+            self.sparseness.is_under_way = true;
         }
-        self.sparseness.is_packing
+        self.sparseness.is_under_way
     }
 
-    /// Tells whether a step of packing is under way.
+    /// Tells whether eviction beside the calls waits for sparse pages to be filled up, as of the last look at the limits.
     #[must_use]
     pub fn is_packing(&self) -> bool {
-        self.sparseness.is_packing
+        self.sparseness.is_waited_for
     }
 
     /// Takes in what came of a step; `None` where it failed.
     pub(super) fn note_packed(&mut self, packed: Option<Packed>) {
-        self.sparseness.is_packing = false;
+        self.sparseness.is_under_way = false;
         let was_in_vain = match packed {
             Some(Packed { to, is_round, freed }) => {
                 self.sparseness.at = to;
@@ -79,7 +81,7 @@ impl Store {
         };
         if was_in_vain {
             let changed = (self.memory.total().entries / CHANGED).max(CHANGED_LEAST);
-            self.sparseness.rests_until = self.counters.operations + changed;
+            self.sparseness.rests_until = self.last_seq + changed;
         }
         // Else it is measured when that segment is retired.
         if self.lookup.applying.is_none() {

@@ -109,7 +109,7 @@ impl Store {
         let is_ready = self.lookup.applying.is_none() && matches!(self.next, Next::Ready(_));
         is_applied
             && is_ready
-            && !self.is_packing()
+            && !self.sparseness.is_under_way
             && self.scarcity.asked == 0
             && !self.is_short()
             && !self.is_poisoned()

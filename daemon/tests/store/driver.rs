@@ -76,12 +76,14 @@ impl Driver {
         self.wait(|store| store.applied() >= target);
     }
 
-    /// Evicts beside the calls until there is nothing more to evict.
+    /// Evicts beside the calls until there is nothing more to evict, or to be packed.
     pub(crate) fn relieve(&mut self) {
-        while self.store().evict_surplus(NOW).unwrap() {}
-        while self.store().is_packing() {
-            self.wait(|store| !store.is_packing());
+        loop {
             while self.store().evict_surplus(NOW).unwrap() {}
+            if !self.store().is_packing() {
+                return;
+            }
+            self.progress();
         }
     }
 
