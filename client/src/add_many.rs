@@ -125,8 +125,7 @@ impl Request {
         let (common, drafts) = self.check(&cache)?;
         let session = cache.session();
         let connection = session.connect().await?;
-        let value_max = session.value_max(&connection, drafts.iter().map(Draft::length).max()).await?;
-        let preparation = Preparation::of(common, cache.settings(), &connection, value_max);
+        let preparation = Preparation::of(common, cache.settings(), &connection);
         let size = preparation.check(&drafts)?;
         if let Some((index, length)) = preparation.longest(&drafts) {
             let answer = cache.fits(preparation.namespace(), length).await;

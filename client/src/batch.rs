@@ -19,7 +19,6 @@ use crate::prepared::Prepared;
 use crate::room::Room;
 use crate::route::Route;
 use crate::staging::{Order, Source};
-use crate::tally::check_size;
 
 /// The most bytes of additions in one call: a message has a limit, and some of it is the envelope's.
 pub(crate) const BYTES_MAX: usize = MAX_MESSAGE - 4_096;
@@ -83,7 +82,6 @@ pub(crate) struct Preparation {
     common: Common,
     hash_type: HashType,
     inline_max: u64,
-    value_max: u64,
     route: Route,
 }
 
@@ -113,11 +111,11 @@ impl Common {
 }
 
 impl Preparation {
-    /// Goes by what the daemon at the other end of a connection takes: of values, up to `value_max` bytes.
-    pub(crate) fn of(common: Common, settings: &Settings, connection: &Connection, value_max: u64) -> Self {
+    /// Goes by what the daemon at the other end of a connection takes in a call.
+    pub(crate) fn of(common: Common, settings: &Settings, connection: &Connection) -> Self {
         let inline_max = connection.introduced.inline_max;
         let route = Route::of(connection, settings.transfer);
-        Self { common, hash_type: settings.config.hash_type, inline_max, value_max, route }
+        Self { common, hash_type: settings.config.hash_type, inline_max, route }
     }
 
     /// Returns the name of the namespace that they go to.
@@ -125,15 +123,14 @@ impl Preparation {
         &self.common.namespace
     }
 
-    /// Checks that the values are taken and that all fit one call; returns how much that is.
+    /// Checks that all fit one call; returns how much that is.
     ///
     /// # Errors
     /// Which bound they break.
     pub(crate) fn check(&self, drafts: &[Draft]) -> Result<Size, Error> {
         let (mut large, mut size) = (0, Size { values: 0, call: 0 });
-        for (index, draft) in drafts.iter().enumerate() {
+        for draft in drafts {
             if self.is_large(&draft.value) {
-                check_size(draft.value.len() as u64, self.value_max).map_err(in_batch(index))?;
                 large += 1;
             }
             size.call += self.length_in_call(draft);
@@ -189,7 +186,8 @@ impl Preparation {
             codec: value.codec(),
             key_hash: needs_key.then_some(self.hash_type),
             inline_max: self.inline_max,
-            value_max: self.value_max,
+            // The daemon was asked whether the longest fits.
+            value_max: u64::MAX,
             route: self.route.clone(),
             room: Room::known(),
             progress: None,

@@ -3,14 +3,17 @@
 //! Every call can be made from any thread. Within a tokio runtime, where waiting is not allowed, a call runs on a thread of its
 //! own while the caller's thread is blocked all the same: it works, but [`crate::DataCache`] is better there.
 
+mod finding;
+mod requests;
+mod scope;
+
 use std::fmt;
 use std::io::Read;
-use std::iter::FusedIterator;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use datacache_proto::key::Key;
-use datacache_proto::types::{Fallback, Lookup, Metadata, Reloaded, Stats, TagStats, Verification};
+use datacache_proto::types::{Lookup, Metadata, Reloaded, Stats, TagStats, Verification};
 use serde::de::DeserializeOwned;
 
 use crate::add::Add;
@@ -20,7 +23,7 @@ use crate::download::Sink;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::expire::Expire;
-use crate::file::{FileGuard, GetFile};
+use crate::file::GetFile;
 use crate::found::{Found, here};
 use crate::item::Item;
 use crate::list::List;
@@ -28,8 +31,9 @@ use crate::mapped::Mapped;
 use crate::new_value::NewValue;
 use crate::options::Options;
 use crate::reader::ValueReader;
-use crate::suspicion::Verdict;
 use crate::value::{FromValue, Value};
+
+pub use self::scope::Scope;
 
 /// A user's cache, for programs without a runtime. Its calls do what those of [`crate::DataCache`] do, and wait.
 ///
@@ -284,7 +288,7 @@ impl DataCache {
     /// # Errors
     /// Those of [`crate::DataCache::scope`].
     pub fn scope(&self) -> Result<Scope, Error> {
-        Ok(Scope { scope: Some(self.cache.scope()?), engine: Arc::clone(&self.engine) })
+        Ok(Scope::new(self.cache.scope()?, Arc::clone(&self.engine)))
     }
 
     /// Tells which daemon serves this cache.
@@ -335,68 +339,12 @@ impl DataCache {
         self.run(self.cache.stop_daemon())
     }
 
-    #[inline]
-    fn get_value(&self, key: &Key) -> Result<Option<Value>, Error> {
-        match self.cache.find_directly(key)? {
-            Ok(Some(Found::Here(value))) => Ok(Some(value)),
-            Ok(None) => Ok(None),
-            other => self.get_slowly(key, other),
-        }
-    }
-
-    /// Apart, as whoever finds a small value has no need of it.
-    #[cold]
-    fn get_slowly(&self, key: &Key, found: Result<Option<Found>, Fallback>) -> Result<Option<Value>, Error> {
-        let mut first = Some(found);
-        self.unless_damaged(key, || {
-            let found = match first.take() {
-                Some(found) => found,
-                None => self.cache.find_directly(key)?,
-            };
-            let found = found.or_else(|fallback| self.find_by_call(key.clone(), Sink::Memory, fallback))?;
-            found.map(|found| found.into_value(self.cache.settings().reading)).transpose()
-        })
-    }
-
-    /// Makes attempts to get a value until one meets with no damage, or the value is a miss because of it.
-    fn unless_damaged<T>(
-        &self,
-        key: &Key,
-        mut attempt: impl FnMut() -> Result<Option<T>, Error>,
-    ) -> Result<Option<T>, Error> {
-        let mut doubts = 0;
-        loop {
-            let error = match attempt() {
-                Err(error) => error,
-                found => return found,
-            };
-            if self.run(self.cache.judge(key, error, &mut doubts))? == Verdict::Miss {
-                return Ok(None);
-            }
-        }
-    }
-
     /// Has the daemon look at a value that was found to be damaged; see [`crate::DataCache::suspect`].
     ///
     /// # Errors
     /// Those of [`crate::DataCache::suspect`].
     pub fn suspect(&self, key: impl Into<Key>) -> Result<bool, Error> {
         self.run(self.cache.suspect(key.into()))
-    }
-
-    /// Finds a value: directly, which needs no runtime, else by call.
-    #[inline(always)]
-    fn find(&self, key: &Key, sink: Sink) -> Result<Option<Found>, Error> {
-        match self.cache.find_directly(key)? {
-            Ok(found) => Ok(found),
-            Err(fallback) => self.find_by_call(key.clone(), sink, fallback),
-        }
-    }
-
-    /// Apart, because it takes much of the stack.
-    #[cold]
-    fn find_by_call(&self, key: Key, sink: Sink, fallback: Fallback) -> Result<Option<Found>, Error> {
-        self.run(self.cache.find_by_call(key, sink, fallback))
     }
 
     fn run<T: Send>(&self, future: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
@@ -407,109 +355,5 @@ impl DataCache {
 impl fmt::Debug for DataCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.cache.fmt(f)
-    }
-}
-
-impl Add<DataCache> {
-    /// Adds the entry; returns its key.
-    ///
-    /// # Errors
-    /// [`Error::is_invalid_input`] for what can't be meant, else those of the daemon.
-    pub fn run(self) -> Result<Key, Error> {
-        let DataCache { cache, engine } = self.cache;
-        engine.run(self.request.perform(cache))
-    }
-}
-
-impl AddMany<DataCache> {
-    /// Adds the entries; returns their keys, in the order of the items.
-    ///
-    /// # Errors
-    /// [`Error::is_invalid_input`] for what can't be meant, else those of the daemon; then none is added.
-    pub fn run(self) -> Result<Vec<Key>, Error> {
-        let DataCache { cache, engine } = self.cache;
-        engine.run(self.request.perform(cache))
-    }
-}
-
-impl GetFile<DataCache> {
-    /// Writes the file; `None` where there is no live entry.
-    ///
-    /// # Errors
-    /// Where the value can't be got, is damaged, or the file can't be written.
-    pub fn run(self) -> Result<Option<FileGuard>, Error> {
-        let Self { cache, key, mut target } = self;
-        cache.unless_damaged(&key, || cache.find(&key, Sink::File)?.map(|found| target.write(&found)).transpose())
-    }
-}
-
-impl Iterator for List<DataCache> {
-    type Item = Result<Metadata, Error>;
-
-    /// Ends after an error.
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.pages.entries.is_empty() {
-            match self.cache.engine.run(self.pages.next(&self.cache.cache)) {
-                Ok(page) => self.pages.hold(page.unwrap_or_default()),
-                Err(error) => {
-                    self.pages.end();
-                    return Some(Err(error));
-                }
-            }
-        }
-        self.pages.entries.pop().map(Ok)
-    }
-}
-
-impl List<DataCache> {
-    /// Returns the next page, `None` after the last: what an iterator has taken a part of comes first.
-    ///
-    /// # Errors
-    /// Where the daemon can't be reached, or the prefix, tag or page size is out of bounds.
-    pub fn next_page(&mut self) -> Result<Option<Vec<Metadata>>, Error> {
-        if let Some(rest) = self.pages.rest() {
-            return Ok(Some(rest));
-        }
-        self.cache.engine.run(self.pages.next(&self.cache.cache))
-    }
-}
-
-impl FusedIterator for List<DataCache> {}
-
-/// A scope of a blocking cache; see [`crate::Scope`]. Dropping it tells the daemon at once, and waits for the answer.
-#[derive(Debug)]
-pub struct Scope {
-    /// `None` once it has ended.
-    scope: Option<crate::Scope>,
-    engine: Arc<Engine>,
-}
-
-impl Scope {
-    /// Ends the scope; returns how many entries went.
-    ///
-    /// # Errors
-    /// Those of [`crate::Scope::end`].
-    pub fn end(mut self) -> Result<u64, Error> {
-        self.scope.take().map_or(Ok(0), |scope| self.engine.run(scope.end()))
-    }
-}
-
-impl AsRef<crate::Scope> for Scope {
-    fn as_ref(&self) -> &crate::Scope {
-        self.scope.as_ref().expect("it is taken only by what consumes the scope")
-    }
-}
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        match self.scope.take() {
-            Some(scope) if scope.is_own() => {
-                if let Err(error) = self.engine.run(scope.end()) {
-                    tracing::warn!(%error, "a scope ended, and the daemon could not be told yet");
-                }
-            }
-            // A forked child's: nothing is done.
-            scope => drop(scope),
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! The most bytes that a value may have: what the daemon told, asked again before anything is refused for it.
+//! The most bytes that a value may have whose length is not known before it is read: what the daemon told, asked again before anything
+//! is refused for it.
 
 use std::sync::Arc;
 
@@ -10,21 +11,18 @@ use crate::repeat::Call;
 use crate::session::Session;
 
 impl Session {
-    /// Returns the most bytes of a value of this length, `None` for one that is not known yet. What rides in the call is judged
-    /// by the daemon alone.
+    /// Returns the most bytes of a value of this length, `None` for one that is not known yet. A known one is judged by the daemon
+    /// alone: with the call where it rides in that, else when it is asked whether the value fits, before any of it is sent.
     ///
-    /// The daemon's setting may have changed since it told: it is asked again where what is known would refuse the value, or may,
-    /// since its length is only known once a reader has been read, and can't be read again.
+    /// The daemon's setting may have changed since it told, and a reader can't be read again: it is asked again where it had a limit.
     ///
     /// # Errors
     /// Where the daemon can't be reached.
     pub(crate) async fn value_max(&self, connection: &Connection, length: Option<u64>) -> Result<u64, Error> {
-        let known = connection.value_max();
-        let may_refuse = match length {
-            Some(length) => length > known.max(connection.introduced.inline_max),
-            None => known < u64::MAX,
-        };
-        if may_refuse { self.told_value_max().await } else { Ok(known) }
+        if length.is_some() || connection.value_max() == u64::MAX {
+            return Ok(u64::MAX);
+        }
+        self.told_value_max().await
     }
 
     async fn told_value_max(&self) -> Result<u64, Error> {

@@ -1,4 +1,6 @@
-//! What can go wrong at the client's edge: one enum, and predicates for those who only want to know what to do next.
+//! What can go wrong at the client's edge: one enum.
+
+mod kinds;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -317,97 +319,6 @@ impl Error {
             other => other,
         }
     }
-
-    /// Tells whether no daemon could be reached or started, or none gave an answer to a call that changes nothing.
-    #[must_use]
-    pub fn is_unavailable(&self) -> bool {
-        match self.innermost() {
-            Self::NoDaemon { .. } | Self::Spawn { .. } | Self::StartFailed { .. } | Self::NotReady { .. } => true,
-            Self::Silent { .. } | Self::ServedElsewhere { .. } | Self::Connect { .. } => true,
-            Self::Lost { .. } | Self::Late { .. } => true,
-            Self::Refused(error) => *error.innermost() == WireError::Stopping,
-            _ => false,
-        }
-    }
-
-    /// Returns what is wrong with one item of a batch; else the error itself.
-    fn innermost(&self) -> &Self {
-        match self {
-            Self::InBatch { source, .. } => source.innermost(),
-            other => other,
-        }
-    }
-
-    /// Tells whether the call was understood and turned down: by the daemon, or by us because of who the daemon is, or whose the store.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        match self.innermost() {
-            Self::Refused(error) => *error.innermost() != WireError::Stopping,
-            Self::Foreign { .. } | Self::WrongStore { .. } | Self::ForeignScope { .. } | Self::Closed(_) => true,
-            _ => false,
-        }
-    }
-
-    /// Tells whether the filesystem of the store, or of a file that was to be written, is full, or the index of the store.
-    #[must_use]
-    pub fn is_no_space(&self) -> bool {
-        match self.innermost() {
-            Self::Refused(error) => error.is_no_space(),
-            Self::NoSpace { .. } => true,
-            Self::Io { source, .. } => is_full(source),
-            _ => false,
-        }
-    }
-
-    /// Tells whether a value is larger than any that is taken, or a batch than what is done in one step.
-    #[must_use]
-    pub fn is_too_large(&self) -> bool {
-        match self.innermost() {
-            Self::BatchTooLarge { .. } => true,
-            Self::Refused(error) => {
-                use WireError as E;
-                matches!(error.innermost(), E::TooLarge { .. } | E::BatchTooLarge { .. } | E::NeverFits { .. })
-            }
-            _ => false,
-        }
-    }
-
-    /// Tells whether a value was read as another type than its own.
-    #[must_use]
-    pub fn is_wrong_type(&self) -> bool {
-        matches!(self.innermost(), Self::WrongType { .. })
-    }
-
-    /// Tells whether client and daemon have no protocol in common.
-    #[must_use]
-    pub fn is_version_mismatch(&self) -> bool {
-        matches!(self.innermost(), Self::Refused(WireError::Version { .. }))
-    }
-
-    /// Tells whether a change was asked for and it is not known whether it was made.
-    #[must_use]
-    pub fn is_unknown_outcome(&self) -> bool {
-        matches!(self.innermost(), Self::UnknownOutcome { .. })
-    }
-
-    /// Tells whether the caller gave something that can't be right, whatever daemon and store.
-    #[must_use]
-    pub fn is_invalid_input(&self) -> bool {
-        match self.innermost() {
-            Self::Key(_) | Self::Tag(_) | Self::Namespace(_) | Self::Config(_) | Self::Paths(_) => true,
-            Self::Json(_) | Self::JsonValue { .. } | Self::NotText { .. } | Self::BatchTooLarge { .. } => true,
-            Self::Refused(error) => matches!(
-                error.innermost(),
-                WireError::Key(_)
-                    | WireError::Tag(_)
-                    | WireError::Namespace(_)
-                    | WireError::NotText { .. }
-                    | WireError::OutOfRange { .. }
-                    | WireError::BatchTooLarge { .. }
-            ),
-            _ => false,
-        }
-    }
 }
 
 /// Makes of an [`io::Error`] one that says what was to be done to which file.
@@ -423,69 +334,4 @@ impl<T, E: Into<io::Error>> IoContext<T> for Result<T, E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::error::Error as _;
-
-    fn io_error(kind: io::ErrorKind) -> Error {
-        Err::<(), _>(io::Error::from(kind)).during("write", Path::new("/x")).unwrap_err()
-    }
-
-    fn no_space() -> WireError {
-        WireError::NoSpace { folder: "/s".into() }
-    }
-
-    #[test]
-    fn a_message_does_not_repeat_its_source() {
-        let error = io_error(io::ErrorKind::PermissionDenied);
-        assert_eq!(error.to_string(), "can't write `/x`");
-        assert_eq!(error.source().unwrap().to_string(), "permission denied");
-    }
-
-    #[test]
-    fn an_unknown_outcome_is_not_taken_for_a_daemon_that_is_away() {
-        let away = Error::NoDaemon { socket: "/s".into() };
-        assert!(away.is_unavailable());
-        let unknown = Error::UnknownOutcome { verb: "add", source: Some(Box::new(away)) };
-        assert!(unknown.is_unknown_outcome() && !unknown.is_unavailable());
-        assert_eq!(
-            unknown.source().unwrap().to_string(),
-            "no daemon listens at `/s`; start one with `datacache daemon`, or let the client start it"
-        );
-    }
-
-    #[test]
-    fn a_full_disk_is_told_wherever_it_shows() {
-        assert!(io_error(io::ErrorKind::StorageFull).is_no_space());
-        let staged = io_error(io::ErrorKind::StorageFull).within(Path::new("/s"));
-        assert!(staged.is_no_space());
-        assert_eq!(staged.to_string(), no_space().to_string(), "as the daemon says it");
-        assert!(matches!(io_error(io::ErrorKind::NotFound).within(Path::new("/s")), Error::Io { .. }));
-        assert!(Error::from(no_space()).is_no_space());
-        assert!(Error::from(WireError::IndexFull { limit: 1 }).is_no_space());
-        assert!(!io_error(io::ErrorKind::NotFound).is_no_space());
-    }
-
-    #[test]
-    fn bad_input_is_told_whoever_noticed_it() {
-        assert!(Error::from(KeyError::Empty).is_invalid_input());
-        assert!(Error::from(WireError::Key(KeyError::Empty)).is_invalid_input());
-        assert!(!Error::from(no_space()).is_invalid_input());
-    }
-
-    #[test]
-    fn what_is_wrong_with_one_of_a_batch_is_told_like_what_is_wrong_with_one_alone() {
-        let ours = Error::InBatch { index: 3, source: Box::new(KeyError::Empty.into()) };
-        assert!(ours.is_invalid_input() && !ours.is_too_large());
-        assert_eq!(ours.to_string(), "item 3 of the batch can't be added");
-        let away = Error::InBatch { index: 3, source: Box::new(Error::NoDaemon { socket: "/s".into() }) };
-        assert!(away.is_unavailable() && !away.is_refused());
-        let in_batch = |error| Error::from(WireError::InBatch { index: 3, error: Box::new(error) });
-        let large = in_batch(WireError::TooLarge { size: 2, limit: 1 });
-        assert!(large.is_too_large() && large.is_refused() && !large.is_invalid_input());
-        assert!(in_batch(no_space()).is_no_space());
-        let batch = Error::BatchTooLarge { what: "items", size: 9_000, limit: 8_192 };
-        assert!(batch.is_too_large());
-        assert_eq!(batch.to_string(), "9000 items are too many for one batch, the limit is 8192; split it");
-    }
-}
+mod tests;

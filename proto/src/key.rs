@@ -1,21 +1,18 @@
-//! Keys, namespaces and tags: what names an entry, how long it may be, and how a key sorts in the store.
+//! Keys: what names an entry within its namespace, how long it may be, and how it sorts in the store.
+
+mod namespace;
+mod tag;
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::namespace::{DEFAULT_NAMESPACE, MAX_NAMESPACE, NamespaceError, check_namespace};
+pub use self::tag::{MAX_TAG, MAX_TAGS, Tag, TagError, check_tags};
+
 /// The longest key in bytes (64 KiB), not counting the byte that tells its kind.
 pub const MAX_KEY: usize = 64 * 1024;
-/// The longest tag in bytes.
-pub const MAX_TAG: usize = 255;
-/// The most tags an entry can have.
-pub const MAX_TAGS: usize = 64;
-/// The longest name of a namespace in bytes.
-pub const MAX_NAMESPACE: usize = 255;
-/// The namespace that is used where none is named.
-pub const DEFAULT_NAMESPACE: &str = "default";
 
 const TEXT: u8 = 1;
 const BYTES: u8 = 2;
@@ -225,132 +222,6 @@ pub enum KeyError {
     Malformed,
 }
 
-/// A validated label for groups of entries: 1 to [`MAX_TAG`] bytes of text without NUL.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Tag(Arc<str>);
-
-impl Tag {
-    /// Takes `text` for a tag.
-    ///
-    /// # Errors
-    /// [`TagError`] where it is empty, too long, or contains NUL.
-    pub fn new(text: &str) -> Result<Self, TagError> {
-        if text.is_empty() {
-            return Err(TagError::Empty);
-        }
-        if text.len() > MAX_TAG {
-            return Err(TagError::TooLong { length: text.len() as u64 });
-        }
-        if text.contains('\0') {
-            return Err(TagError::ContainsNul { tag: text.to_owned() });
-        }
-        Ok(Self(text.into()))
-    }
-
-    /// Returns its text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Tag {
-    type Error = TagError;
-
-    fn try_from(text: String) -> Result<Self, TagError> {
-        Self::new(&text)
-    }
-}
-
-impl From<Tag> for String {
-    fn from(tag: Tag) -> Self {
-        tag.0.as_ref().to_owned()
-    }
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A tag, or a set of tags, that an entry can't have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum TagError {
-    /// It has no text.
-    #[error("a tag is empty; give at least one character")]
-    Empty,
-    /// It is longer than [`MAX_TAG`].
-    #[error("a tag is {length} bytes long, the limit is {MAX_TAG}")]
-    TooLong {
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// It contains the character U+0000.
-    #[error("the tag {tag:?} contains a NUL character")]
-    ContainsNul {
-        /// The tag.
-        tag: String,
-    },
-    /// There are more than [`MAX_TAGS`].
-    #[error("the entry has {count} tags, the limit is {MAX_TAGS}")]
-    TooMany {
-        /// How many there are.
-        count: u64,
-    },
-}
-
-/// Sorts tags, drops those that are there twice, and checks their number.
-///
-/// # Errors
-/// [`TagError::TooMany`] where more than [`MAX_TAGS`] different ones remain.
-pub fn check_tags(mut tags: Vec<Tag>) -> Result<Vec<Tag>, TagError> {
-    tags.sort_unstable();
-    tags.dedup();
-    match tags.len() {
-        count if count > MAX_TAGS => Err(TagError::TooMany { count: count as u64 }),
-        _ => Ok(tags),
-    }
-}
-
-/// Checks that `name` can name a namespace: 1 to [`MAX_NAMESPACE`] bytes without NUL or other control characters.
-///
-/// # Errors
-/// [`NamespaceError`] says which bound it breaks.
-pub fn check_namespace(name: &str) -> Result<(), NamespaceError> {
-    if name.is_empty() {
-        return Err(NamespaceError::Empty);
-    }
-    if name.len() > MAX_NAMESPACE {
-        return Err(NamespaceError::TooLong { length: name.len() as u64 });
-    }
-    if name.chars().any(char::is_control) {
-        return Err(NamespaceError::ControlCharacter { name: name.to_owned() });
-    }
-    Ok(())
-}
-
-/// A name that can't name a namespace.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum NamespaceError {
-    /// It has no text.
-    #[error("the name of the namespace is empty; leave it out to use `{DEFAULT_NAMESPACE}`")]
-    Empty,
-    /// It is longer than [`MAX_NAMESPACE`].
-    #[error("the name of the namespace is {length} bytes long, the limit is {MAX_NAMESPACE}")]
-    TooLong {
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// It contains a control character.
-    #[error("the name of the namespace {name:?} contains a control character")]
-    ControlCharacter {
-        /// The name.
-        name: String,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,22 +256,5 @@ mod tests {
         assert_eq!(Key::from_encoded(&[TEXT, 0xff]), Err(KeyError::NotUtf8));
         assert_eq!(Key::from_encoded(&[INTEGER, 1]), Err(KeyError::Malformed));
         assert_eq!(Key::from_encoded(&[9, 1]), Err(KeyError::Malformed));
-    }
-
-    #[test]
-    fn bad_tags_are_refused_with_the_reason() {
-        assert_eq!(Tag::new(""), Err(TagError::Empty));
-        assert_eq!(Tag::new("a\0b"), Err(TagError::ContainsNul { tag: "a\0b".into() }));
-        assert_eq!(Tag::new(&"x".repeat(256)), Err(TagError::TooLong { length: 256 }));
-        let tags = |count: usize| (0..count).map(|n| Tag::new(&n.to_string()).unwrap()).collect();
-        assert_eq!(check_tags(tags(64)).map(|tags| tags.len()), Ok(64));
-        assert_eq!(check_tags(tags(65)), Err(TagError::TooMany { count: 65 }));
-    }
-
-    #[test]
-    fn namespaces_are_named_by_printable_text() {
-        assert_eq!(check_namespace("oteapi"), Ok(()));
-        assert_eq!(check_namespace(""), Err(NamespaceError::Empty));
-        assert!(check_namespace("a\nb").is_err());
     }
 }

@@ -24,11 +24,17 @@
 //! Format 1 had no birth: what it has comes at 56. It is read as if the entry was born with its content, in the small queue, and is
 //! never written.
 
+mod tags;
+mod unchecked;
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::key::{Key, Tag};
+use crate::key::Key;
 use crate::time::Timestamp;
 use crate::types::{Codec, Digest, Metadata};
+
+pub use self::tags::{Tags, TagsBuf};
+pub use self::unchecked::Age;
 
 const FORMAT: u8 = 2;
 /// The one without a birth.
@@ -103,17 +109,6 @@ impl Birth {
     }
 }
 
-/// How old an entry is, as its record says before that is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Age {
-    /// When the content was added.
-    pub created: Timestamp,
-    /// The sequence number of the operation that brought the content.
-    pub version: u64,
-    /// When the entry ends; `None` for never.
-    pub expires: Option<Timestamp>,
-}
-
 /// The value of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -149,45 +144,6 @@ impl Value<'_> {
     }
 }
 
-/// The tags of a record: their encoded texts, checked when the record was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Tags<'a> {
-    count: u8,
-    encoded: &'a [u8],
-}
-
-impl<'a> Tags<'a> {
-    /// Takes `count` encoded tags from the front of `bytes`; returns them and the rest.
-    fn split(count: u8, bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let mut rest = bytes;
-        for _ in 0..count {
-            let (&length, tail) = rest.split_first()?;
-            let (text, tail) = tail.split_at_checked(usize::from(length))?;
-            std::str::from_utf8(text).ok()?;
-            rest = tail;
-        }
-        let encoded = &bytes[..bytes.len() - rest.len()];
-        Some((Self { count, encoded }, rest))
-    }
-
-    /// Returns the texts, in the order they were stored.
-    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let mut rest = self.encoded;
-        std::iter::from_fn(move || {
-            let (&length, tail) = rest.split_first()?;
-            let (text, tail) = tail.split_at_checked(usize::from(length))?;
-            rest = tail;
-            std::str::from_utf8(text).ok()
-        })
-    }
-
-    /// Returns the tags as values of their own.
-    #[must_use]
-    pub fn to_vec(&self) -> Vec<Tag> {
-        self.iter().filter_map(|text| Tag::new(text).ok()).collect()
-    }
-}
-
 /// A record that can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -209,6 +165,25 @@ pub enum RecordError {
 }
 
 impl<'a> Record<'a> {
+    /// Returns the record of bytes that the operation `seq` makes an entry: without anything that an entry need not have, created at
+    /// the epoch.
+    #[must_use]
+    pub fn plain(seq: u64, value: Value<'a>) -> Self {
+        Self {
+            codec: Codec::Bytes,
+            bound: false,
+            pinned: false,
+            seq,
+            version: seq,
+            birth: Birth::at(seq),
+            created: Timestamp::default(),
+            expires: None,
+            tags: Tags::default(),
+            key: None,
+            value,
+        }
+    }
+
     /// Reads a record; `seed` is the hash of its namespace and key.
     ///
     /// # Errors
@@ -244,32 +219,6 @@ impl<'a> Record<'a> {
             key: (flags & WHOLE_KEY != 0).then_some(key),
             value: value(flags, number(head, VALUE_LENGTH_AT), rest)?,
         })
-    }
-
-    /// Returns the whole key that a record holds because its index key is cut, before the record is checked: its
-    /// checksum can only be checked once the key is known. Whatever format and flags are there: a key that damage to those hid could
-    /// never be deleted.
-    #[must_use]
-    pub fn unchecked_key(bytes: &[u8]) -> Option<&[u8]> {
-        let (head, rest) = bytes.split_at_checked(head_length(*bytes.get(FORMAT_AT)?))?;
-        let (_, rest) = Tags::split(head[TAG_COUNT_AT], rest)?;
-        rest.get(..key_length(head)).filter(|key| !key.is_empty())
-    }
-
-    /// Returns how old the entry is, without a look at what would have to be read for the checksum. It may be anything where the
-    /// record is damaged.
-    #[must_use]
-    pub fn unchecked_age(bytes: &[u8]) -> Option<Age> {
-        let (head, _) = split_head(bytes).ok()?;
-        let expires = Some(number(head, EXPIRES_AT)).filter(|expires| *expires > 0).map(Timestamp::from_millis);
-        let created = Timestamp::from_millis(number(head, CREATED_AT));
-        Some(Age { created, version: number(head, VERSION_AT), expires })
-    }
-
-    /// Returns when the entry was born, before the record is checked. It may be anything where that is damaged.
-    #[must_use]
-    pub fn unchecked_birth(bytes: &[u8]) -> Option<Birth> {
-        split_head(bytes).ok().map(|(head, _)| birth(head))
     }
 
     /// Appends the record's bytes to `out`; `seed` is the hash of its namespace and key.
@@ -354,32 +303,6 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Tags encoded for a new record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TagsBuf {
-    count: u8,
-    encoded: Vec<u8>,
-}
-
-impl TagsBuf {
-    /// Encodes `tags`, which [`crate::key::check_tags`] has let pass.
-    #[must_use]
-    pub fn new(tags: &[Tag]) -> Self {
-        let mut encoded = Vec::new();
-        for tag in tags {
-            encoded.push(u8::try_from(tag.as_str().len()).expect("tags are at most 255 bytes"));
-            encoded.extend_from_slice(tag.as_str().as_bytes());
-        }
-        Self { count: u8::try_from(tags.len()).expect("at most 64 tags were let pass"), encoded }
-    }
-
-    /// Returns them as a record holds them.
-    #[must_use]
-    pub fn as_tags(&self) -> Tags<'_> {
-        Tags { count: self.count, encoded: &self.encoded }
-    }
-}
-
 /// Splits a record's head off, by its format.
 fn split_head(bytes: &[u8]) -> Result<(&[u8], &[u8]), RecordError> {
     let &[format, _, flags, ..] = bytes.get(FORMAT_AT..).ok_or(RecordError::Short)? else {
@@ -430,120 +353,4 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tags(texts: &[&str]) -> TagsBuf {
-        TagsBuf::new(&texts.iter().map(|text| Tag::new(text).unwrap()).collect::<Vec<_>>())
-    }
-
-    fn sample<'a>(tags: &'a TagsBuf, value: Value<'a>) -> Record<'a> {
-        Record {
-            codec: Codec::Text,
-            bound: true,
-            pinned: true,
-            seq: 12,
-            version: 7,
-            birth: Birth { seq: 5, main: true, note: 0x95 },
-            created: Timestamp::from_millis(1_000),
-            expires: Some(Timestamp::from_millis(2_000)),
-            tags: tags.as_tags(),
-            key: Some(b"\x01a long key"),
-            value,
-        }
-    }
-
-    #[test]
-    fn a_record_comes_back_as_it_went_in() {
-        let tags = tags(&["a", "naïve", &"x".repeat(255)]);
-        for value in
-            [Value::Inline(b""), Value::Inline(b"value"), Value::Blob { length: 1 << 40, digest: Digest([9; 32]) }]
-        {
-            let record = sample(&tags, value);
-            let mut bytes = vec![0xee; 3];
-            record.encode(42, &mut bytes);
-            assert_eq!(Record::decode(&bytes[3..], 42), Ok(record));
-            assert_eq!(record.encoded_length(), bytes.len() - 3);
-            assert_eq!(Record::unchecked_key(&bytes[3..]), record.key);
-            let age = Age { created: record.created, version: record.version, expires: record.expires };
-            assert_eq!(Record::unchecked_age(&bytes[3..]), Some(age));
-            assert_eq!(Record::unchecked_birth(&bytes[3..]), Some(record.birth));
-        }
-    }
-
-    #[test]
-    fn every_flipped_bit_and_every_cut_is_found() {
-        let tags = tags(&["tag"]);
-        let mut bytes = Vec::new();
-        sample(&tags, Value::Inline(b"some value")).encode(42, &mut bytes);
-        for bit in 0..bytes.len() * 8 {
-            let mut damaged = bytes.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(Record::decode(&damaged, 42).is_err(), "bit {bit} may flip unseen");
-        }
-        for length in 0..bytes.len() {
-            assert!(Record::decode(&bytes[..length], 42).is_err(), "a cut at {length} goes unseen");
-        }
-    }
-
-    #[test]
-    fn the_key_is_found_whatever_damage_made_of_format_and_flags() {
-        let tags = tags(&["tag"]);
-        let mut bytes = Vec::new();
-        sample(&tags, Value::Inline(b"some value")).encode(42, &mut bytes);
-        for (at, damage) in [(FORMAT_AT, 0x40), (FLAGS_AT, 0x80), (FLAGS_AT, WHOLE_KEY)] {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= damage;
-            assert!(Record::decode(&damaged, 42).is_err());
-            assert_eq!(Record::unchecked_key(&damaged), Some(&b"\x01a long key"[..]));
-        }
-    }
-
-    #[test]
-    fn a_record_under_a_foreign_key_is_refused() {
-        let tags = TagsBuf::default();
-        let mut bytes = Vec::new();
-        sample(&tags, Value::Inline(b"v")).encode(42, &mut bytes);
-        assert_eq!(Record::decode(&bytes, 43), Err(RecordError::Checksum));
-    }
-
-    #[test]
-    fn a_record_of_a_newer_format_is_told_from_a_damaged_one() {
-        let tags = TagsBuf::default();
-        let mut bytes = Vec::new();
-        sample(&tags, Value::Inline(b"v")).encode(42, &mut bytes);
-        bytes[FORMAT_AT] = 3;
-        seal(&mut bytes);
-        assert_eq!(Record::decode(&bytes, 42), Err(RecordError::Format { format: 3 }));
-    }
-
-    fn seal(bytes: &mut [u8]) {
-        let checksum = xxh3_64_with_seed(&bytes[FORMAT_AT..], 42);
-        bytes[..8].copy_from_slice(&checksum.to_le_bytes());
-    }
-
-    #[test]
-    fn a_record_of_format_1_was_born_with_its_content() {
-        let tags = tags(&["tag"]);
-        let record = Record { pinned: false, birth: Birth::at(7), ..sample(&tags, Value::Inline(b"some value")) };
-        let mut bytes = Vec::new();
-        record.encode(42, &mut bytes);
-        bytes.drain(BIRTH_AT..HEAD);
-        bytes[FORMAT_AT] = FORMAT_1;
-        seal(&mut bytes);
-        assert_eq!(Record::decode(&bytes, 42), Ok(record));
-        assert_eq!(Record::unchecked_key(&bytes), record.key);
-        bytes[FLAGS_AT] |= PINNED;
-        seal(&mut bytes);
-        assert_eq!(Record::decode(&bytes, 42), Err(RecordError::Format { format: 1 }), "a flag that it did not have");
-    }
-
-    #[test]
-    fn an_entry_is_expired_from_its_deadline_on() {
-        let tags = TagsBuf::default();
-        let record = sample(&tags, Value::Inline(b"v"));
-        assert!(!record.is_expired(Timestamp::from_millis(1_999)));
-        assert!(record.is_expired(Timestamp::from_millis(2_000)));
-        assert!(!Record { expires: None, ..record }.is_expired(Timestamp::MAX));
-    }
-}
+mod tests;

@@ -6,9 +6,8 @@ use std::path::Path;
 
 use datacache_proto::key::Key;
 use datacache_proto::layout::{MAP_SIZES, index_key};
-use datacache_proto::record::{Birth, Record, TagsBuf, Value};
+use datacache_proto::record::{Record, Value};
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::Codec;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags};
 use tempfile::TempDir;
@@ -92,20 +91,8 @@ fn place(number: u64) -> Vec<u8> {
 }
 
 fn encode(value: &[u8], out: &mut Vec<u8>) {
-    let (now, tags) = (Timestamp::now(), TagsBuf::default());
-    let record = Record {
-        codec: Codec::Bytes,
-        bound: false,
-        pinned: false,
-        seq: 1,
-        version: 1,
-        birth: Birth::at(1),
-        created: now,
-        expires: Some(now),
-        tags: tags.as_tags(),
-        key: None,
-        value: Value::Inline(value),
-    };
+    let now = Timestamp::now();
+    let record = Record { created: now, expires: Some(now), ..Record::plain(1, Value::Inline(value)) };
     record.encode(0, out);
 }
 

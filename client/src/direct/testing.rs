@@ -13,8 +13,7 @@ use datacache_proto::layout::{
 };
 use datacache_proto::process::pid_namespace;
 use datacache_proto::recent::{self, Header, KeyHash, MappedMut, Mark, View, Word, WordsMut};
-use datacache_proto::record::{Birth, Record, Tags, Value};
-use datacache_proto::types::Codec;
+use datacache_proto::record::{Record, Value};
 use heed::types::Bytes;
 use heed::{Database, EnvOpenOptions};
 use memmap2::MmapRaw;
@@ -54,19 +53,7 @@ impl Store {
     /// Puts an entry into LMDB.
     pub(super) fn put(&self, namespace: u32, key: &str, value: &[u8]) {
         let (key, mut row) = (Key::from(key), Vec::new());
-        let record = Record {
-            codec: Codec::Bytes,
-            bound: false,
-            pinned: false,
-            seq: 1,
-            version: 1,
-            birth: Birth::at(1),
-            created: Default::default(),
-            expires: None,
-            tags: Tags::default(),
-            key: None,
-            value: Value::Inline(value),
-        };
+        let record = Record::plain(1, Value::Inline(value));
         record.encode(KeyHash::of(namespace, key.encoded()).to_bits(), &mut row);
         self.put_row(layout::tables::ENTRIES, &index_key(namespace, key.encoded()), &row);
     }

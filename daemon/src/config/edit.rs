@@ -1,5 +1,6 @@
 //! One setting changed in the configuration file, which keeps its comments, its order and whatever else is in it.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,9 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 /// Where there is no such setting, the value is not within its bounds, or the file can't be read, understood or written.
 pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError> {
     check(place)?;
+    let fault = |source| EditError::Write { path: paths.config.clone(), source };
+    std::fs::create_dir_all(folder(paths)).map_err(fault)?;
+    let _lock = lock(paths)?;
     let mut document = read(&paths.config)?;
     put(&mut document, place, value);
     write(paths, &document)
@@ -74,6 +78,7 @@ pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError
 /// # Errors
 /// Where there is no such setting, or the file can't be read, understood without it, or written.
 pub fn unset(paths: &Paths, place: Place<'_>) -> Result<bool, EditError> {
+    let _lock = lock(paths)?;
     let mut document = read(&paths.config)?;
     if !remove(&mut document, place) {
         return check(place).map(|()| false);
@@ -93,6 +98,20 @@ fn check(place: Place<'_>) -> Result<(), EditError> {
     }
     let nearest = nearest(place.name, known.into_iter());
     Err(EditError::Unknown { name: place.name.to_owned(), of_namespace: place.namespace.is_some(), nearest })
+}
+
+/// Has whoever else changes the file wait, so that neither change is lost, until what is returned is dropped; `None` where there is no
+/// folder that it could lie in.
+fn lock(paths: &Paths) -> Result<Option<File>, EditError> {
+    let lock = |folder: File| folder.lock().map(|()| Some(folder));
+    match File::open(folder(paths)).and_then(lock) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        locked => locked.map_err(|source| EditError::Write { path: paths.config.clone(), source }),
+    }
+}
+
+fn folder(paths: &Paths) -> &Path {
+    paths.config.parent().unwrap_or(Path::new("."))
 }
 
 fn read(path: &Path) -> Result<DocumentMut, FileError> {
@@ -220,6 +239,20 @@ mod tests {
             changed("# Only this.\n", &[(Some("x"), "policy", Some("lru"))]),
             "# Only this.\n[namespaces.x]\npolicy = \"lru\"\n"
         );
+    }
+
+    #[test]
+    fn changes_at_the_same_time_are_all_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = paths(folder.path());
+        let names: Vec<_> = (0..12).map(|number| format!("n{number}")).collect();
+        std::thread::scope(|scope| {
+            for name in &names {
+                scope.spawn(|| set(&paths, of(Some(name), "limit_entries"), "9").unwrap());
+            }
+        });
+        let text = std::fs::read_to_string(&paths.config).unwrap();
+        assert!(names.iter().all(|name| text.contains(&format!("[namespaces.{name}]"))), "{text}");
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! A file that is replaced as a whole: whoever reads it, or loses power, has the old one or the new one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
 
-/// Writes the file, and the folders that it lies in where there are none. A link stays one, and so do the permissions.
+/// Writes the file, and the folders that it lies in where there are none. A link stays one, and so do owner and permissions.
 ///
 /// # Errors
 /// Where the system fails; then the old file is as it was.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let target = target_of(path);
     let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(folder)?;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
@@ -24,11 +24,31 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Returns where a link leads, also if there is nothing yet.
+fn target_of(path: &Path) -> PathBuf {
+    let beside = |to: PathBuf| path.parent().map_or_else(|| to.clone(), |folder| folder.join(&to));
+    path.canonicalize().or_else(|_| fs::read_link(path).map(beside)).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Gives the file the owner of the one that it replaces.
+fn keep_owner(file: &File, like: &Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if own.uid() != like.uid() {
+        return fchown(file, Some(like.uid()), Some(like.gid()));
+    }
+    if own.gid() != like.gid() {
+        // One that the user is not in can't be given.
+        fchown(file, None, Some(like.gid())).ok();
+    }
+    Ok(())
+}
+
 fn write(path: &Path, like: &Path, content: &[u8]) -> io::Result<()> {
     // What another process of this number left behind when it was killed is of no use to anyone.
     fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     if let Ok(metadata) = like.metadata() {
+        keep_owner(&file, &metadata)?;
         file.set_permissions(fs::Permissions::from_mode(metadata.permissions().mode() & 0o777))?;
     }
     file.write_all(content)?;
@@ -50,6 +70,15 @@ mod tests {
         assert!(link.is_symlink() && fs::read(&kept).unwrap() == b"new");
         assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_link_to_what_is_not_there_yet_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("elsewhere/kept", &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert!(link.is_symlink() && fs::read(folder.path().join("elsewhere/kept")).unwrap() == b"new");
     }
 
     #[test]

@@ -124,12 +124,11 @@ impl fmt::Debug for Adopter {
 mod tests {
     use super::super::command::{Batch, Command, NewValue, Put};
     use super::super::store::Store;
-    use super::super::testing::{NOW, stage, store, wait};
+    use super::super::testing::{NOW, put_of, stage, store, wait};
     use super::super::write::BatchResult;
     use super::*;
     use datacache_proto::key::Key;
     use datacache_proto::layout::blob_path;
-    use datacache_proto::types::Codec;
     use sha2::Digest as _;
 
     fn digest() -> Digest {
@@ -151,20 +150,7 @@ mod tests {
 
     /// Puts a file under `k`, together with a small value.
     fn write(store: &mut Store, incoming: Incoming) -> BatchResult {
-        let put = |key: &str, value| {
-            let (namespace, key) = ("n".into(), Key::from(key).into());
-            let put = Put {
-                namespace,
-                key,
-                codec: Codec::Bytes,
-                value,
-                expires: None,
-                tags: Vec::new(),
-                pinned: false,
-                holder: None,
-            };
-            Command::Put(put)
-        };
+        let put = |key: &str, value| Command::Put(Put { key: Key::from(key).into(), ..put_of(value) });
         let commands = vec![put("k", NewValue::Blob(incoming)), put("small", NewValue::Inline(vec![1].into()))];
         let mut results = Vec::new();
         store.write(&mut [Batch::all(commands, None)].into(), NOW, &mut results);

@@ -91,24 +91,12 @@ mod tests {
     use super::*;
     use datacache_proto::key::Tag;
     use datacache_proto::layout::{index_key, is_cut};
-    use datacache_proto::record::{Birth, TagsBuf, Value};
+    use datacache_proto::record::{TagsBuf, Value};
     use datacache_proto::time::Timestamp;
-    use datacache_proto::types::{Codec, Digest};
+    use datacache_proto::types::Digest;
 
     fn record<'a>(seq: u64, value: Value<'a>, tags: &'a TagsBuf) -> Record<'a> {
-        Record {
-            codec: Codec::Bytes,
-            bound: false,
-            pinned: false,
-            seq,
-            version: seq,
-            birth: Birth::at(seq),
-            created: Timestamp::default(),
-            expires: None,
-            tags: tags.as_tags(),
-            key: None,
-            value,
-        }
+        Record { tags: tags.as_tags(), ..Record::plain(seq, value) }
     }
 
     #[test]

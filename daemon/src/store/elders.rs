@@ -138,9 +138,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::super::command::{Batch, Command, Condition, NewValue, Put};
-    use super::super::testing::{NOW, store, wait};
+    use super::super::testing::{NOW, put_of, store, wait};
     use super::*;
-    use datacache_proto::types::Codec;
     use std::time::Duration;
 
     /// Adds an entry so many seconds after [`NOW`].
@@ -148,17 +147,7 @@ mod tests {
         let now = NOW.after(Duration::from_secs(second));
         let expires = lives.map(|lives| now.after(Duration::from_secs(lives)));
         let value = NewValue::Inline(second.to_le_bytes().to_vec().into());
-        let namespace = namespace.into();
-        let put = Put {
-            namespace,
-            key: key.into(),
-            codec: Codec::Bytes,
-            value,
-            expires,
-            tags: vec![],
-            pinned: false,
-            holder: None,
-        };
+        let put = Put { namespace: namespace.into(), key: key.into(), expires, ..put_of(value) };
         let mut results = Vec::new();
         store.write(&mut [Batch::of(Command::Put(put), None)].into(), now, &mut results);
         results.pop().unwrap().unwrap();

@@ -1,7 +1,6 @@
 //! Eviction, slice by slice: the policy says who goes and who is kept, by the first places of the queues, and both go the way of every
 //! other change, as one frame of the log.
 
-use std::ops::Bound;
 use std::time::Instant;
 
 use datacache_proto::key::Key;
@@ -13,16 +12,15 @@ use super::admission::Level;
 use super::command::{Batch, Command, Outcome};
 use super::draft::Placed;
 use super::error::StoreError;
-use super::lookup::{Lookup, Snapshot};
 use super::making_way::Owner;
-use super::placing::{PlaceRow, Places, number_of, place_key};
+use super::place_walk::PlaceWalk;
+use super::placing::Places;
 use super::pools::{Pool, PoolId};
-use super::queues::{Queued, Queues};
-use super::rows::key_in;
+use super::queues::Queued;
 use super::rules::{Rule, Rules};
 use super::states::Learned;
 use super::store::Store;
-use crate::eviction::{Ending, Head, Note, Plan, Queue, State, Verdict, Volume};
+use crate::eviction::{Ending, Head, Plan, Queue, Verdict, Volume};
 
 /// How many places are looked at in one go: as many of the longest keys fit a frame.
 pub(super) const SLICE: usize = 96;
@@ -37,17 +35,6 @@ struct Looked {
     key: Key,
     hash: KeyHash,
     birth: u64,
-}
-
-/// The first place of a queue, before its entry was looked at.
-#[derive(Debug)]
-struct First {
-    number: u64,
-    birth: u64,
-    charge: u64,
-    note: Note,
-    /// `None` where nothing is there any more.
-    key: Option<Key>,
 }
 
 /// What becomes of those that the policy keeps. To give them other places takes room, which may be what there is none of.
@@ -68,66 +55,6 @@ impl Kept {
             (Self::Goes, Verdict::Keep { .. }) => Verdict::Evict,
             _ => verdict,
         }
-    }
-}
-
-/// Walks the queues of a pool.
-struct Walk<'s> {
-    lookup: &'s Lookup,
-    snapshot: Snapshot<'s>,
-    queues: &'s Queues,
-}
-
-impl Walk<'_> {
-    /// Returns the first place of a namespace's queue whose number is at least `from`.
-    fn first(&self, namespace: u32, queue: Queue, from: u64) -> Result<Option<(u64, First)>, StoreError> {
-        let (in_log, in_index) = (self.queues.first(namespace, queue, from), self.in_index(namespace, queue, from)?);
-        let in_log = in_log.filter(|(queued, _)| in_index.as_ref().is_none_or(|first| queued.number < first.number));
-        let first = in_log.map(|(queued, at)| First {
-            number: queued.number,
-            birth: queued.birth,
-            charge: queued.charge,
-            note: queued.note,
-            key: self.lookup.key_at(at).map(|(_, key)| key),
-        });
-        Ok(first.or(in_index).map(|first| (first.number, first)))
-    }
-
-    fn in_index(&self, namespace: u32, queue: Queue, from: u64) -> Result<Option<First>, StoreError> {
-        let Some(places) = self.lookup.tables.places else { return Ok(None) };
-        let read = |source| StoreError::Read { source };
-        let txn = self.snapshot.txn().map_err(read)?;
-        let (begin, end) = (place_key(namespace, from), place_key(namespace, u64::MAX));
-        let rows =
-            places.of(queue).range(txn, &(Bound::Included(&begin[..]), Bound::Excluded(&end[..]))).map_err(read)?;
-        for row in rows {
-            let (key, row) = row.map_err(read)?;
-            // What is damaged is left to `verify`.
-            let Some((number, row)) = number_of(key).zip(PlaceRow::decode(row)) else { continue };
-            let PlaceRow { note, birth, charge, index_key } = row;
-            let key = key_in(&self.lookup.tables, txn, index_key).map_err(read)?;
-            return Ok(Some(First { number, birth, charge, note, key }));
-        }
-        Ok(None)
-    }
-
-    /// Looks at the entry of a place.
-    fn look(&self, namespace: u32, first: &First, frequency: impl Fn(KeyHash) -> u8) -> Result<Head, StoreError> {
-        let &First { birth, charge, note, ref key, .. } = first;
-        let Some(key) = key else {
-            let (hash, state) = (KeyHash::from_bits(0), State::Gone);
-            return Ok(Head { hash, note, placed: charge, bytes: 0, frequency: 0, state });
-        };
-        let hash = KeyHash::of(namespace, key.encoded());
-        let before = self.lookup.before(&self.snapshot, namespace, key.encoded(), hash)?;
-        let before = before.filter(|before| before.was_born_at(birth));
-        let state = match before {
-            None => State::Gone,
-            Some(before) if before.pinned || before.bound => State::Held,
-            Some(_) => State::Free,
-        };
-        let bytes = before.map_or(0, |before| before.counts.charge);
-        Ok(Head { hash, note, placed: charge, bytes, frequency: frequency(hash), state })
     }
 }
 
@@ -171,7 +98,7 @@ impl Store {
     fn plan_slice(&mut self, id: PoolId, wanted: Volume) -> Result<(Plan, Vec<Option<Looked>>), StoreError> {
         let end = self.last_seq + 1;
         let Self { pools, lookup, queues, access, .. } = self;
-        let (walk, access) = (Walk { lookup, snapshot: lookup.snapshot(), queues }, access.access());
+        let (walk, access) = (PlaceWalk { lookup, snapshot: lookup.snapshot(), queues }, access.access());
         let Pool { evictor, lines, .. } = pools.get_mut(id);
         let (mut looked, mut failure) = (Vec::new(), None);
         let mut next = |queue| -> Result<Option<Head>, StoreError> {

@@ -12,9 +12,9 @@ use datacache_proto::layout::{DATA_FILE, meta, tables};
 use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, MdbError, RoTxn};
 
+use super::environment::{open_env, open_env_alone};
 use super::examiner::{Occasion, Verdict};
 use super::lmdb_damage::is_damage;
-use super::tables::{open_env, open_env_alone};
 
 /// How many rows of an index in use are looked at in one transaction.
 const SLICE: usize = 4_096;

@@ -17,8 +17,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
+use super::environment::make_lock_file;
 use super::examination::look_through;
-use super::tables::make_lock_file;
 
 /// How a process ends that found damage; what it is stands on its standard output.
 const DAMAGED: u8 = 10;

@@ -10,10 +10,11 @@ use heed::{Env, PutFlags, RoTxn};
 use super::blob_row::BlobRow;
 use super::charge::{blocks, charge, place_row};
 use super::counts::{BLOBS_COUNTED, Change, Counts};
+use super::environment::open_env;
 use super::placing::{PLACE_KEY, Places, place_key};
 use super::rows::entry_of;
 use super::table_keys::{namespace_of, namespace_prefix};
-use super::tables::{Meta, Table, Tables, open_env};
+use super::tables::{Meta, Table, Tables};
 
 /// How much is copied in one transaction, in bytes: its pages are held in memory until the commit.
 const COPIED_AT_ONCE: usize = 16 << 20;

@@ -1,27 +1,23 @@
-//! Room for a batch: what it needs, whether there is as much, and what is done where there is not.
+//! Room for a batch: whether there is as much as it needs, and what is done where there is not.
 
 use std::time::{Duration, Instant};
 
 use datacache_proto::error::FullCause;
-use datacache_proto::layout::is_cut;
-use datacache_proto::log::{Kind, OPERATION_HEAD};
+use datacache_proto::log::Kind;
 use datacache_proto::recent::KeyHash;
-use datacache_proto::record::{Birth, Record, TagsBuf, Value};
+use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 
 use super::admission::{Admission, Excess, Level, Limits, Need};
 use super::before::Before;
-use super::charge::{blocks, charge};
-use super::command::{Batch, Command, Outcome, Put};
+use super::command::{Batch, Command, Outcome};
 use super::error::StoreError;
 use super::evicting::SLICE;
 use super::lookup::seen;
 use super::pools::PoolId;
+use super::share::Share;
 use super::store::Store;
 use crate::eviction::Policy;
-
-/// What the name of a new namespace takes, and more.
-const NEW_NAMESPACE: u32 = u32::MAX - 1;
 
 /// What came of an attempt to make way.
 #[derive(Debug)]
@@ -46,40 +42,12 @@ pub(super) enum Owner {
 /// What is to be done before a batch is taken, and for whose limit.
 type Judgement = (Owner, Admission);
 
-/// What a batch adds to one namespace: to what the namespace pays for, and to what the store does.
-#[derive(Debug, Default)]
-struct Share {
-    namespace: u32,
-    own: Need,
-    all: u64,
-    /// Files of values that replace others, which go later.
-    passing: u64,
-}
-
 impl Store {
     /// Tells whether a batch can't be taken yet, or never.
     pub(super) fn lacks_room(&mut self, batch: &Batch) -> bool {
         match self.judge(batch) {
             Ok((_, Admission::Fits)) | Err(_) => self.unfit(batch).is_some(),
             Ok(_) => true,
-        }
-    }
-
-    /// Returns why a batch can't begin a namespace, which has its limits from the first entry on; what fits an empty one can.
-    fn unfit(&self, batch: &Batch) -> Option<StoreError> {
-        if self.pools.rules().namespaces.is_empty() || self.lookup.tables.places.is_none() {
-            return None;
-        }
-        let name = batch.commands.iter().find_map(|command| match command {
-            Command::Put(put) if self.memory.namespace(&put.namespace).is_none() => Some(&put.namespace),
-            _ => None,
-        })?;
-        let (limits, shares) = (self.pools.limits_of_new(name)?, self.shares(batch, |_, _| Ok(None)).ok()?);
-        let share = shares.iter().find(|share| share.namespace == NEW_NAMESPACE)?;
-        match limits.admit(Level::default(), share.own) {
-            Admission::Never(bytes) => Some(limits.never(bytes, Some(name.to_string()))),
-            Admission::Refuse(cause) => Some(StoreError::Full { of: Some(name.to_string()), cause }),
-            Admission::Fits | Admission::Evict(_) | Admission::Wait => None,
         }
     }
 
@@ -120,26 +88,6 @@ impl Store {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.crowding.is_blocked
-    }
-
-    /// Checks whether a value of so many bytes could ever stay.
-    ///
-    /// # Errors
-    /// [`StoreError::NeverFits`] where it could not.
-    pub fn fits_anywhere(&self, namespace: &str, bytes: u64) -> Result<(), StoreError> {
-        /// What its rows take, if its key is not uncommonly long.
-        const ROWS: u64 = 1_024;
-        let (bytes, number) = (blocks(bytes).saturating_add(ROWS), self.memory.namespace(namespace));
-        let check = |of: Option<&str>, limits: Limits| match limits.never_fits(bytes) {
-            Some(least) => Err(limits.never(least, of.map(str::to_owned))),
-            None => Ok(()),
-        };
-        let own = match number {
-            Some(number) => self.pools.own(number).map(|(_, pool)| pool.limits),
-            None => self.pools.limits_of_new(namespace),
-        };
-        own.map_or(Ok(()), |limits| check(Some(namespace), limits))?;
-        check(None, self.limits())
     }
 
     fn evict_for(&mut self, batch: &Batch, owner: Owner, excess: Excess, now: Timestamp) -> Way {
@@ -274,7 +222,7 @@ impl Store {
         }
     }
 
-    fn name(&self, owner: Owner) -> Option<String> {
+    pub(super) fn name(&self, owner: Owner) -> Option<String> {
         match owner {
             Owner::Store => None,
             Owner::Namespace(namespace) => self.pools.own(namespace).map(|(name, _)| name.to_owned()),
@@ -285,34 +233,22 @@ impl Store {
         StoreError::Full { of: self.name(owner), cause }
     }
 
-    fn never_fits(&self, owner: Owner, bytes: u64) -> StoreError {
-        let limits = match owner {
-            Owner::Store => Some(self.limits()),
-            Owner::Namespace(namespace) => self.pools.own(namespace).map(|(_, pool)| pool.limits),
-        };
-        limits.unwrap_or_default().never(bytes, self.name(owner))
-    }
-
     /// Tells what a batch has to wait for: first as if all of it were new, which costs little, and then by what it replaces.
     fn judge(&mut self, batch: &Batch) -> Result<Judgement, StoreError> {
         let adds = batch.commands.iter().any(|command| matches!(command, Command::Put(_)));
         if !adds || !self.has_limits() {
             return Ok((Owner::Store, Admission::Fits));
         }
-        let judged = self.judge_by(&self.shares(batch, |_, _| Ok(None))?);
+        let judged = self.judge_by(&self.shares_at_most(batch));
         let is_done = |call| self.memory.reply(call).is_some();
         if judged.1 == Admission::Fits || batch.call.is_some_and(is_done) {
             return Ok((Owner::Store, Admission::Fits));
         }
-        let shares = self.shares(batch, |namespace, put| {
-            let before = self.entry_before(namespace, &put.key)?;
-            Ok(before.map(|before| (before.counts.charge, before.pinned || before.bound)))
-        })?;
-        Ok(self.judge_by(&shares))
+        Ok(self.judge_by(&self.shares(batch)?))
     }
 
     /// Returns what is there under a key, as of the end of the draft.
-    fn entry_before(&self, namespace: u32, key: &[u8]) -> Result<Option<Before>, StoreError> {
+    pub(super) fn entry_before(&self, namespace: u32, key: &[u8]) -> Result<Option<Before>, StoreError> {
         let hash = KeyHash::of(namespace, key);
         let Some((operation, _)) = self.draft.find(namespace, key, hash) else {
             return self.lookup.before(&self.lookup.snapshot(), namespace, key, hash);
@@ -347,68 +283,4 @@ impl Store {
         };
         (Owner::Store, self.limits().admit(self.level(), need))
     }
-
-    /// Returns what a batch adds, by namespace; `before` tells what the entry takes that a put replaces, and whether it is held.
-    fn shares(
-        &self,
-        batch: &Batch,
-        before: impl Fn(u32, &Put) -> Result<Option<(u64, bool)>, StoreError>,
-    ) -> Result<Vec<Share>, StoreError> {
-        let mut shares: Vec<Share> = Vec::new();
-        for command in &batch.commands {
-            let Command::Put(put) = command else { continue };
-            let namespace = self.memory.namespace(&put.namespace).unwrap_or(NEW_NAMESPACE);
-            let (new, old) = (charge_of(namespace, put), before(namespace, put)?);
-            let at = shares.iter().position(|share| share.namespace == namespace).unwrap_or_else(|| {
-                shares.push(Share { namespace, ..Share::default() });
-                shares.len() - 1
-            });
-            let (old_charge, was_held) = old.unwrap_or_default();
-            let more = new.saturating_sub(old_charge);
-            let share = &mut shares[at];
-            share.own.bytes += more;
-            share.own.entries += u64::from(old.is_none());
-            share.own.held += match (put.pinned, put.holder) {
-                (true, _) if !was_held => new,
-                // A lease on what is there for good holds nothing.
-                (true, _) | (_, Some(_)) => more,
-                (false, None) => 0,
-            };
-            share.all += if more > 0 { more + logged(put) } else { 0 };
-            if let (Some(_), Value::Blob { length, .. }) = (old, put.value.as_value()) {
-                share.passing += blocks(length).saturating_sub(more);
-            }
-        }
-        Ok(shares)
-    }
-}
-
-/// Returns what the entry of a put takes.
-fn charge_of(namespace: u32, put: &Put) -> u64 {
-    let tags = TagsBuf::new(&put.tags);
-    let record = Record {
-        codec: put.codec,
-        bound: put.holder.is_some(),
-        pinned: put.pinned,
-        seq: 0,
-        version: 0,
-        birth: Birth::at(0),
-        created: Timestamp::default(),
-        expires: put.expires,
-        tags: tags.as_tags(),
-        key: is_cut(&put.key).then_some(&put.key[..]),
-        value: put.value.as_value(),
-    };
-    charge(namespace, &put.key, &record)
-}
-
-/// Returns about what a put takes in the log.
-fn logged(put: &Put) -> u64 {
-    /// A record's head, and an operation's.
-    const HEADS: usize = OPERATION_HEAD + 128;
-    let value = match put.value.as_value() {
-        Value::Inline(bytes) => bytes.len(),
-        Value::Blob { .. } => 0,
-    };
-    (HEADS + put.key.len() + value) as u64
 }

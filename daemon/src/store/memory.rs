@@ -181,6 +181,11 @@ impl Memory {
         self.counts(BLOBS_COUNTED)
     }
 
+    /// Returns how many records name a blob, `None` where only the index knows.
+    pub(super) fn references(&self, digest: &Digest) -> Option<i64> {
+        self.references.total(digest)
+    }
+
     /// Tells whether [`Memory::learn_references`] must be called before [`Memory::refer`].
     pub(super) fn is_unknown_blob(&self, digest: &Digest) -> bool {
         self.references.is_unknown(digest)

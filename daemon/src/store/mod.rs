@@ -11,15 +11,16 @@
 //! | --- | --- | --- |
 //! | decide, append, publish | the owner's | `write`, `turn`, `before`, `charge`, `draft`, `memory`, `pools` |
 //! | make a miss of what is damaged | the owner's | `damage` |
-//! | look, plan an expiry sweep | the owner's | `lookup`, `trail`, `sweep`, `expiring` |
+//! | look, count, plan an expiry sweep | the owner's | `lookup`, `trail`, `len`, `sweep`, `expiring` |
 //! | tell what clients read themselves, and who reads | the owner's | `reads`, `access`, `readers` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
-//! | make way for a batch below a limit, evict | the owner's | `making_way`, `evicting`, `pools`, `line`, `queues`, `admission`, `marks` |
-//! | tell what is taken and what may be | the owner's | `space`, `usage`, `leaving`, `headroom`, `rules` |
+//! | make way for a batch below a limit, evict | the owner's | `making_way`, `misfit`, `share`, `evicting`, `place_walk`, `pools`, `line`, `queues`, `admission`, `marks` |
+//! | tell what is taken and what may be | the owner's | `space`, `usage`, `leaving`, `headroom`, `rules`, `stats` |
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `placing`, `replay`, `salvage` |
+//! | fill up sparse pages of LMDB before more is evicted | the owner's, `datacache-apply` | `sparseness`; `packing`, `filling` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
 //! | copy the index into a smaller file, go on in it | any, the owner's | `successor` |
 //! | look at the whole store, mend derived rows | any | `verify`, `verify_places`, `repair` |
@@ -27,7 +28,8 @@
 //! | adopt the blobs of a batch ahead of it | any | `adopter` |
 //! | look the keys of a batch up ahead of it | any | `foresight` |
 //! | hash and remove blobs | `datacache-blobs` | `verifier` |
-//! | open, recover | the owner's, before all else | `folder`, `generation`, `recovery`, `restart_steps`, `takeover` |
+//! | open, recover | the owner's, before all else | `opening`, `folder`, `generation`, `recovery`, `restart_steps`, `takeover` |
+//! | end in good order | the owner's, after all else | `closing` |
 //! | die, where a test wants it | any | `failpoint` |
 //! | tell whether an index can be trusted | the owner's, before all else | `trial`, `deaths`, `unseen`, `examiner`; in a child `examination` |
 //!
@@ -52,6 +54,9 @@
 //! of new places for what is kept. So at no moment are there more entries than a limit says. Of bytes that holds as far as they are known:
 //! the index is measured when a segment is retired and reckoned by its rows in between, and what may always be done, to delete,
 //! to touch, to replace by something smaller, is asked nothing; there is a margin for that.
+//!
+//! What is evicted leaves a little of every page of the index, and is room only once pages are free: sparse pages are filled up before more
+//! is evicted beside the calls. A batch that has no room below the limit waits for nothing of that.
 //!
 //! What goes by itself, the log that is not applied and files that nothing names any more, is waited for where it takes more than an
 //! eighth of a limit, and evicted for below that. A store that is above its limit takes from the pool that has the most which may go;
@@ -78,6 +83,7 @@ mod blob;
 mod blob_row;
 mod body;
 mod charge;
+mod closing;
 mod command;
 mod content;
 mod counts;
@@ -87,6 +93,7 @@ mod deaths;
 mod draft;
 mod durability;
 mod elders;
+mod environment;
 mod error;
 mod evicting;
 mod examination;
@@ -107,6 +114,7 @@ mod index;
 mod index_copy;
 mod leases;
 mod leaving;
+mod len;
 mod line;
 mod list;
 mod lmdb_damage;
@@ -115,10 +123,13 @@ mod lookup;
 mod making_way;
 mod marks;
 mod memory;
+mod misfit;
 mod moved_aside;
+mod opening;
 mod options;
 mod outcomes;
 mod packing;
+mod place_walk;
 mod placing;
 mod plan;
 mod pools;
@@ -140,10 +151,12 @@ mod rules;
 mod salvage;
 mod scarcity;
 mod segment;
+mod share;
 mod shared;
 mod space;
 mod sparseness;
 mod states;
+mod stats;
 #[expect(clippy::module_inception, reason = "the noun of the file is the store")]
 mod store;
 mod successor;
@@ -179,6 +192,7 @@ pub use examiner::{Examiner, Occasion, Verdict, examine};
 pub use foresight::{Foreseer, Foresight};
 pub use histogram::{Amounts, Spans};
 pub use incoming::Incoming;
+pub use len::LenCount;
 pub use making_way::Way;
 pub use moved_aside::moved_aside;
 pub use options::StoreOptions;
@@ -188,7 +202,7 @@ pub use readers::{Place, Readers};
 pub use repair::{Corrections, Repairs};
 pub use rules::{Reserve, Rule, Rules};
 pub use states::Learned;
-pub use store::{Counters, LenCount, Store};
+pub use store::{Counters, Store};
 pub use successor::{Former, Succession, Successor};
 pub use tag_walk::{CountedTag, SampledEntry, TagWalk};
 pub use upload::Upload;

@@ -39,6 +39,11 @@ impl References {
         !self.0.contains_key(digest)
     }
 
+    /// Returns how many records name a blob, `None` where the index must be asked.
+    pub(super) fn total(&self, digest: &Digest) -> Option<i64> {
+        self.0.get(digest).map(Count::total)
+    }
+
     /// Takes in what the index says of a blob that no unapplied operation touches.
     pub(super) fn learn(&mut self, digest: Digest, references: u64) {
         let index = i64::try_from(references).unwrap_or(i64::MAX);

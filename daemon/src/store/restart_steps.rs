@@ -202,30 +202,18 @@ pub(super) fn catch_up(steps: &Steps<'_>, check_blobs: bool) -> Result<bool, Ste
 mod tests {
     use super::super::command::{Batch, Command, NewValue, Put};
     use super::super::store::Store;
-    use super::super::testing::{NOW, store};
+    use super::super::testing::{NOW, put_of, store};
     use super::*;
     use datacache_proto::key::Key;
     use datacache_proto::layout::LOG;
-    use datacache_proto::types::Codec;
 
     const ENTRIES: i64 = 20_000;
 
     /// Writes all entries into the log, in the order of their keys.
     fn fill(store: &mut Store, byte: u8) {
         let put = |number: i64| {
-            let (namespace, key, value) =
-                ("n".into(), Key::integer(number).into(), NewValue::Inline(vec![byte; 300].into()));
-            let put = Put {
-                namespace,
-                key,
-                codec: Codec::Bytes,
-                value,
-                expires: None,
-                tags: Vec::new(),
-                pinned: false,
-                holder: None,
-            };
-            Command::Put(put)
+            let value = NewValue::Inline(vec![byte; 300].into());
+            Command::Put(Put { key: Key::integer(number).into(), ..put_of(value) })
         };
         for first in (0..ENTRIES).step_by(100) {
             let commands = (first..first + 100).map(put).collect();

@@ -89,3 +89,76 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{Batch, Command, NewValue, Put};
+    use super::super::error::StoreError;
+    use super::super::rules::{Reserve, Rule, Rules};
+    use super::super::store::Next;
+    use super::super::testing::{NOW, put_of, store, wait};
+    use super::super::threads::Event;
+    use super::*;
+    use datacache_proto::key::Key;
+
+    /// Returns a store of sparse pages that takes more than it may, whose threads have nothing to do.
+    fn sparse(folder: &tempfile::TempDir) -> Store {
+        let mut store = store(folder);
+        for number in 0..4_000_u64 {
+            let key = Key::from(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[..]);
+            let put = Put { key: key.into(), ..put_of(NewValue::Inline(vec![7; 300].into())) };
+            store.write(&mut [Batch::of(Command::Put(put), None)].into(), NOW, &mut Vec::new());
+        }
+        let target = store.request_checkpoint();
+        wait(&mut store, |store| store.applied() >= target && matches!(store.next, Next::Ready(_)));
+        wait(&mut store, |store| store.scarcity.asked == 0);
+        let all = Rule { limit: Some(store.usage().total() * 9 / 10), ..Rule::default() };
+        store.set_rules(Rules { all, reserve: Reserve::Bytes(0), ..Rules::default() });
+        store
+    }
+
+    #[test]
+    fn what_is_too_much_is_packed_first_and_not_evicted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        let before = store.usage().index;
+        assert!(!store.has_surplus() && store.is_packing() && store.sparseness.is_under_way);
+        assert!(!store.evict_surplus(NOW).unwrap());
+        wait(&mut store, |store| !store.sparseness.is_under_way);
+        assert!(store.usage().index < before);
+        assert_eq!(store.memory.total().entries, 4_000 + 1);
+    }
+
+    #[test]
+    fn where_room_is_short_or_a_read_goes_on_for_long_nothing_is_packed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        store.scarcity.shortage = Some(StoreError::NoSpace { folder: store.path().to_owned() });
+        assert!(store.has_surplus() && !store.is_packing());
+        store.scarcity.shortage = None;
+        let env = store.lookup.tables.env.clone();
+        let reading = env.read_txn().unwrap();
+        for _ in 0..=BEHIND {
+            let mut txn = env.write_txn().unwrap();
+            store.lookup.tables.replies.put(&mut txn, b"any", b"row").unwrap();
+            txn.commit().unwrap();
+        }
+        assert!(store.has_surplus() && !store.is_packing());
+        drop(reading);
+        assert!(!store.has_surplus() && store.is_packing());
+    }
+
+    #[test]
+    fn a_step_that_failed_and_a_round_in_vain_let_eviction_go_on_until_much_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        let in_vain = || Packed { is_round: true, ..Packed::default() };
+        for packed in [None, Some(in_vain())] {
+            store.sparseness.is_under_way = true;
+            assert!(!store.has_surplus());
+            store.take(Event::Packed(packed), NOW);
+            assert!(store.has_surplus() && !store.is_packing());
+            store.sparseness.rests_until = 0;
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The store as its owner sees it: opened, written, looked at, and told from time to time to take in what its threads did.
+//! The store as its owner sees it: what it consists of, and the looks at it that are only a step.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
@@ -7,13 +7,10 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 
 use datacache_proto::key::Key;
-use datacache_proto::layout::{LOG, READER_SLOTS};
-use datacache_proto::log::SEGMENT_HEADER;
-use datacache_proto::recent::{KeyHash, Mark};
+use datacache_proto::recent::KeyHash;
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Digest, FrameStats, LatencyStats, MovedAside, ReaderStats, StoreStats};
-use tracing::debug;
+use datacache_proto::types::Digest;
 
 use super::access::AccessFile;
 use super::adopter::Adopter;
@@ -24,34 +21,25 @@ use super::crowding::Crowding;
 use super::damage::Damage;
 use super::deaths::Deaths;
 use super::draft::Draft;
-use super::error::{OpenError, StoreError};
+use super::error::StoreError;
 use super::expiring::Expiring;
-use super::failpoint::failpoint;
-use super::folder;
 use super::headroom::Headroom;
 use super::lookup::{Lookup, Seen};
 use super::memory::Memory;
-use super::moved_aside::moved_aside;
 use super::options::StoreOptions;
-use super::plan::{Cursor, Plan, Reader};
+use super::plan::Reader;
 use super::pools::Pools;
 use super::position::Position;
 use super::queues::Queues;
-use super::readers::Readers;
-use super::recovery::Recovered;
-use super::rules::Rules;
 use super::scarcity::Scarcity;
-use super::segment::{self, Segment};
+use super::segment::Segment;
 use super::sparseness::Sparseness;
-use super::states::{Learned, States};
-use super::syncer::{SyncJob, Tail, syncer};
-use super::table_keys::namespace_prefix;
+use super::syncer::{SyncJob, Tail};
 use super::tables::Tables;
-use super::threads::{Event, Helper, IndexJob, Outbox, applier};
+use super::threads::{Event, Helper, IndexJob};
 use super::timings::Timings;
-use super::trial::recover_trusted;
 use super::usage::IndexSize;
-use super::verifier::{BlobJob, verifier};
+use super::verifier::BlobJob;
 
 /// The only writer of a store. Belongs to one thread; what it shares with others is in [`Reader`] and [`BlobStore`].
 ///
@@ -166,112 +154,7 @@ pub struct Counters {
     pub damaged: u64,
 }
 
-/// How many entries that have ended are looked at on a page of [`Store::go_on_with_len`].
-const LEN_PAGE: usize = 1_024;
-
-/// A count of live entries, as far as it has come.
-#[derive(Debug)]
-pub struct LenCount {
-    namespace: u32,
-    now: Timestamp,
-    /// How many there were when it began, live or not.
-    entries: u64,
-    expired: u64,
-    after: Vec<u8>,
-}
-
-impl LenCount {
-    /// Returns how many are live.
-    #[must_use]
-    pub fn live(&self) -> u64 {
-        self.entries.saturating_sub(self.expired)
-    }
-}
-
 impl Store {
-    /// Opens a store, making it where it is new, and applies what a daemon before has left in the log. Blocks, for seconds after
-    /// a kill.
-    ///
-    /// # Errors
-    /// [`OpenError::InUse`] where another daemon has it; else what is wrong with the folder.
-    pub fn open(options: StoreOptions, now: Timestamp) -> Result<Self, OpenError> {
-        let lock = folder::take(&options.path)?;
-        let (recovered, deaths) = recover_trusted(&options.path, &options.examiner)?;
-        let Recovered { generation, store_id, tables, blobs, index, access, segment, memory, applied } = recovered;
-        failpoint!(StoreRecovered);
-        let (outbox, events) = Outbox::new(Arc::clone(&options.wake));
-        let tail = Arc::new(Tail::new(Arc::clone(&segment), SEGMENT_HEADER as u64));
-        let spawn = |source| OpenError::Io { action: "start a thread for", path: options.path.clone(), source };
-        let applier = applier(blobs.clone(), outbox.clone()).map_err(spawn)?;
-        let interval = options.sync_interval;
-        let syncer = syncer(blobs.clone(), Arc::clone(&tail), interval, outbox.clone()).map_err(spawn)?;
-        let verifier = verifier(blobs.clone(), outbox.clone()).map_err(spawn)?;
-        let adopter = Adopter::new(blobs.clone(), outbox);
-        let number = segment.number();
-        let pools = Pools::new(Rules::none(), States::new(&options.path), memory.namespaces());
-        let index_size = IndexSize::measured(tables.used().unwrap_or_default(), memory.rows());
-        let mut store = Self {
-            applier,
-            syncer,
-            verifier,
-            events,
-            generation,
-            id: store_id,
-            lookup: Lookup::new(index, tables, segment),
-            former: Weak::new(),
-            access,
-            blobs,
-            adopter,
-            memory,
-            pools,
-            queues: Queues::new(number),
-            index_size,
-            headroom: Headroom::default(),
-            crowding: Crowding::default(),
-            sparseness: Sparseness::default(),
-            draft: Draft::default(),
-            tail,
-            end: SEGMENT_HEADER as u64,
-            used: 0,
-            active_since: None,
-            applying_since: None,
-            last_seq: applied,
-            applying_seq: applied,
-            applying_end: Position::default(),
-            applied,
-            apply_failure: None,
-            scarcity: Scarcity::default(),
-            poisoned: false,
-            next: Next::Later,
-            checkpoint: false,
-            synced: Position { segment: number, offset: SEGMENT_HEADER as u64 },
-            synced_later: Position::default(),
-            sync_failed: BTreeSet::new(),
-            sync_scheduled: false,
-            named: Named::default(),
-            expiring: Expiring::new(number),
-            dropped: VecDeque::new(),
-            dropped_later: Vec::new(),
-            damaged: Vec::new(),
-            damage: Damage::default(),
-            swept: Timestamp::default(),
-            counters: Counters::default(),
-            timings: Timings::default(),
-            deaths,
-            options,
-            _lock: lock,
-        };
-        store.know_places();
-        store.prepare_next();
-        store.ask_for_room();
-        store.spread_marks();
-        store.blobs.begin_checks();
-        store.verifier.send(BlobJob::Survey(Arc::clone(&store.lookup.tables)));
-        failpoint!(StoreOpened);
-        debug!(segment = number, applied, now = now.as_millis(), "the store is open");
-        Ok(store)
-    }
-
     /// Returns the store's random identity.
     #[must_use]
     pub fn id(&self) -> u128 {
@@ -331,42 +214,6 @@ impl Store {
         looked.or_else(|failure| self.forgive(failure))
     }
 
-    /// Counts the live entries of a namespace, exactly.
-    ///
-    /// # Errors
-    /// Where the index can't be read.
-    pub fn len(&self, namespace: u32, now: Timestamp) -> Result<u64, StoreError> {
-        let mut count = self.begin_len(namespace, now);
-        while self.go_on_with_len(&mut count)? {}
-        Ok(count.live())
-    }
-
-    /// Begins to count the live entries of a namespace page by page, for somebody who can't wait while as many as there are have
-    /// just ended.
-    #[must_use]
-    pub fn begin_len(&self, namespace: u32, now: Timestamp) -> LenCount {
-        let (entries, expired) = (self.memory.counts(namespace).entries, self.expiring.count_until(now, namespace));
-        LenCount { namespace, now, entries, expired, after: namespace_prefix(namespace).to_vec() }
-    }
-
-    /// Goes on with a count; tells whether there may be more to count. What is removed between two pages counts as live, and
-    /// nothing that is live as not.
-    ///
-    /// # Errors
-    /// Where the index can't be read.
-    pub fn go_on_with_len(&self, count: &mut LenCount) -> Result<bool, StoreError> {
-        let &mut LenCount { namespace, now, ref after, .. } = count;
-        let due = self.reader().due(namespace, after, now, LEN_PAGE).map_err(|source| StoreError::Read { source })?;
-        let Some((last, _)) = due.last() else { return Ok(false) };
-        count.after.clone_from(last);
-        let stands = |key: &Key| {
-            let hash = KeyHash::of(namespace, key.encoded());
-            self.lookup.locate(namespace, key.encoded(), hash).is_none()
-        };
-        count.expired += due.iter().filter(|(_, key)| key.as_ref().is_some_and(stands)).count() as u64;
-        Ok(due.len() == LEN_PAGE)
-    }
-
     /// Returns a way to look at the index from other threads.
     #[must_use]
     pub fn reader(&self) -> Reader {
@@ -396,161 +243,4 @@ impl Store {
     pub fn holders(&self) -> Vec<Holder> {
         self.memory.leases().holders()
     }
-
-    /// Returns sizes and counts of the store as a whole.
-    ///
-    /// # Errors
-    /// Where the index can't be read.
-    pub fn stats(&self) -> Result<StoreStats, StoreError> {
-        let read = |source| StoreError::Read { source };
-        let tables = &self.lookup.tables;
-        let blobs = self.memory.blobs();
-        let unsynced = match self.end().segment == self.synced.segment {
-            true => self.end.saturating_sub(self.synced.offset),
-            false => self.end,
-        };
-        Ok(StoreStats {
-            index_bytes: tables.used().map_err(read)?,
-            unapplied_operations: self.last_seq - self.applied,
-            unapplied_bytes: self.end - SEGMENT_HEADER as u64 + self.lookup.applying.as_ref().map_or(0, |s| s.length()),
-            unsynced_bytes: unsynced,
-            blobs: blobs.entries,
-            blob_bytes: blobs.bytes,
-            readers: self.readers()?.places.len() as u64,
-            leases: self.memory.leases().count(),
-            shortage: self.shortage(),
-            moved_aside: self.moved_aside(),
-        })
-    }
-
-    /// Returns what is known of the index that was moved aside, while its folder is there.
-    #[must_use]
-    pub fn moved_aside(&self) -> Option<MovedAside> {
-        moved_aside(&self.options.path)
-    }
-
-    /// Returns who reads the index.
-    ///
-    /// # Errors
-    /// Where that can't be told.
-    pub fn readers(&self) -> Result<Readers, StoreError> {
-        self.lookup.tables.readers().map_err(|source| StoreError::Read { source: source.into() })
-    }
-
-    /// Returns how many read the index, and how far behind the oldest read is. For how long it goes on is not known here.
-    ///
-    /// # Errors
-    /// Where that can't be told.
-    pub fn reader_stats(&self) -> Result<ReaderStats, StoreError> {
-        let Readers { places, .. } = self.readers()?;
-        let last = self.lookup.tables.env.info().last_txn_id as u64;
-        let reading = || places.iter().filter_map(|place| place.reading);
-        Ok(ReaderStats {
-            places: places.len() as u64,
-            places_max: READER_SLOTS.into(),
-            processes: places.iter().map(|place| place.pid).collect::<BTreeSet<_>>().len() as u64,
-            reading: reading().count() as u64,
-            behind_transactions: reading().min().map_or(0, |oldest| last.saturating_sub(oldest)),
-            oldest_read_ms: None,
-        })
-    }
-
-    /// Returns since when the log has what the index has not; `None` where that is nothing.
-    #[must_use]
-    pub fn unapplied_since(&self) -> Option<Timestamp> {
-        let active = self.active_since.filter(|_| self.end > SEGMENT_HEADER as u64);
-        self.applying_since.into_iter().chain(active).min()
-    }
-
-    /// Returns how long the store's own work took; that of calls is not known here.
-    #[must_use]
-    pub fn latency(&self) -> LatencyStats {
-        self.timings.latency()
-    }
-
-    /// Returns how much shared a frame of the log.
-    #[must_use]
-    pub fn frame_stats(&self) -> FrameStats {
-        self.timings.frames()
-    }
-
-    /// Plans to remove entries whose time is over, `limit` at most on a page. A sweep over all namespaces begins where the one
-    /// before ended, and looks from the beginning again after the index changed or the clock stepped back.
-    ///
-    /// # Errors
-    /// Where the index can't be read.
-    pub fn plan_expired(
-        &mut self,
-        namespace: Option<u32>,
-        now: Timestamp,
-        cursor: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Plan, StoreError> {
-        if now < self.swept {
-            self.swept = Timestamp::default();
-        }
-        let plan = super::sweep::plan(self, namespace, now, cursor, limit)?;
-        if plan.next.is_none() && namespace.is_none() {
-            self.swept = now;
-        }
-        Ok(plan)
-    }
-
-    /// Returns the earliest moment after `after` at which an entry ends, as far as it is known without looking at each:
-    /// an entry that was deleted or touched meanwhile may be what it is about. An entry of the log whose time is over and that no
-    /// sweep has removed counts too.
-    ///
-    /// # Errors
-    /// Where the index can't be read.
-    pub fn next_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let reader = self.reader();
-        let mut first = self.expiring.first();
-        for (_, namespace) in self.memory.namespaces() {
-            let due = reader.first_due(namespace, after).map_err(|source| StoreError::Read { source })?;
-            first = [first, due].into_iter().flatten().min();
-        }
-        Ok(first)
-    }
-
-    /// Ends the store in good order: applies the log, and says so. Blocks.
-    ///
-    /// # Errors
-    /// Where the log can't be applied; it stays for the next daemon then.
-    pub fn close(mut self, now: Timestamp) -> Result<(), StoreError> {
-        let target = self.request_checkpoint();
-        while self.applied < target {
-            if let Some(failure) = self.apply_failure() {
-                return Err(failure);
-            }
-            match self.events.recv() {
-                Ok(event) => self.take(event, now),
-                // All threads are gone, which none is while its sender is here.
-                Err(_) => return Err(StoreError::ApplyFailed { errno: None }),
-            }
-            self.progress(now);
-        }
-        failpoint!(CloseApplied);
-        // It may be about to make or remove a segment.
-        self.syncer.stop();
-        self.applier.stop();
-        failpoint!(CloseStopped);
-        // IMPORTANT: the log first. Readers of another boot believe the mark only if no log is there.
-        let removed = remove_log(&self.generation.join(LOG));
-        failpoint!(CloseLogRemoved);
-        // What the next start needs for its log, from what this one's has given back. Without it, it looks for room itself.
-        self.lookup.tables.leave_room();
-        let marked = removed.and_then(|()| self.lookup.index.set_mark(Mark::Closed));
-        failpoint!(CloseMarked);
-        marked.map_err(|source| StoreError::append(source, &self.options.path))?;
-        self.learned().into_iter().for_each(Learned::keep);
-        self.deaths.end_well();
-        Ok(())
-    }
-}
-
-fn remove_log(folder: &Path) -> std::io::Result<()> {
-    for number in segment::numbers(folder)? {
-        segment::remove_file(&folder.join(datacache_proto::layout::segment_name(number)))?;
-    }
-    File::open(folder)?.sync_all()
 }

@@ -27,8 +27,48 @@ impl<'c> Place<'c> {
     }
 }
 
+impl Store {
+    /// Plans to remove entries whose time is over, `limit` at most on a page. A sweep over all namespaces begins where the one
+    /// before ended, and looks from the beginning again after the index changed or the clock stepped back.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn plan_expired(
+        &mut self,
+        namespace: Option<u32>,
+        now: Timestamp,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Plan, StoreError> {
+        if now < self.swept {
+            self.swept = Timestamp::default();
+        }
+        let plan = plan(self, namespace, now, cursor, limit)?;
+        if plan.next.is_none() && namespace.is_none() {
+            self.swept = now;
+        }
+        Ok(plan)
+    }
+
+    /// Returns the earliest moment after `after` at which an entry ends, as far as it is known without looking at each:
+    /// an entry that was deleted or touched meanwhile may be what it is about. An entry of the log whose time is over and that no
+    /// sweep has removed counts too.
+    ///
+    /// # Errors
+    /// Where the index can't be read.
+    pub fn next_expiry(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let reader = self.reader();
+        let mut first = self.expiring.first();
+        for (_, namespace) in self.memory.namespaces() {
+            let due = reader.first_due(namespace, after).map_err(|source| StoreError::Read { source })?;
+            first = [first, due].into_iter().flatten().min();
+        }
+        Ok(first)
+    }
+}
+
 /// Plans a page.
-pub(super) fn plan(
+fn plan(
     store: &Store,
     namespace: Option<u32>,
     now: Timestamp,

@@ -1,4 +1,5 @@
-//! The index: LMDB's tables, their opening, and the numbers about the store. How keys are laid out is in `table_keys`.
+//! The index: LMDB's tables, their opening, and the numbers about the store. How keys are laid out is in `table_keys`, how the file is
+//! mapped in `environment`.
 //! Knows nothing of the log; who may write here is the apply thread's (and recovery's) affair.
 //!
 //! | table | key | row |
@@ -23,28 +24,24 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
-use datacache_proto::layout::{self, LAYOUT, LOCK_FILE, MAP_SIZES, READER_SLOTS};
+use datacache_proto::layout::{self, LAYOUT};
 use heed::types::Bytes;
-use heed::{Database, Env, EnvFlags, EnvOpenOptions, RoRange, RoTxn, RwTxn};
+use heed::{Database, Env, RoRange, RoTxn, RwTxn};
 use tracing::debug;
 
 use super::counts::Counts;
+use super::environment::{make_lock_file, open_env};
 use super::error::{OpenError, StoreError, is_full};
 use super::placing::Places;
 use super::readers::{self, Readers};
 use super::room::{HEAD, Room};
-use super::shared::{allocate, open_or_make};
+use super::shared::allocate;
 use super::table_keys::namespace_of;
 
-/// How many tables of older layouts are opened.
-const OBSOLETE_TABLES: u32 = 2;
 /// What the table of entries was called up to layout 2.
 const ENTRIES_OF_2: &str = "entries";
 /// The table that layout 1 had too many.
 const BY_SEQ_OF_1: &str = "by_seq";
-
-/// The most that it takes: a cache line for each reader, and less than a page for all.
-const LOCK_LENGTH: u64 = (READER_SLOTS as u64 * 64 + 4096).next_multiple_of(4096);
 
 /// A table: bytes to bytes, the typing is done by the functions below.
 pub(super) type Table = Database<Bytes, Bytes>;
@@ -304,65 +301,10 @@ fn layout_of(env: &Env, txn: &RoTxn<'_>) -> heed::Result<Option<u64>> {
     Ok(row.and_then(|row| Some(u64::from_le_bytes(row.try_into().ok()?))))
 }
 
-/// Returns LMDB's lock file with all its blocks, making it where it is not there.
-///
-/// IMPORTANT: before LMDB maps and writes it. A page of it that finds no block is a SIGBUS.
-pub(super) fn make_lock_file(folder: &Path) -> io::Result<File> {
-    let file = open_or_make(&folder.join(LOCK_FILE))?;
-    allocate(&file, LOCK_LENGTH)?;
-    Ok(file)
-}
-
-/// Removes the lock file of an index that no daemon has open, for the next who opens it to make it anew.
-pub(super) fn forget_lock_file(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_file(folder.join(LOCK_FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Opens the environment.
-pub(super) fn open_env(folder: &Path) -> heed::Result<Env> {
-    open_env_with(folder, EnvFlags::empty())
-}
-
-/// Opens the environment of an index that nobody writes to, to read it: without its table of readers, which may be damaged as well.
-pub(super) fn open_env_alone(folder: &Path) -> heed::Result<Env> {
-    open_env_with(folder, EnvFlags::READ_ONLY | EnvFlags::NO_LOCK)
-}
-
-/// Asks for ever smaller maps, since a limit on address space (`ulimit -v`) refuses large ones.
-fn open_env_with(folder: &Path, flags: EnvFlags) -> heed::Result<Env> {
-    let mut refused = None;
-    for size in MAP_SIZES {
-        let mut options = EnvOpenOptions::new();
-        options.map_size(size).max_readers(READER_SLOTS).max_dbs(layout::tables::COUNT + OBSOLETE_TABLES);
-        // SAFETY: without a lock nobody may write meanwhile: the caller has the store's flock, and only daemons write.
-        #[expect(unsafe_code, reason = "LMDB's flags take its guards away")]
-        unsafe {
-            options.flags(flags)
-        };
-        // SAFETY: the duties of a memory-mapped environment, each kept as follows.
-        // - Nobody truncates or overwrites `data.mdb` under the map: it lies in a folder of mode 0700, its owner was
-        //   checked, and the store's flock lets in one daemon.
-        // - It is opened once a process: `Tables` owns the only `Env` of this path; heed refuses a second.
-        // - It does not cross a fork: the daemon only ever execs.
-        // - An I/O error under the map is a SIGBUS; the crate's documentation says so.
-        #[expect(unsafe_code, reason = "LMDB maps its file")]
-        let opened = unsafe { options.open(folder) };
-        match opened {
-            Err(heed::Error::Io(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOMEM.raw_os_error()) => {
-                refused = Some(heed::Error::Io(error));
-            }
-            outcome => return outcome,
-        }
-    }
-    Err(refused.unwrap_or_else(|| heed::Error::Io(io::Error::from(io::ErrorKind::OutOfMemory))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datacache_proto::layout::LOCK_FILE;
 
     /// Once the lock file was allocated through a descriptor that was closed while the environment was open. With it went the
     /// lock by which LMDB knows that it is in use, and the next process to open it began its table of readers anew.

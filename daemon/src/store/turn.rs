@@ -5,9 +5,9 @@ use datacache_proto::key::Key;
 use datacache_proto::layout::{DIRECTORY_NAMESPACE, MAX_NAMESPACES, is_cut};
 use datacache_proto::log::{Kind, MAX_FRAME};
 use datacache_proto::recent::{KeyHash, Location, approach};
-use datacache_proto::record::{Birth, Record, Tags, TagsBuf, Value};
+use datacache_proto::record::{Birth, Record, TagsBuf, Value};
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::{Added, Codec, Digest};
+use datacache_proto::types::{Added, Digest};
 
 use super::before::Before;
 use super::blob::BlobStore;
@@ -332,19 +332,7 @@ impl Turn<'_> {
         let place = Place::of(DIRECTORY_NAMESPACE, key.encoded());
         let seq = self.draft.frame.next_seq();
         let bytes = number.to_le_bytes();
-        let record = Record {
-            codec: Codec::Bytes,
-            bound: false,
-            pinned: false,
-            seq,
-            version: seq,
-            birth: Birth::at(seq),
-            created: self.now,
-            expires: None,
-            tags: Tags::default(),
-            key: None,
-            value: Value::Inline(&bytes),
-        };
+        let record = Record { created: self.now, ..Record::plain(seq, Value::Inline(&bytes)) };
         let seed = place.hash.to_bits();
         self.fits(key.encoded().len() + 128)?;
         let decision = place.decision(Kind::Put, None);

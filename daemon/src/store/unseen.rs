@@ -13,11 +13,11 @@ use std::path::Path;
 use datacache_proto::layout::{DATA_FILE, LOCK_FILE, STAGING};
 use tracing::error;
 
+use super::environment::forget_lock_file;
 use super::error::OpenError;
 use super::failpoint::failpoint;
 use super::generation;
 use super::index::Index;
-use super::tables::forget_lock_file;
 
 /// Makes the table of readers anew of an index that has none any more.
 pub(super) fn mend_lost_table(path: &Path) -> Result<(), OpenError> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use datacache_daemon::store::{Command, Condition, NewValue, Put};
+use datacache_daemon::store::{Command, Condition, NewValue};
 use datacache_proto::key::Key;
 use datacache_proto::layout::blob_path;
 use datacache_proto::recent::{FILE_LEN, Header, MappedMut, WORDS};
@@ -18,6 +18,7 @@ use crate::disk::{Content, Image};
 use crate::history::{Bounds, Candidate, Fact, History, State, change, digest};
 use crate::model::subject::{Setup, Subject};
 use crate::model::{CLIENT, SPACES, keys};
+use crate::workload::put_of;
 
 /// A moment at which nothing has expired yet, so that everything that is there is seen.
 const EARLY: u64 = 0;
@@ -177,17 +178,7 @@ fn go_on(mut subject: Subject, store: &Path, mut state: State) {
             _ => subject.stage(&bytes, false),
         };
         let key = keys()[usize::from(number)].clone();
-        let put = Put {
-            namespace: SPACES[0].into(),
-            key: key.clone().into(),
-            codec: Codec::Bytes,
-            value,
-            expires: None,
-            tags: Vec::new(),
-            pinned: false,
-            holder: None,
-        };
-        subject.write(vec![Command::Put(put)], EARLY).unwrap();
+        subject.write(vec![Command::Put(put_of(SPACES[0], &key, value))], EARLY).unwrap();
         let fact = Fact {
             codec: Codec::Bytes,
             value: digest(&bytes),

@@ -33,6 +33,12 @@ pub(crate) struct Plan {
     pub(crate) older: Option<u32>,
 }
 
+/// Makes the put of bytes that have nothing else.
+pub(crate) fn put_of(space: &str, key: &Key, value: NewValue) -> Put {
+    let (namespace, key, codec) = (space.into(), key.clone().into(), Codec::Bytes);
+    Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
+}
+
 /// Runs the workload on the store at `path`.
 pub(crate) fn run(path: &Path, plan: Plan) {
     say(&Mark::Opening);
@@ -213,16 +219,8 @@ impl Life {
         let (space, value) = (self.space(), self.rng.u8(..));
         for _ in 0..3 {
             let put = |n: usize| {
-                Command::Put(Put {
-                    namespace: space.into(),
-                    key: self.keys[n % self.keys.len()].clone().into(),
-                    codec: Codec::Bytes,
-                    value: NewValue::Inline(vec![value; n % 50].into()),
-                    expires: None,
-                    tags: Vec::new(),
-                    pinned: false,
-                    holder: None,
-                })
+                let value = NewValue::Inline(vec![value; n % 50].into());
+                Command::Put(put_of(space, &self.keys[n % self.keys.len()], value))
             };
             let puts: Vec<_> = (0..400).map(put).collect();
             self.write(&puts);

@@ -339,6 +339,41 @@ fn a_batch_is_made_room_for_as_a_whole() {
 }
 
 #[test]
+fn a_key_that_a_batch_has_twice_is_one_entry() {
+    let mut driver = limited(entries(2));
+    put_all(&mut driver, "default", 0..2);
+    let keys_of_batch = [5, 6, 5, 5, 6];
+    let batch = keys_of_batch.map(|key| Command::Put(add("default", key, inline(b"value"))));
+    assert!(driver.write(batch.to_vec()).is_ok());
+    assert_eq!(keys(&mut driver, "default", 0..7), [5, 6].into());
+    let one = Rule { limit_entries: Some(1), ..Rule::default() };
+    driver.store().set_rules(with_namespace(entries(3), "new", one));
+    let batch = [1, 1].map(|key| Command::Put(add("new", key, inline(b"value"))));
+    driver.write(batch.to_vec()).unwrap();
+    assert_eq!(keys(&mut driver, "new", 0..2), [1].into());
+}
+
+#[test]
+fn nothing_is_evicted_for_a_file_that_is_there() {
+    let mut driver = limited(bytes(8 * MIB));
+    let file = |driver: &mut Driver, first| driver.stage(&[vec![first; 3 * MIB as usize], vec![7]].concat());
+    for key in 0..2 {
+        let value = file(&mut driver, 1 + key as u8);
+        put(&mut driver, add("default", key, value)).unwrap();
+    }
+    let value = file(&mut driver, 1);
+    put(&mut driver, add("default", 2, value)).unwrap();
+    assert_eq!(keys(&mut driver, "default", 0..3), [0, 1, 2].into());
+    // The file that it takes the place of stays, since another names it.
+    let value = file(&mut driver, 3);
+    put(&mut driver, add("default", 2, value)).unwrap();
+    assert!(keys(&mut driver, "default", 0..3).len() < 3);
+    driver.checkpoint();
+    let usage = driver.store().usage();
+    assert!(usage.total() <= 8 * MIB, "{usage:?}");
+}
+
+#[test]
 fn what_is_read_stays_longer() {
     let mut driver = limited(entries(100));
     put_all(&mut driver, "default", 0..100);

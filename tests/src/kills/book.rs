@@ -9,6 +9,8 @@ use super::content::Content;
 
 /// How many keys a worker has.
 pub const KEYS: usize = 12;
+/// How many of these, the first ones, are pinned where others may be evicted.
+pub const PINNED: usize = 2;
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +48,38 @@ pub struct Change {
 #[derive(Debug)]
 pub struct Book {
     worker: usize,
+    evicts: bool,
     keys: [Option<Entry>; KEYS],
     under_way: Option<Change>,
 }
 
 impl Book {
-    /// Begins the book of a worker that has written nothing.
+    /// Begins the book of a worker that has written nothing. `evicts` says whether the store has a limit, and entries may go that are not
+    /// pinned.
     #[must_use]
-    pub fn new(worker: usize) -> Self {
-        Self { worker, keys: [None; KEYS], under_way: None }
+    pub fn new(worker: usize, evicts: bool) -> Self {
+        Self { worker, evicts, keys: [None; KEYS], under_way: None }
+    }
+
+    /// Tells whether a key is pinned.
+    #[must_use]
+    pub fn is_pinned(&self, key: usize) -> bool {
+        self.evicts && key < PINNED
+    }
+
+    /// Tells whether a key may be evicted at any moment. Once it is seen to be gone, it stays so.
+    #[must_use]
+    pub fn may_go(&self, key: usize) -> bool {
+        self.evicts && key >= PINNED
+    }
+
+    /// Notes that a key holds nothing any more.
+    ///
+    /// # Panics
+    /// Where it can't be.
+    pub fn lose(&mut self, key: usize) {
+        assert!(self.may_go(key), "{} is gone", self.name(key));
+        self.keys[key] = None;
     }
 
     /// Returns the name of a key in the cache.
@@ -124,6 +149,11 @@ impl Book {
         for (key, after) in change.keys {
             let found = self.read(cache, key)?;
             let (before, after) = (self.entry(key), after.filter(|entry| !entry.has_ended()));
+            if found.is_none() && self.may_go(key) {
+                // Whether the call was done is seen by the others.
+                self.lose(key);
+                continue;
+            }
             assert!(
                 found == before || found == after,
                 "{} holds {found:?}; before the daemon died {before:?} was acknowledged, and {after:?} under way",
@@ -141,16 +171,19 @@ impl Book {
         Ok(())
     }
 
-    /// Compares each key with what was acknowledged, byte by byte.
+    /// Compares each key with what was acknowledged, byte by byte, and takes in what was evicted.
     ///
     /// # Errors
     /// Where a key can't be read.
     ///
     /// # Panics
     /// Where one holds anything else.
-    pub fn compare(&self, cache: &DataCache) -> Result<(), Error> {
+    pub fn compare(&mut self, cache: &DataCache) -> Result<(), Error> {
         for key in 0..KEYS {
             let found = self.read(cache, key)?;
+            if found.is_none() && self.may_go(key) {
+                self.lose(key);
+            }
             assert_eq!(found, self.entry(key), "what {} holds, and what was acknowledged", self.name(key));
         }
         Ok(())

@@ -11,6 +11,7 @@ use std::time::Duration;
 use datacache_client::{HashType, Hasher};
 use fastrand::Rng;
 
+use super::book::Book;
 use super::check::{age_staging, check, check_closed};
 use super::daemon::{Daemon, Ended};
 use super::instant::{Instant, ORPHANED, SHARING};
@@ -80,6 +81,8 @@ pub struct Campaign {
     seed: u64,
     random: Rng,
     workers: Vec<Worker>,
+    /// How many entries the store may have.
+    limit: Option<u64>,
     /// What is under way, for whoever reads of a failure.
     now: Option<Death>,
     tally: Tally,
@@ -92,15 +95,28 @@ impl Campaign {
     /// then, and the machine must not seem to have been booted again.
     #[must_use]
     pub fn new(seed: u64, reads_directly: bool) -> Self {
+        Self::begin(seed, reads_directly, None)
+    }
+
+    /// Begins without a store, as [`Campaign::new`] does, that is to have at most so many entries: not as many as there are keys.
+    #[must_use]
+    pub fn with_limit(seed: u64, reads_directly: bool, entries: u64) -> Self {
+        Self::begin(seed, reads_directly, Some(entries))
+    }
+
+    fn begin(seed: u64, reads_directly: bool, limit: Option<u64>) -> Self {
         let (home, mut random) = (Home::new(), Rng::with_seed(seed));
+        if let Some(entries) = limit {
+            home.configure(&format!("limit_entries = {entries}"));
+        }
         // Nobody waits for long for a daemon that is dead.
         let options = home.options().connect_timeout(Duration::from_millis(60)).direct(reads_directly);
         let workers = WORKERS.into_iter().enumerate().map(|(number, kind)| {
             let file = home.file(&format!("of {number}"), "");
-            Worker::new(number, kind, options.clone(), file, random.fork())
+            Worker::new(kind, options.clone(), file, random.fork(), Book::new(number, limit.is_some()))
         });
         let workers = workers.collect();
-        Self { seed, random, workers, now: None, tally: Tally::default(), reads_directly, home }
+        Self { seed, random, workers, limit, now: None, tally: Tally::default(), reads_directly, home }
     }
 
     /// Returns the home that all of it lies in.
@@ -127,7 +143,7 @@ impl Campaign {
         match Daemon::start(&self.home, instant) {
             Some(daemon) => {
                 if instant.is_none() {
-                    check(&self.home, &mut self.workers);
+                    check(&self.home, &mut self.workers, self.limit);
                 }
                 self.load(daemon, death);
             }

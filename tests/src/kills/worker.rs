@@ -41,9 +41,9 @@ pub struct Worker {
 impl Worker {
     /// Makes a worker with a book of its own; what it adds as a file it writes to `file`.
     #[must_use]
-    pub fn new(number: usize, kind: Kind, options: Options, file: PathBuf, random: fastrand::Rng) -> Self {
+    pub fn new(kind: Kind, options: Options, file: PathBuf, random: fastrand::Rng, book: Book) -> Self {
         let transfer = if kind == Kind::Sender { Transfer::Chunks } else { Transfer::Staging };
-        Self { kind, options: options.transfer(transfer), cache: None, file, random, book: Book::new(number) }
+        Self { kind, options: options.transfer(transfer), cache: None, file, random, book }
     }
 
     /// Works until the daemon is dead, or everyone is to stop. Counts what is done.
@@ -110,6 +110,7 @@ impl Worker {
             false => cache.add(entry.content.bytes()),
         };
         let value = value.key(self.book.name(key)).expire(entry.expire()).tags(self.tags(entry));
+        let value = value.pin(self.book.is_pinned(key));
         let value = if self.random.u8(0..10) == 0 { value.durable() } else { value };
         self.change(vec![(key, Some(entry))], || value.run().map(drop))
     }
@@ -118,7 +119,8 @@ impl Worker {
         let keys: Vec<_> = self.some_keys().into_iter().map(|key| (key, Some(self.entry()))).collect();
         let items = keys.iter().filter_map(|(key, entry)| {
             let (name, entry) = (self.book.name(*key), (*entry)?);
-            Some(Item::new(entry.content.bytes()).key(name).expire(entry.expire()).tags(self.tags(entry)))
+            let item = Item::new(entry.content.bytes()).key(name).expire(entry.expire()).tags(self.tags(entry));
+            Some(item.pin(self.book.is_pinned(*key)))
         });
         let items: Vec<Item> = items.collect();
         self.change(keys, || cache.add_many(items).run().map(drop))
@@ -131,7 +133,8 @@ impl Worker {
         for number in 0..VERY_MANY {
             let (key, content) = (number % KEYS, Content::draw_small(&mut self.random));
             last[key] = Some(Entry { content, ends: None, is_tagged: false });
-            items.push(Item::new(content.bytes()).key(self.book.name(key)).expire(Expire::Never));
+            let item = Item::new(content.bytes()).key(self.book.name(key)).expire(Expire::Never);
+            items.push(item.pin(self.book.is_pinned(key)));
         }
         self.change(last.into_iter().enumerate().collect(), || cache.add_many(items).run().map(drop))
     }
@@ -155,14 +158,17 @@ impl Worker {
 
     fn touch(&mut self, cache: &DataCache) -> Result<(), Error> {
         let key = self.key();
-        let Some(Some(entry)) = self.lives(key).map(|lives| self.book.entry(key).filter(|_| lives)) else {
-            return Ok(());
-        };
+        let Some(entry) = self.book.entry(key).filter(|_| !self.is_about_to_end(key)) else { return Ok(()) };
         let (name, entry) = (self.book.name(key), Entry { ends: self.ends(), ..entry });
+        let mut was_there = false;
         self.change(vec![(key, Some(entry))], || {
-            assert!(cache.touch(&*name, entry.expire())?, "{name} was there");
+            was_there = cache.touch(&*name, entry.expire())?;
             Ok(())
-        })
+        })?;
+        if !was_there {
+            self.book.lose(key);
+        }
+        Ok(())
     }
 
     /// Goes entry by entry.
@@ -193,12 +199,17 @@ impl Worker {
         made
     }
 
-    /// Tells whether a key holds something; `None` where that is just about to end, or has only just ended.
+    /// Tells whether a key holds something; `None` where that can't be known.
     fn lives(&self, key: usize) -> Option<bool> {
         let entry = self.book.entry(key);
-        let soon = now() + 10_000;
-        let is_certain = entry.is_none_or(|entry| entry.ends.is_none_or(|ends| ends > soon));
+        let is_certain = !self.is_about_to_end(key) && (entry.is_none() || !self.book.may_go(key));
         is_certain.then_some(entry.is_some())
+    }
+
+    /// Tells whether what a key holds is just about to end, or has only just ended.
+    fn is_about_to_end(&self, key: usize) -> bool {
+        let soon = now() + 10_000;
+        self.book.entry(key).is_some_and(|entry| entry.ends.is_some_and(|ends| ends <= soon))
     }
 
     fn key(&mut self) -> usize {

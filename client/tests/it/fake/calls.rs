@@ -248,8 +248,10 @@ impl Cache for Service {
 
     async fn fits(self, _: Context, _: String, bytes: u64) -> Result<(), WireError> {
         self.begin("fits", None).await?;
-        match self.state().room {
-            Some(limit) if bytes > limit => Err(WireError::NeverFits { bytes, of: None, limit }),
+        let state = self.state();
+        match (state.value_max, state.room) {
+            (Some(limit), _) if bytes > limit => Err(WireError::TooLarge { size: bytes, limit }),
+            (_, Some(limit)) if bytes > limit => Err(WireError::NeverFits { bytes, of: None, limit }),
             _ => Ok(()),
         }
     }

@@ -12,6 +12,9 @@ pub(crate) struct Arguments {
     /// How many entries go [default: 1000000, and 60000 that are files]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) entries: Option<i64>,
+    /// How many turns the neighbour has before a clean-up
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) turns: u64,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use datacache_client::Expire;
 use datacache_client::blocking::DataCache;
 use datacache_tests::eventually;
+
+use crate::disk;
 
 /// How many entries are added by a call, and how many of them where they are files.
 const BATCH: usize = 1_000;
@@ -17,12 +18,10 @@ const VALUE: usize = 100;
 const FILE: usize = 4_096;
 /// The tag of all entries.
 const TAG: &str = "bulk";
+/// How many are added in a second, about.
+const ADDED_IN_A_SECOND: u64 = 20_000;
 /// How long the daemon may take to remove files.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// For how long the neighbour is measured before.
-const BEFORE: Duration = Duration::from_secs(3);
-/// The least that are added in a second: entries that are to end at one moment have to be there by then.
-const SLOWEST: i64 = 20_000;
 
 /// A way to remove many entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -42,6 +41,8 @@ pub(crate) enum Cleanup {
 pub(crate) struct Filled {
     /// When its time is over.
     ends: Option<SystemTime>,
+    /// How long that was after the first was added.
+    span: Duration,
 }
 
 impl Cleanup {
@@ -66,10 +67,9 @@ impl Cleanup {
         if self == Self::Blobs { "inline_max = \"1 KiB\"" } else { "" }
     }
 
-    /// Adds the entries.
-    pub(crate) fn fill(self, cache: &DataCache, entries: i64) -> Filled {
-        let last = Duration::from_secs((entries / SLOWEST).unsigned_abs()) + 2 * BEFORE;
-        let ends = (self == Self::Expire).then(|| SystemTime::now() + last);
+    /// Adds the entries; those that are to end do so this long after the first was added.
+    pub(crate) fn fill(self, cache: &DataCache, entries: i64, span: Duration) -> Filled {
+        let ends = (self == Self::Expire).then(|| SystemTime::now() + span);
         let (batch, length) = if self == Self::Blobs { (BATCH_OF_FILES, FILE) } else { (BATCH, VALUE) };
         for keys in (0..entries).collect::<Vec<_>>().chunks(batch) {
             let items = keys.iter().map(|key| (*key, value(*key, length)));
@@ -79,7 +79,7 @@ impl Cleanup {
             }
             add.run().unwrap();
         }
-        Filled { ends }
+        Filled { ends, span }
     }
 
     /// Removes them, and waits until their files are gone, which the daemon removes when nothing names them any more.
@@ -92,6 +92,8 @@ impl Cleanup {
         }
         .unwrap();
         if self == Self::Blobs {
+            // What is not applied yet still has them.
+            disk::settle(cache);
             let is_empty = |folder: PathBuf| fs::read_dir(folder).unwrap().next().is_none();
             let are_gone = || fs::read_dir(store.join("blobs")).unwrap().all(|folder| is_empty(folder.unwrap().path()));
             eventually("the files go", PATIENCE, are_gone);
@@ -100,11 +102,21 @@ impl Cleanup {
 }
 
 impl Filled {
-    /// Waits until it can be removed, for some seconds at least.
-    pub(crate) fn wait(self) {
-        let left = self.ends.map(|ends| ends.duration_since(SystemTime::now()).expect("it was filled in time"));
-        thread::sleep(left.unwrap_or(BEFORE));
+    /// Tells whether its time is over: some of it went by itself then.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ends.is_some_and(|ends| ends <= SystemTime::now())
     }
+
+    /// Waits until it can be removed.
+    pub(crate) fn wait(&self) {
+        eventually("the entries end", 2 * self.span, || self.ends.is_none() || self.is_over());
+    }
+}
+
+/// Returns for how long entries that are to end stay, about as long as it takes to add them and to have those turns before.
+pub(crate) fn expected_span(entries: i64, turns: u64) -> Duration {
+    let added = Duration::from_secs(entries.unsigned_abs() / ADDED_IN_A_SECOND);
+    added + Duration::from_millis(4 * turns) + Duration::from_secs(2)
 }
 
 /// Returns a value that no other key has.

@@ -19,7 +19,7 @@ mod disk;
 mod neighbour;
 mod outcome;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use datacache_tests::Home;
@@ -35,7 +35,7 @@ fn main() {
     let chosen = if arguments.cleanups.is_empty() { &Cleanup::ALL[..] } else { &arguments.cleanups };
     let mut outcomes = Vec::new();
     for cleanup in chosen {
-        let outcome = measure(*cleanup, arguments.entries.unwrap_or(cleanup.entries()));
+        let outcome = measure(*cleanup, arguments.entries.unwrap_or(cleanup.entries()), arguments.turns);
         if !arguments.json {
             outcome.print();
         }
@@ -47,14 +47,31 @@ fn main() {
 }
 
 /// Fills a store of its own, and measures a neighbour before and while it is emptied.
-fn measure(cleanup: Cleanup, entries: i64) -> Outcome {
+fn measure(cleanup: Cleanup, entries: i64, turns: u64) -> Outcome {
+    let mut span = cleanup::expected_span(entries, turns);
+    loop {
+        if let Some(outcome) = measure_within(cleanup, entries, turns, span) {
+            return outcome;
+        }
+        eprintln!("the entries ended while this machine was not yet ready: once more, with twice as much time");
+        span *= 2;
+    }
+}
+
+/// The same where entries that are to end do so after that time; `None` where it was too short.
+fn measure_within(cleanup: Cleanup, entries: i64, turns: u64, span: Duration) -> Option<Outcome> {
     let home = Home::new();
     home.configure(cleanup.configuration());
     let cache = home.open();
-    let filled = cleanup.fill(&cache, entries);
+    let filled = cleanup.fill(&cache, entries, span);
     disk::settle(&cache);
     let full = bytes_below(&home.store());
     let neighbour = Neighbour::begin(&home);
+    neighbour.wait(turns);
+    if filled.is_over() {
+        neighbour.end();
+        return None;
+    }
     filled.wait();
     neighbour.turn();
     let begun = Instant::now();
@@ -64,5 +81,5 @@ fn measure(cleanup: Cleanup, entries: i64) -> Outcome {
     let emptied = bytes_below(&home.store());
     assert_eq!(cache.len().unwrap(), 0, "all of them are gone");
     let (left, given_back) = disk::wait_until_given_back(&home.store(), &cache);
-    Outcome { cleanup, entries, before, during, took, bytes: [full, emptied, left], given_back }
+    Some(Outcome { cleanup, entries, before, during, took, bytes: [full, emptied, left], given_back })
 }

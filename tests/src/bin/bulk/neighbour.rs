@@ -1,16 +1,18 @@
 //! Who goes on while a namespace is cleaned up: it sets and reads in another one, at a steady pace, and measures each call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use datacache_client::blocking::DataCache;
-use datacache_tests::Home;
+use datacache_tests::{Home, eventually};
 use hdrhistogram::Histogram;
 
 /// How long it rests between two turns.
 const PAUSE: Duration = Duration::from_millis(2);
+/// The longest that a turn may take beside it, on average.
+const SLOWEST: Duration = Duration::from_millis(500);
 /// How many keys it has.
 const KEYS: i64 = 1_000;
 /// The bytes of its values.
@@ -27,8 +29,16 @@ pub(crate) type Times = [Histogram<u64>; CALLS.len()];
 /// A neighbour that goes on.
 #[derive(Debug)]
 pub(crate) struct Neighbour {
-    phase: Arc<AtomicUsize>,
+    state: Arc<State>,
     thread: JoinHandle<[Times; PHASES]>,
+}
+
+/// How far it is.
+#[derive(Debug, Default)]
+struct State {
+    phase: AtomicUsize,
+    /// Its turns in all phases.
+    turns: AtomicU64,
 }
 
 impl Neighbour {
@@ -36,38 +46,48 @@ impl Neighbour {
     pub(crate) fn begin(home: &Home) -> Self {
         let open = |direct| DataCache::open(home.options().direct(direct)).unwrap().namespace("neighbour");
         let (cache, caller) = (open(true), open(false));
-        let phase = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&phase);
-        Self { phase, thread: thread::spawn(move || go_on(&cache, &caller, &seen)) }
+        (0..KEYS).for_each(|key| cache.set(key, value()).unwrap());
+        let state = Arc::new(State::default());
+        let seen = Arc::clone(&state);
+        Self { state, thread: thread::spawn(move || go_on(&cache, &caller, &seen)) }
+    }
+
+    /// Waits until it has had so many turns.
+    pub(crate) fn wait(&self, turns: u64) {
+        let deadline = (PAUSE + SLOWEST) * u32::try_from(turns).unwrap_or(u32::MAX);
+        let is_there = || self.thread.is_finished() || self.state.turns.load(Ordering::Relaxed) >= turns;
+        eventually("the neighbour goes on", deadline, is_there);
     }
 
     /// Goes on with the next phase.
     pub(crate) fn turn(&self) {
-        self.phase.fetch_add(1, Ordering::Relaxed);
+        self.state.phase.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Ends it; returns what it measured in each phase.
     pub(crate) fn end(self) -> [Times; PHASES] {
-        self.turn();
+        self.state.phase.store(PHASES, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
-fn go_on(cache: &DataCache, caller: &DataCache, phase: &AtomicUsize) -> [Times; PHASES] {
+fn go_on(cache: &DataCache, caller: &DataCache, state: &State) -> [Times; PHASES] {
     let mut phases = [(); PHASES].map(|()| CALLS.map(|_| Histogram::new(3).unwrap()));
-    let value = || vec![7_u8; VALUE];
-    (0..KEYS).for_each(|key| cache.set(key, value()).unwrap());
     let mut random = fastrand::Rng::with_seed(1);
-    while let Some(times) = phases.get_mut(phase.load(Ordering::Relaxed)) {
-        let key = random.i64(0..KEYS);
-        let value = value();
+    while let Some(times) = phases.get_mut(state.phase.load(Ordering::Relaxed)) {
+        let (key, value) = (random.i64(0..KEYS), value());
         let [set, get, ask] = times;
         timed(set, || cache.set(key, value).unwrap());
         timed(get, || assert!(cache.get(key).unwrap().is_some()));
         timed(ask, || assert!(caller.get(key).unwrap().is_some()));
+        state.turns.fetch_add(1, Ordering::Relaxed);
         thread::sleep(PAUSE);
     }
     phases
+}
+
+fn value() -> Vec<u8> {
+    vec![7; VALUE]
 }
 
 fn timed(times: &mut Histogram<u64>, call: impl FnOnce()) {

@@ -10,6 +10,8 @@ use crate::Fault;
 
 /// How many lives a store has before another one is begun.
 const LIVES: u64 = 100;
+/// How many entries a store with a limit may have; there are 72 keys.
+const LIMIT: u64 = 40;
 /// How often the daemon has come to an instant of its work when it dies there, at most.
 const TIMES: u32 = 12;
 
@@ -39,10 +41,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool, Fault> {
     Ok(true)
 }
 
-/// Every other store is booted again from time to time; nobody reads those directly.
+/// Every other store is booted again from time to time; nobody reads those directly. Every third has a limit.
 fn campaign(seed: u64, lives: u64) -> Tally {
     let (mut random, boots) = (Rng::with_seed(!seed), seed.is_multiple_of(2));
-    let mut campaign = Campaign::new(seed, !boots);
+    let mut campaign =
+        if seed.is_multiple_of(3) { Campaign::with_limit(seed, !boots, LIMIT) } else { Campaign::new(seed, !boots) };
     campaign.live(Death::Never);
     for _ in 1..lives.saturating_sub(1) {
         if boots && random.u8(0..5) == 0 {
