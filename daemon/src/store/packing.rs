@@ -7,9 +7,9 @@
 //!
 //! # What is in the way
 //! A page that falls below a quarter takes rows of its left neighbour, or of the right one if it is the first below its branch. There the
-//! run's rows would come to stand before others, and pages that get rows in their midst are split in half. So some rows before a run
-//! stay where they are, a quarter of a page and more ([`KEPT_SHARE`]), and runs are long ([`RUN`]): only at their ends is anything lost, and where
-//! a branch ends. With 300 bytes a row runs of a MiB fill pages to 0.82 and more, runs of 64 KiB to 0.7.
+//! run's rows would come to stand before others, and pages that get rows in their midst are split in half. So a run is deleted from its
+//! end: pages give their rows away to the left, where they are deleted next. Some rows before a run stay where they are, a quarter of a
+//! page and more ([`KEPT_SHARE`]); and runs are long ([`RUN`]), for only at their ends, and where a branch ends, is anything lost.
 //!
 //! # When it is worth its while
 //! Rows lie in LMDB's map, so the address of a key says which page it is on. A run is looked at first: how many pages it has, and how many
@@ -90,6 +90,7 @@ impl Tables {
             let is_worth_it = run.is_worth_it(page_size(table, &txn)?);
             to = to.behind(run.next.clone());
             if is_worth_it {
+                // What was written is not in the map: nothing more can be looked at.
                 let Some(freed) = run.pack(table, &mut txn)? else { break };
                 failpoint!(RunPacked);
                 txn.commit()?;
@@ -156,12 +157,12 @@ impl Run {
         freed > 0 && freed * page_size * WORTH >= self.bytes
     }
 
-    /// Deletes the rows and puts them again; returns how many bytes of pages the table has less, and `None` where a row does not stand where its
-    /// key says. To put that again would be to have it twice.
+    /// Deletes the rows, the last one first, and puts them again; returns how many bytes of pages the table has less. `None` is not to be
+    /// committed: a row does not stand where its key says, so that to put it again would be to have it twice, or nothing is gained.
     fn pack(&self, table: Table, txn: &mut RwTxn<'_>) -> heed::Result<Option<u64>> {
         let before = used(table, txn)?;
         let rows = self.read(table, txn)?;
-        for (key, _) in &rows {
+        for (key, _) in rows.iter().rev() {
             if key.is_empty() || !table.delete(txn, key)? {
                 return Ok(None);
             }
@@ -173,7 +174,7 @@ impl Run {
             let before = std::mem::replace(&mut leaves, table.stat(txn)?.leaf_pages);
             heed::Result::Ok(leaves > before)
         })?;
-        Ok(Some(before.saturating_sub(used(table, txn)?)))
+        Ok(before.checked_sub(used(table, txn)?).filter(|freed| *freed > 0))
     }
 
     fn read(&self, table: Table, txn: &RoTxn<'_>) -> heed::Result<Vec<(Vec<u8>, Vec<u8>)>> {

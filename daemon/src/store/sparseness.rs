@@ -125,7 +125,7 @@ mod tests {
         assert!(!store.has_surplus() && store.is_packing() && store.sparseness.is_under_way);
         assert!(!store.evict_surplus(NOW).unwrap());
         wait(&mut store, |store| !store.sparseness.is_under_way);
-        assert!(store.usage().index < before);
+        assert!(store.usage().index < before, "{:?} {before} {:?}", store.usage(), store.sparseness);
         assert_eq!(store.memory.total().entries, 4_000 + 1);
     }
 
