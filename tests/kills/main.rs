@@ -12,7 +12,7 @@ use datacache_client::blocking::DataCache;
 use datacache_client::{Fault, LostValues};
 use datacache_tests::kills::daemon::{Daemon, Ended};
 use datacache_tests::kills::instant::{
-    DAMAGED, ENDING, LOST, MAKING, ORPHANED, SHARING, STARTING, SUCCESSION, UNSEEN, VARIABLE, WORKING,
+    DAMAGED, ENDING, LOST, MAKING, ORPHANED, PACKING, SHARING, STARTING, SUCCESSION, UNSEEN, VARIABLE, WORKING,
 };
 use datacache_tests::kills::{Campaign, Death, Instant};
 use datacache_tests::program::{mortal_program, program};
@@ -244,10 +244,43 @@ fn a_store_whose_daemon_died_of_giving_space_back_has_everything_and_the_next_gi
     });
 }
 
+/// A reader has the store open all the time.
+#[test]
+fn a_store_whose_daemon_died_of_filling_pages_up_has_everything_and_the_next_keeps_the_limit() {
+    const ENTRIES: i64 = 8_000;
+    // Numbers in the disorder of hashes.
+    let key = |number: i64| number.wrapping_mul(-0x61c8_8646_80b5_83eb);
+    for name in PACKING {
+        let home = Home::new();
+        let (reader, instant) = (filled(&home), Instant { name, time: 2 });
+        let daemon = Daemon::start(&home, Some(instant)).expect("it does not come to that at once");
+        let small = reader.namespace("small");
+        for numbers in (0..ENTRIES).collect::<Vec<_>>().chunks(100) {
+            small.add_many(numbers.iter().map(|number| (key(*number), vec![7; 300]))).run().unwrap();
+        }
+        assert_eq!(reader.verify(false).unwrap().findings, []);
+        let taken = reader.stats().unwrap().space.bytes;
+        let limit = taken - taken / 20;
+        home.configure(&format!("limit = {limit}\n"));
+        reader.reload().ok();
+        assert_eq!(daemon.ended(&home), Ended::Killed, "it dies at {name}");
+        let daemon = Daemon::start(&home, None).expect("nobody kills it");
+        eventually("the limit is kept", PATIENCE, || reader.stats().unwrap().space.bytes <= limit);
+        let found =
+            (0..ENTRIES).filter(|number| small.get(key(*number)).unwrap().is_some_and(|value| value[..] == [7; 300]));
+        let (found, counted) = (found.count() as u64, small.len().unwrap());
+        assert!(found == counted && found * 10 >= ENTRIES.unsigned_abs() * 9, "{found} of {counted} after {name}");
+        assert_eq!(reader.verify(false).unwrap().findings, [], "{name}");
+        daemon.ask_to_end();
+        assert_eq!(daemon.ended(&home), Ended::Well);
+    }
+}
+
 #[test]
 fn no_instant_is_left_out() {
     let known: BTreeSet<String> = Instant::names(&Home::new()).into_iter().collect();
-    let named = [MAKING, SHARING, DAMAGED, LOST, UNSEEN, SUCCESSION, STARTING, ORPHANED, WORKING, ENDING].concat();
+    let named =
+        [MAKING, SHARING, DAMAGED, LOST, UNSEEN, SUCCESSION, PACKING, STARTING, ORPHANED, WORKING, ENDING].concat();
     assert_eq!(named.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), known);
 }
 

@@ -247,7 +247,9 @@ impl Store {
         }
         let surplus = self.limits().surplus(self.level(), self.crowding.is_relieving);
         self.crowding.is_relieving = surplus != Volume::default();
-        let id = if self.crowding.is_relieving { self.choose(Owner::Store, surplus) } else { None };
+        self.sparseness.is_waited_for = self.crowding.is_relieving && surplus.entries == 0 && self.pack_first();
+        let evicts = self.crowding.is_relieving && !self.sparseness.is_waited_for;
+        let id = if evicts { self.choose(Owner::Store, surplus) } else { None };
         id.map(|id| (id, surplus))
     }
 

@@ -170,6 +170,10 @@ mod armed {
         SegmentHalfApplied,
         /// The index has a whole segment, and the writer does not know.
         SegmentApplied,
+        /// Rows of sparse pages are on fewer pages, which is about to be committed.
+        RunPacked,
+        /// It is, and the writer does not know.
+        PagesFreed,
         /// The writer is about to take it out of the view.
         RetirementBegun,
         /// It is out of the view.

@@ -20,6 +20,7 @@
 //! | tell what is taken and what may be | the owner's | `space`, `usage`, `leaving`, `headroom`, `rules`, `stats` |
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `placing`, `replay`, `salvage` |
+//! | fill up sparse pages of LMDB before more is evicted | the owner's, `datacache-apply` | `sparseness`; `packing`, `filling` |
 //! | sync, make and remove segments | `datacache-sync` | `syncer` |
 //! | copy the index into a smaller file, go on in it | any, the owner's | `successor` |
 //! | look at the whole store, mend derived rows | any | `verify`, `verify_places`, `repair` |
@@ -53,6 +54,9 @@
 //! of new places for what is kept. So at no moment are there more entries than a limit says. Of bytes that holds as far as they are known:
 //! the index is measured when a segment is retired and reckoned by its rows in between, and what may always be done, to delete,
 //! to touch, to replace by something smaller, is asked nothing; there is a margin for that.
+//!
+//! What is evicted leaves a little of every page of the index, and is room only once pages are free: sparse pages are filled up before more
+//! is evicted beside the calls. A batch that has no room below the limit waits for nothing of that.
 //!
 //! What goes by itself, the log that is not applied and files that nothing names any more, takes room like all else. It is evicted for up
 //! to a thirty-second of a limit, and waited for beyond that; a log that takes more than an eighth is applied at once. Files that are set
@@ -101,6 +105,7 @@ mod expiring;
 #[cfg(test)]
 pub(crate) mod failing;
 pub(crate) mod failpoint;
+mod filling;
 mod folder;
 mod foresight;
 mod generation;
@@ -126,6 +131,7 @@ mod moved_aside;
 mod opening;
 mod options;
 mod outcomes;
+mod packing;
 mod place_walk;
 mod placing;
 mod plan;
@@ -151,6 +157,7 @@ mod segment;
 mod share;
 mod shared;
 mod space;
+mod sparseness;
 mod states;
 mod stats;
 #[expect(clippy::module_inception, reason = "the noun of the file is the store")]

@@ -24,6 +24,7 @@ use super::queues::Queues;
 use super::recovery::Recovered;
 use super::rules::Rules;
 use super::scarcity::Scarcity;
+use super::sparseness::Sparseness;
 use super::states::States;
 use super::store::{Counters, Named, Next, Store};
 use super::syncer::{Tail, syncer};
@@ -73,6 +74,7 @@ impl Store {
             index_size,
             headroom: Headroom::default(),
             crowding: Crowding::default(),
+            sparseness: Sparseness::default(),
             draft: Draft::default(),
             tail,
             end: SEGMENT_HEADER as u64,

@@ -52,6 +52,7 @@ impl Store {
             }
             Event::Applied { segment } => self.retire(segment),
             Event::ApplyFailed(error) => self.apply_failure = Some(error),
+            Event::Packed(packed) => self.note_packed(packed),
             Event::Broken => {
                 error!("the store's threads can't go on; the daemon has to start anew");
                 self.deaths.suspect();

@@ -33,9 +33,10 @@ use super::position::Position;
 use super::queues::Queues;
 use super::scarcity::Scarcity;
 use super::segment::Segment;
+use super::sparseness::Sparseness;
 use super::syncer::{SyncJob, Tail};
 use super::tables::Tables;
-use super::threads::{ApplyJob, Event, Helper};
+use super::threads::{Event, Helper, IndexJob};
 use super::timings::Timings;
 use super::usage::IndexSize;
 use super::verifier::BlobJob;
@@ -46,7 +47,7 @@ use super::verifier::BlobJob;
 /// ends it in good order.
 pub struct Store {
     // The threads first: they end before anything that they use.
-    pub(super) applier: Helper<ApplyJob>,
+    pub(super) applier: Helper<IndexJob>,
     pub(super) syncer: Helper<SyncJob>,
     pub(super) verifier: Helper<BlobJob>,
     pub(super) events: Receiver<Event>,
@@ -65,6 +66,7 @@ pub struct Store {
     pub(super) index_size: IndexSize,
     pub(super) headroom: Headroom,
     pub(super) crowding: Crowding,
+    pub(super) sparseness: Sparseness,
     pub(super) draft: Draft,
     pub(super) tail: Arc<Tail>,
     /// Where the next frame goes in the active segment.

@@ -119,7 +119,12 @@ impl Store {
     fn is_at_rest(&self) -> bool {
         let is_applied = self.applied == self.last_seq && self.end == SEGMENT_HEADER as u64;
         let is_ready = self.lookup.applying.is_none() && matches!(self.next, Next::Ready(_));
-        is_applied && is_ready && self.scarcity.asked == 0 && !self.is_short() && !self.is_poisoned()
+        is_applied
+            && is_ready
+            && !self.sparseness.is_under_way
+            && self.scarcity.asked == 0
+            && !self.is_short()
+            && !self.is_poisoned()
     }
 
     /// Goes on in a successor. Takes a few milliseconds, since the disk is waited for. `None` where that failed: the daemon has to start

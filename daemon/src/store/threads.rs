@@ -19,6 +19,7 @@ use super::command::Command;
 use super::error::StoreError;
 use super::failpoint::failpoint;
 use super::lmdb_damage::is_damage_in_use;
+use super::packing::{Packed, PackedTo};
 use super::position::Position;
 use super::replay::{LEAST_SLICE, Replay, ReplayError, SLICE};
 use super::segment::{ReadError, Segment};
@@ -36,6 +37,8 @@ pub(super) enum Event {
     Applied { segment: u64 },
     /// A segment could not be applied, for this reason; it is tried again.
     ApplyFailed(StoreError),
+    /// A step of packing is done; `None` where it failed.
+    Packed(Option<Packed>),
     /// Nothing goes on before a new start: a thread panicked, or LMDB refuses everything, reads too.
     Broken,
     /// The next segment can become active.
@@ -167,10 +170,32 @@ pub(super) struct ApplyJob {
     pub(super) tables: Arc<Tables>,
 }
 
+/// A step of packing.
+#[derive(Debug)]
+pub(super) struct PackJob {
+    /// Where the step before ended.
+    pub(super) from: PackedTo,
+    pub(super) tables: Arc<Tables>,
+}
+
+/// What the thread does to the index.
+#[derive(Debug)]
+pub(super) enum IndexJob {
+    Apply(ApplyJob),
+    Pack(PackJob),
+}
+
 /// Starts the thread that applies segments.
-pub(super) fn applier(blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<ApplyJob>> {
-    Helper::start("datacache-apply", outbox.clone(), move |jobs: Receiver<ApplyJob>, _| {
+pub(super) fn applier(blobs: BlobStore, outbox: Outbox) -> io::Result<Helper<IndexJob>> {
+    Helper::start("datacache-apply", outbox.clone(), move |jobs: Receiver<IndexJob>, _| {
         while let Ok(job) = jobs.recv() {
+            let job = match job {
+                IndexJob::Apply(job) => job,
+                IndexJob::Pack(job) => {
+                    outbox.send(pack(job));
+                    continue;
+                }
+            };
             let (tables, mut tries) = (&*job.tables, 1);
             let mut replay = Replay { tables, blobs: &blobs, check_blobs: false, salvage: false, slice: SLICE };
             while let Err(error) = apply(&replay, &job, &outbox) {
@@ -203,6 +228,21 @@ fn is_fatal(error: &ReplayError) -> bool {
         ReplayError::Index { source } => is_damage_in_use(source),
         ReplayError::Segment { source, .. } => matches!(source, ReadError::Bytes { .. }),
         ReplayError::Blob { .. } => false,
+    }
+}
+
+/// Does a step of packing. Where that fails nothing has changed, and there is no need to try it again.
+fn pack(job: PackJob) -> Event {
+    match job.tables.pack(job.from) {
+        Ok(packed) => Event::Packed(Some(packed)),
+        Err(error) if is_damage_in_use(&error) => {
+            error!(error = &error as &dyn std::error::Error, "the index can't be packed");
+            Event::Broken
+        }
+        Err(error) => {
+            debug!(error = &error as &dyn std::error::Error, "the index can't be packed now");
+            Event::Packed(None)
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::failpoint::failpoint;
 use super::position::Position;
 use super::store::{Next, Store};
 use super::syncer::SyncJob;
-use super::threads::ApplyJob;
+use super::threads::{ApplyJob, IndexJob};
 use super::turn::Turn;
 use super::verifier::BlobJob;
 
@@ -257,11 +257,11 @@ impl Store {
         failpoint!(RotationViewed);
         let Next::Ready(next) = std::mem::replace(&mut self.next, Next::Later) else { return false };
         let full = std::mem::replace(&mut self.lookup.active, next);
-        self.applier.send(ApplyJob {
+        self.applier.send(IndexJob::Apply(ApplyJob {
             segment: std::sync::Arc::clone(&full),
             end: self.end,
             tables: std::sync::Arc::clone(&self.lookup.tables),
-        });
+        }));
         self.syncer.send(SyncJob::Whole { segment: std::sync::Arc::clone(&full), end: self.end });
         failpoint!(RotationHandedOver);
         self.applying_end = Position { segment: full.number(), offset: self.end };

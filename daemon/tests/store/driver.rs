@@ -76,6 +76,17 @@ impl Driver {
         self.wait(|store| store.applied() >= target);
     }
 
+    /// Evicts beside the calls until there is nothing more to evict, or to be packed.
+    pub(crate) fn relieve(&mut self) {
+        loop {
+            while self.store().evict_surplus(NOW).unwrap() {}
+            if !self.store().is_packing() {
+                return;
+            }
+            self.progress();
+        }
+    }
+
     pub(crate) fn write(&mut self, commands: Vec<Command>) -> BatchResult {
         let (mut batches, mut results) = (VecDeque::from([Batch::all(commands, None)]), Vec::new());
         loop {

@@ -293,7 +293,7 @@ fn the_policy_none_refuses_what_is_new_at_the_limit() {
 
 /// Evicts beside the calls until there is nothing more to evict.
 fn relieve(driver: &mut Driver) {
-    while driver.store().evict_surplus(NOW).unwrap() {}
+    driver.relieve();
 }
 
 #[test]

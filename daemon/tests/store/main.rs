@@ -9,6 +9,7 @@ mod learned;
 mod limits;
 mod model;
 mod older;
+mod packing;
 mod places;
 mod randomly;
 mod recovery;

@@ -21,6 +21,8 @@ pub const UNSEEN: &[&str] = &["UnseenEnded", "UnseenCopied", "UnseenReplaced", "
 /// It puts a smaller index in the place of its own.
 pub const SUCCESSION: &[&str] =
     &["SuccessorCopied", "SuccessorReady", "SuccessionBegun", "SuccessionDone", "FormerRemoved"];
+/// It fills up sparse pages of its index.
+pub const PACKING: &[&str] = &["RunPacked", "PagesFreed"];
 /// A daemon starts that comes after one which died.
 pub const STARTING: &[&str] = &[
     "StoreMade",

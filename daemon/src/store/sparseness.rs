@@ -1,0 +1,164 @@
+//! Sparse pages of the index, as the writer deals with them: before it evicts what they take, it has them filled up (`packing`).
+//!
+//! That is the affair of the thread that applies, step by step: a segment waits for one step at most. Writers wait for none: where there
+//! is no room below the limit they evict a slice and go on. What is waited for is what evicts beside the calls.
+//!
+//! A whole round that brings little is the last one until much was written again. Nothing is packed either where room is short, for it takes
+//! room at first; nor beside a read that goes on for long, since pages that it may look at are not free for others.
+
+use std::sync::Arc;
+
+use super::packing::{Packed, PackedTo};
+use super::store::Store;
+use super::threads::{IndexJob, PackJob};
+
+/// A round brought little where it freed a smaller part of the index than this.
+const LITTLE: u64 = 64;
+/// As large a part of the entries changes before it is tried again, and at least so many.
+const CHANGED: u64 = 16;
+const CHANGED_LEAST: u64 = 1_000;
+/// How many transactions a read may be behind.
+const BEHIND: u64 = 16;
+
+/// What the writer knows of sparse pages.
+#[derive(Debug, Default)]
+pub(super) struct Sparseness {
+    /// How far the round has come.
+    at: PackedTo,
+    /// Bytes of pages that it has freed.
+    freed: u64,
+    /// Whether a step is under way.
+    pub(super) is_under_way: bool,
+    /// Whether eviction waits for what comes of it.
+    pub(super) is_waited_for: bool,
+    /// The sequence number from which on it is tried again.
+    rests_until: u64,
+}
+
+impl Store {
+    /// Has a step of packing done, for the store is too large; tells whether eviction is to wait for what comes of it.
+    pub(super) fn pack_first(&mut self) -> bool {
+        if self.sparseness.is_under_way {
+            return true;
+        }
+        let is_short = self.is_short() || self.apply_failed();
+        if is_short || self.last_seq < self.sparseness.rests_until {
+            return false;
+        }
+        if self.applied < self.sparseness.rests_until {
+            // What was evicted is on its pages until then.
+            self.request_checkpoint();
+        }
+        // The index is measured when the segment that is being applied is retired.
+        self.checkpoint || self.lookup.applying.is_some() || self.begin_packing()
+    }
+
+    fn begin_packing(&mut self) -> bool {
+        if self.reader_stats().is_ok_and(|readers| readers.behind_transactions <= BEHIND) {
+            let (from, tables) = (std::mem::take(&mut self.sparseness.at), Arc::clone(&self.lookup.tables));
+            self.applier.send(IndexJob::Pack(PackJob { from, tables }));
+            self.sparseness.is_under_way = true;
+        }
+        self.sparseness.is_under_way
+    }
+
+    /// Tells whether eviction beside the calls waits for sparse pages to be filled up, as of the last look at the limits.
+    #[must_use]
+    pub fn is_packing(&self) -> bool {
+        self.sparseness.is_waited_for
+    }
+
+    /// Takes in what came of a step; `None` where it failed.
+    pub(super) fn note_packed(&mut self, packed: Option<Packed>) {
+        self.sparseness.is_under_way = false;
+        let was_in_vain = match packed {
+            Some(Packed { to, is_round, freed }) => {
+                self.sparseness.at = to;
+                self.sparseness.freed += freed;
+                is_round && std::mem::take(&mut self.sparseness.freed) * LITTLE < self.usage().index
+            }
+            None => true,
+        };
+        if was_in_vain {
+            let changed = (self.memory.total().entries / CHANGED).max(CHANGED_LEAST);
+            self.sparseness.rests_until = self.last_seq + changed;
+        }
+        // Else it is measured when that segment is retired.
+        if self.lookup.applying.is_none() {
+            self.measure();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{Batch, Command, NewValue, Put};
+    use super::super::error::StoreError;
+    use super::super::rules::{Reserve, Rule, Rules};
+    use super::super::store::Next;
+    use super::super::testing::{NOW, put_of, store, wait};
+    use super::super::threads::Event;
+    use super::*;
+    use datacache_proto::key::Key;
+
+    /// Returns a store of sparse pages that takes more than it may, whose threads have nothing to do.
+    fn sparse(folder: &tempfile::TempDir) -> Store {
+        let mut store = store(folder);
+        for number in 0..4_000_u64 {
+            let key = Key::from(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[..]);
+            let put = Put { key: key.into(), ..put_of(NewValue::Inline(vec![7; 300].into())) };
+            store.write(&mut [Batch::of(Command::Put(put), None)].into(), NOW, &mut Vec::new());
+        }
+        let target = store.request_checkpoint();
+        wait(&mut store, |store| store.applied() >= target && matches!(store.next, Next::Ready(_)));
+        wait(&mut store, |store| store.scarcity.asked == 0);
+        let all = Rule { limit: Some(store.usage().total() * 9 / 10), ..Rule::default() };
+        store.set_rules(Rules { all, reserve: Reserve::Bytes(0), ..Rules::default() });
+        store
+    }
+
+    #[test]
+    fn what_is_too_much_is_packed_first_and_not_evicted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        let before = store.usage().index;
+        assert!(!store.has_surplus() && store.is_packing() && store.sparseness.is_under_way);
+        assert!(!store.evict_surplus(NOW).unwrap());
+        wait(&mut store, |store| !store.sparseness.is_under_way);
+        assert!(store.usage().index < before, "{:?} {before} {:?}", store.usage(), store.sparseness);
+        assert_eq!(store.memory.total().entries, 4_000 + 1);
+    }
+
+    #[test]
+    fn where_room_is_short_or_a_read_goes_on_for_long_nothing_is_packed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        store.scarcity.shortage = Some(StoreError::NoSpace { folder: store.path().to_owned() });
+        assert!(store.has_surplus() && !store.is_packing());
+        store.scarcity.shortage = None;
+        let env = store.lookup.tables.env.clone();
+        let reading = env.read_txn().unwrap();
+        for _ in 0..=BEHIND {
+            let mut txn = env.write_txn().unwrap();
+            store.lookup.tables.replies.put(&mut txn, b"any", b"row").unwrap();
+            txn.commit().unwrap();
+        }
+        assert!(store.has_surplus() && !store.is_packing());
+        drop(reading);
+        assert!(!store.has_surplus() && store.is_packing());
+    }
+
+    #[test]
+    fn a_step_that_failed_and_a_round_in_vain_let_eviction_go_on_until_much_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        let in_vain = || Packed { is_round: true, ..Packed::default() };
+        for packed in [None, Some(in_vain())] {
+            store.sparseness.is_under_way = true;
+            assert!(!store.has_surplus());
+            store.take(Event::Packed(packed), NOW);
+            assert!(store.has_surplus() && !store.is_packing());
+            store.sparseness.rests_until = 0;
+        }
+    }
+}
