@@ -17,7 +17,7 @@ pub struct Evictor {
     pub(super) queues: Queues,
     /// Moves with [`Policy::S3Fifo`] alone.
     pub(super) s3fifo: S3Fifo,
-    /// How many places were looked at since the last one that went.
+    /// How many places were looked at since the last one that went, without those whose entries are held.
     fruitless: u64,
 }
 
@@ -52,12 +52,12 @@ impl Evictor {
         self.fruitless = 0;
     }
 
-    /// Returns what stands in both queues. What is gone counts until its place is looked at.
+    /// Returns what stands in both queues. What is gone, or held, counts until its place is looked at.
     pub fn standing(&self) -> Volume {
         self.queues.all()
     }
 
-    /// Returns what stands in a queue. What is gone counts until its place is looked at.
+    /// Returns what stands in a queue. What is gone, or held, counts until its place is looked at.
     pub fn volume(&self, queue: Queue) -> Volume {
         match queue {
             Queue::Small => self.queues.small,
@@ -65,7 +65,8 @@ impl Evictor {
         }
     }
 
-    /// Tells an entry of a key that had none where it stands. One that replaces another keeps the other's place.
+    /// Tells an entry of a key that had none where it stands, or one that was held and may be evicted from now on. Any other that replaces
+    /// another keeps the other's place.
     pub fn add(&mut self, hash: KeyHash, bytes: u64) -> Place {
         self.admit(hash, bytes).place
     }
@@ -154,20 +155,17 @@ impl Evictor {
     fn step(&mut self, plan: &mut Plan, queue: Queue, head: &Head) {
         let verdict = match head.state {
             State::Gone => Verdict::Drop,
-            State::Held => {
-                let place = Place { queue: Queue::Main, note: head.note };
-                Verdict::Keep { place, frequency: head.frequency }
-            }
+            State::Held => Verdict::Pass,
             State::Free => match self.judge(queue, head) {
                 Verdict::Keep { .. } if self.fruitless > self.patience() => Verdict::Evict,
                 verdict => verdict,
             },
         };
         self.queues.leave(queue, head.placed);
-        self.fruitless += 1;
+        self.fruitless += u64::from(verdict != Verdict::Pass);
         match verdict {
             Verdict::Keep { place, .. } => self.queues.join(place.queue, head.bytes),
-            Verdict::Drop => {}
+            Verdict::Pass | Verdict::Drop => {}
             Verdict::Evict => {
                 plan.evicted = plan.evicted.plus(Volume::one(head.bytes));
                 self.fruitless = 0;

@@ -5,11 +5,15 @@
 //! [`Evictor`] decides, its owner does. For a new entry [`Evictor::add`] tells the [`Place`] to queue it at, or
 //! [`Evictor::admit`] where it is not sure yet that there will be one. When something has
 //! to go, [`Evictor::plan`] asks for the first places of the queues, one after the other, and says of each what becomes of it:
-//! evicted, or kept at the end of a queue. A plan looks at a bounded number of places, so a clean-up is a row of slices.
+//! evicted, kept at the end of a queue, or passed over. A plan looks at a bounded number of places, so a clean-up is a row of slices.
 //!
 //! Nothing is to be told when an entry is read: a read leaves a mark in [`access`](datacache_proto::access), which is looked at
 //! when the entry's turn comes, and then used up. Nor when one is deleted or expires: its place says so then, and only how the
 //! two queues share the bytes is less exact until that. An entry that replaces another keeps the other's place.
+//!
+//! What is held, pinned or leased, is passed over once and counts no more: not in the shares of the queues either, so that what may go
+//! is found however much is held. When it is let go it is told a place like a new entry. An owner that begins once more with the first places
+//! meets it again.
 //!
 //! The limit is the owner's affair too, in bytes, in entries, or both: a plan is told how much has to go. Shares of the queues
 //! are shares of what they hold.

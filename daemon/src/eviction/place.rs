@@ -59,7 +59,7 @@ pub struct Head {
 pub enum State {
     /// It may be evicted.
     Free,
-    /// It is pinned or leased: it stays, whatever the policy thinks of it.
+    /// It is pinned or leased: it stays, whatever the policy thinks of it, and is looked at no more as long as that is so.
     Held,
     /// It is not there any more, or has another place.
     Gone,

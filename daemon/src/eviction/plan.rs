@@ -15,6 +15,9 @@ pub enum Verdict {
         /// How often it is to count as read from now on: [`Access::lower`](datacache_proto::access::Access::lower).
         frequency: u8,
     },
+    /// The entry stays, and so does its place, for it is held. Neither is seen or counted any more: once the entry may be evicted, it is
+    /// told another place, by [`Evictor::admit`](super::Evictor::admit).
+    Pass,
     /// The place goes: its entry is gone.
     Drop,
 }

@@ -3,7 +3,7 @@
 use super::place::Queue;
 use super::volume::Volume;
 
-/// The volumes of both queues. What is gone counts until its place is looked at.
+/// The volumes of both queues. What is gone, or held, counts until its place is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queues {
     pub(super) small: Volume,

@@ -120,8 +120,25 @@ impl Owner {
                 let placed = entry.bytes;
                 self.queue(place.queue).push_back(Standing { placed, note: place.note, ..standing });
             }
+            Verdict::Pass => assert!(self.entries[&standing.key].held, "{standing:?} is not held"),
             Verdict::Drop => assert!(!self.stands(&standing), "{standing:?} is there"),
         }
+    }
+
+    /// Lets an entry go that was held.
+    pub(super) fn let_go(&mut self, key: u64) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.held) else { return };
+        self.versions += 1;
+        (entry.held, entry.version) = (false, self.versions);
+        let (version, placed) = (entry.version, entry.bytes);
+        let place = self.evictor.add(hash(key), placed);
+        self.queue(place.queue).push_back(Standing { key, version, placed, note: place.note });
+    }
+
+    /// Lets all go that is held.
+    pub(super) fn let_all_go(&mut self) {
+        let keys: Vec<_> = self.entries.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.let_go(key));
     }
 
     /// Tells whether the entry has this place, and not a later one.

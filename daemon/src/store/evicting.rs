@@ -44,7 +44,7 @@ enum Kept {
     Moves,
     /// They stay where they are, for enough goes without them: they are met again when the queues give out.
     Stays,
-    /// They go as well, but for those that are held: that is found when it is decided.
+    /// They go as well.
     Goes,
 }
 
@@ -76,7 +76,8 @@ impl Store {
             return Ok(false);
         }
         if self.has_lost_count(id) {
-            self.count_places(id);
+            // What is held and was passed over does not count: where there is any, all of it has to be passed over once more.
+            if self.free_in(id) < self.standing_in(id).bytes { self.begin_anew(id) } else { self.count_places(id) }
         }
         let begun = Instant::now();
         let (plan, looked) = match self.plan_slice(id, wanted) {
@@ -341,6 +342,6 @@ fn step(verdict: Verdict, looked: &Looked) -> Option<(Command, (KeyHash, u8))> {
     match verdict {
         Verdict::Evict => Some((Command::Evict { namespace, key, birth }, (hash, 0))),
         Verdict::Keep { place, frequency } => Some((Command::Keep { namespace, key, birth, place }, (hash, frequency))),
-        Verdict::Drop => None,
+        Verdict::Pass | Verdict::Drop => None,
     }
 }

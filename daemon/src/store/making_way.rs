@@ -178,7 +178,7 @@ impl Store {
     }
 
     /// Returns what the entries of a pool take that may be evicted.
-    fn free_in(&self, id: PoolId) -> u64 {
+    pub(super) fn free_in(&self, id: PoolId) -> u64 {
         let free = |level: Level, bytes: u64| bytes.saturating_sub(level.held);
         let own = |namespace| {
             let level = self.level_of(namespace);

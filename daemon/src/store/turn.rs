@@ -189,6 +189,7 @@ impl Turn<'_> {
             value,
         };
         let counts = self.counts_of(place, &record);
+        let is_let_go = before.is_some_and(|before| before.counts.held > 0) && !record.is_held();
         let given = if born.is_none() { self.place(place, counts.charge) } else { None };
         if let Some(given) = given {
             record.birth = Birth { seq, main: given.queue == Queue::Main, note: given.note.to_bits() };
@@ -202,6 +203,9 @@ impl Turn<'_> {
             let (charge, rows) = (counts.charge, place_row(index_key_length(&put.key)));
             self.draft.place(Placed { namespace, number: seq, birth: seq, place: given, charge, rows, start });
         }
+        if let Some(born) = born.filter(|_| is_let_go) {
+            self.let_go(place, born.seq, counts.charge)?;
+        }
         if let Some(old) = before.filter(|old| old.version != version || (old.bound && !bound)) {
             self.memory.drop_leases(old.version);
         }
@@ -210,6 +214,11 @@ impl Turn<'_> {
             self.lease(place, version, holder)?;
         }
         Ok(Outcome::Added(Added { version, replaced: live.is_some() }))
+    }
+
+    /// Gives an entry another place that was held: its place may have been passed over, and is not looked at any more.
+    fn let_go(&mut self, place: Place<'_>, birth: u64, charge: u64) -> Result<(), StoreError> {
+        self.place(place, charge).map_or(Ok(()), |given| self.move_to(place, given, birth, charge))
     }
 
     fn lease(&mut self, place: Place<'_>, version: u64, holder: Holder) -> Result<(), StoreError> {
@@ -279,12 +288,18 @@ impl Turn<'_> {
         let has_places = self.lookup.tables.places.is_some();
         let kept = before.filter(|before| has_places && before.was_born_at(birth));
         let Some(before) = kept else { return Ok(Outcome::Kept(false)) };
+        self.move_to(place, given, birth, before.counts.charge)?;
+        Ok(Outcome::Kept(true))
+    }
+
+    /// Writes down that an entry has another place from now on.
+    fn move_to(&mut self, place: Place<'_>, given: eviction::Place, birth: u64, charge: u64) -> Result<(), StoreError> {
         self.fits(place.key.len() + KEEP)?;
-        let (namespace, number, charge) = (place.namespace, self.draft.frame.next_seq(), before.counts.charge);
+        let (namespace, number) = (place.namespace, self.draft.frame.next_seq());
         let start = self.draft.frame.push(Kind::Keep, namespace, place.key, |out| encode_keep(birth, given, out));
         let rows = place_row(index_key_length(place.key)) + moved_row();
         self.draft.place(Placed { namespace, number, birth, place: given, charge, rows, start });
-        Ok(Outcome::Kept(true))
+        Ok(())
     }
 
     fn remove(&mut self, place: Place<'_>, before: Before, replaces: Option<Replaced>) -> Result<(), StoreError> {

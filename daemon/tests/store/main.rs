@@ -4,6 +4,7 @@
 mod clock;
 mod driver;
 mod frames;
+mod held;
 mod limits;
 mod model;
 mod older;

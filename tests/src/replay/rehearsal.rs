@@ -104,6 +104,7 @@ impl<'a> Rehearsal<'a> {
                 self.access.lower(hash, frequency);
                 self.queue(place.queue).push_back((id, place.note));
             }
+            Verdict::Pass => unreachable!("nothing is held"),
             Verdict::Evict | Verdict::Drop => {
                 self.access.lower(hash, 0);
                 self.present[id as usize] = false;

@@ -63,9 +63,30 @@ fn what_is_held_stays_and_a_plan_that_finds_nothing_else_ends() {
         owner.entries.values_mut().for_each(|entry| entry.held = true);
         assert_eq!(owner.keep_to(Volume::default()).ending, Ending::Nothing, "{policy}");
         assert_eq!(owner.total().entries, 4, "{policy}");
-        owner.entries.get_mut(&2).unwrap().held = false;
+        assert_eq!(owner.evict(Volume::one(1), 100).steps, [], "{policy} looks at what is held once");
+        owner.let_go(2);
         owner.keep_to(Volume { bytes: 3, entries: 3 });
         assert_eq!(owner.entries.keys().copied().collect::<Vec<_>>(), [1, 3, 4], "{policy}");
+    }
+}
+
+/// The small queue never had its share of all, and nobody looked there.
+#[test]
+fn what_may_go_is_found_however_much_is_held() {
+    for policy in [Policy::S3Fifo, Policy::Lru, Policy::Lfu, Policy::Fifo] {
+        let mut owner = Owner::new(policy);
+        owner.fill(0..1_000);
+        owner.entries.values_mut().for_each(|entry| entry.held = true);
+        owner.fill(1_000..1_010);
+        let mut steps = 0;
+        for key in 2_000..2_500 {
+            owner.fill([key]);
+            let plan = owner.evict(Volume::one(1), 2_000);
+            assert_eq!(plan.ending, Ending::Enough, "{policy}");
+            steps += plan.steps.len();
+        }
+        assert!(steps < 2_500, "{steps} by {policy}");
+        assert_eq!((owner.entries.range(..1_000).count(), owner.total().entries), (1_000, 1_010), "{policy}");
     }
 }
 

@@ -1,0 +1,171 @@
+//! Limits where much of what is there is held: what may go is found at little cost, and where nothing may, nothing is done.
+
+use std::ops::Range;
+
+use datacache_daemon::eviction::Policy;
+use datacache_daemon::store::{BatchResult, Command, Holder, NewValue, Put, Reserve, Rule, Rules, StoreError};
+use datacache_proto::error::FullCause;
+use datacache_proto::key::Key;
+use datacache_proto::process::Process;
+use datacache_proto::types::Codec;
+
+use crate::driver::{Driver, NOW, inline};
+
+const MIB: u64 = 1 << 20;
+const ALL_BUT_NONE: [Policy; 4] = [Policy::S3Fifo, Policy::Lru, Policy::Lfu, Policy::Fifo];
+/// Keys of entries that are pinned begin there.
+const PINNED: i64 = 1_000_000;
+
+/// Limits of the whole store, all of which may be held.
+fn rules(all: Rule) -> Rules {
+    Rules { all, held_percent: 100, reserve: Reserve::Bytes(0), ..Rules::default() }
+}
+
+fn entries(limit: u64) -> Rules {
+    rules(Rule { limit_entries: Some(limit), ..Rule::default() })
+}
+
+fn bytes(limit: u64) -> Rules {
+    rules(Rule { limit: Some(limit), ..Rule::default() })
+}
+
+fn limited(rules: Rules) -> Driver {
+    let mut driver = Driver::new();
+    driver.store().set_rules(rules);
+    driver
+}
+
+fn add(namespace: &str, key: i64, value: NewValue) -> Put {
+    let (namespace, key, codec) = (namespace.into(), Key::from(key).into(), Codec::Bytes);
+    Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
+}
+
+fn put(driver: &mut Driver, put: Put) -> BatchResult {
+    driver.write(vec![Command::Put(put)])
+}
+
+/// Adds entries that are a value of so many bytes, pinned from [`PINNED`] on.
+fn put_all(driver: &mut Driver, namespace: &str, keys: Range<i64>, length: usize) {
+    for key in keys {
+        put(driver, Put { pinned: key >= PINNED, ..add(namespace, key, inline(&vec![7; length])) }).unwrap();
+    }
+}
+
+fn has(driver: &mut Driver, namespace: &str, key: i64) -> bool {
+    let store = driver.store();
+    let namespace = store.namespace(namespace).unwrap();
+    store.lookup(namespace, &key.into(), NOW, |_| ()).unwrap().is_some()
+}
+
+fn count(driver: &mut Driver, namespace: &str, keys: Range<i64>) -> usize {
+    keys.into_iter().filter(|key| has(driver, namespace, *key)).count()
+}
+
+fn total(driver: &mut Driver) -> u64 {
+    driver.store().space().entries
+}
+
+fn operations(driver: &mut Driver) -> u64 {
+    driver.store().counters().operations
+}
+
+/// Evicts beside the calls until there is nothing more to evict; returns in how many slices.
+fn relieve(driver: &mut Driver) -> usize {
+    std::iter::from_fn(|| driver.store().evict_surplus(NOW).unwrap().then_some(())).count()
+}
+
+fn is_full(told: &BatchResult, cause: FullCause) -> bool {
+    matches!(told, Err(StoreError::Full { of: None, cause: told }) if *told == cause)
+}
+
+#[test]
+fn where_most_entries_are_held_the_others_make_way_at_little_cost() {
+    for policy in [Policy::S3Fifo, Policy::Lru] {
+        for held in [500, 950, 990] {
+            let mut driver = limited(rules(Rule { policy: Some(policy), ..entries(1_000).all }));
+            put_all(&mut driver, "default", PINNED..PINNED + held, 5);
+            put_all(&mut driver, "default", 0..1_000 - held, 5);
+            let before = operations(&mut driver);
+            for key in 5_000..5_300 {
+                put_all(&mut driver, "default", key..key + 1, 5);
+                assert!(total(&mut driver) <= 1_000 && has(&mut driver, "default", key));
+                if key % 100 == 0 {
+                    driver.checkpoint();
+                }
+            }
+            let each = (operations(&mut driver) - before) / 300;
+            assert!(each <= 5, "{each} operations an addition by {policy}, {held} held");
+            assert_eq!(count(&mut driver, "default", PINNED..PINNED + held), held as usize);
+        }
+    }
+}
+
+#[test]
+fn where_most_bytes_are_held_the_others_make_way_at_little_cost() {
+    let mut driver = limited(bytes(4 * MIB));
+    let mut held = 0;
+    while driver.store().space().held_bytes < 4 * MIB * 9 / 10 {
+        put_all(&mut driver, "default", PINNED + held..PINNED + held + 1, 3_000);
+        held += 1;
+    }
+    driver.checkpoint();
+    let before = operations(&mut driver);
+    for key in 0..1_000 {
+        put_all(&mut driver, "default", key..key + 1, 3_000);
+        let slices = relieve(&mut driver);
+        assert!(slices < 50, "{slices} slices beside addition {key}");
+        if key % 200 == 199 {
+            driver.checkpoint();
+        }
+    }
+    let each = (operations(&mut driver) - before) / 1_000;
+    assert!(each <= 10, "{each} operations an addition");
+    assert_eq!(count(&mut driver, "default", PINNED..PINNED + held), held as usize);
+}
+
+#[test]
+fn what_is_refused_because_all_is_held_costs_nothing() {
+    let mut driver = limited(entries(500));
+    put_all(&mut driver, "default", PINNED..PINNED + 500, 5);
+    let before = driver.store().counters().frames;
+    for key in 0..10 {
+        let refused = put(&mut driver, add("default", key, inline(b"new")));
+        assert!(is_full(&refused, FullCause::Held), "{refused:?}");
+    }
+    assert_eq!(driver.store().counters().frames, before);
+}
+
+#[test]
+fn what_is_let_go_is_found_again() {
+    let holder = Some(Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 });
+    for policy in ALL_BUT_NONE {
+        let limits = rules(Rule { policy: Some(policy), ..entries(300).all });
+        let mut driver = limited(limits.clone());
+        put_all(&mut driver, "default", PINNED..PINNED + 300, 5);
+        for round in 0..6 {
+            assert!(is_full(&put(&mut driver, add("default", -1, inline(b"new"))), FullCause::Held));
+            if round % 2 == 0 {
+                driver.checkpoint();
+            }
+            if round == 3 {
+                driver = driver.reopened_after(|_| ());
+                driver.store().set_rules(limits.clone());
+            }
+            // What was pinned is so no longer; its value is the same or another.
+            let unpinned = PINNED + 7 * round;
+            put(&mut driver, add("default", unpinned, inline(&vec![7; 5 + (round % 3) as usize]))).unwrap();
+            let pinned = Put { pinned: true, ..add("default", round, inline(b"new")) };
+            put(&mut driver, pinned).unwrap();
+            assert!(!has(&mut driver, "default", unpinned), "round {round} by {policy}");
+            assert_eq!(total(&mut driver), 300);
+        }
+        put(&mut driver, Put { holder, ..add("default", PINNED + 100, inline(b"bound")) }).unwrap();
+        assert!(is_full(&put(&mut driver, add("default", -1, inline(b"new"))), FullCause::Held));
+        put(&mut driver, add("default", PINNED + 100, inline(b"free"))).unwrap();
+        put(&mut driver, add("default", -1, inline(b"new"))).unwrap();
+        assert!(!has(&mut driver, "default", PINNED + 100));
+        driver.checkpoint();
+        let report = driver.store().reader().verify(&driver.store().blobs()).unwrap();
+        assert_eq!(driver.store().conclude(report, false).0.findings, []);
+    }
+}
