@@ -36,7 +36,7 @@ impl Tables {
     /// Returns what a blob counts for.
     pub(super) fn counts_of_blob(&self, length: u64) -> Counts {
         let charge = if self.is_older() { 0 } else { blocks(length) };
-        Counts { entries: 1, bytes: length, charge, held: 0 }
+        Counts { entries: 1, bytes: length, charge, ..Counts::default() }
     }
 }
 

@@ -12,7 +12,9 @@ use super::tables::Tables;
 pub(super) const BLOBS_COUNTED: u32 = u32::MAX;
 
 /// How long a row is.
-const ROW: usize = 32;
+const ROW: usize = 40;
+/// How long it was before held entries were counted, of which it says nothing.
+const ROW_WITHOUT_HELD_ENTRIES: usize = 32;
 /// How long it was up to layout 3, which knew no charges.
 const ROW_OF_3: usize = 16;
 
@@ -27,6 +29,8 @@ pub struct Counts {
     pub charge: u64,
     /// Of that, what pinned and bound entries take.
     pub held: u64,
+    /// Of the entries, those that are pinned or bound.
+    pub held_entries: u64,
 }
 
 /// By how much counts change.
@@ -36,12 +40,15 @@ pub(super) struct Change {
     bytes: i64,
     charge: i64,
     held: i64,
+    held_entries: i64,
 }
 
 impl Counts {
     /// Returns what an entry counts for that takes `charge` bytes of the disk.
     pub(super) fn of_entry(record: &Record<'_>, charge: u64) -> Self {
-        Self { entries: 1, bytes: record.value.len(), charge, held: if record.is_held() { charge } else { 0 } }
+        // Nothing is charged where there is nowhere to write it down, nor the other.
+        let (held, held_entries) = if record.is_held() && charge > 0 { (charge, 1) } else { (0, 0) };
+        Self { entries: 1, bytes: record.value.len(), charge, held, held_entries }
     }
 
     /// Returns what an entry counts for whose record is damaged: it is there, and nothing else is known of it.
@@ -55,24 +62,26 @@ impl Counts {
         self.bytes = self.bytes.saturating_add_signed(change.bytes);
         self.charge = self.charge.saturating_add_signed(change.charge);
         self.held = self.held.saturating_add_signed(change.held);
+        self.held_entries = self.held_entries.saturating_add_signed(change.held_entries);
     }
 
     pub(super) fn encode(self) -> [u8; ROW] {
         let mut row = [0; ROW];
-        for (place, number) in row.chunks_exact_mut(8).zip([self.entries, self.bytes, self.charge, self.held]) {
+        let numbers = [self.entries, self.bytes, self.charge, self.held, self.held_entries];
+        for (place, number) in row.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
         row
     }
 
     pub(super) fn decode(row: &[u8]) -> Option<Self> {
-        if row.len() != ROW && row.len() != ROW_OF_3 {
+        if ![ROW, ROW_WITHOUT_HELD_ENTRIES, ROW_OF_3].contains(&row.len()) {
             return None;
         }
         let mut numbers =
             row.chunks_exact(8).map(|number| number.try_into().map(u64::from_le_bytes).unwrap_or_default());
         let mut next = || numbers.next().unwrap_or_default();
-        Some(Self { entries: next(), bytes: next(), charge: next(), held: next() })
+        Some(Self { entries: next(), bytes: next(), charge: next(), held: next(), held_entries: next() })
     }
 }
 
@@ -85,6 +94,7 @@ impl Change {
             bytes: change(old.bytes, new.bytes),
             charge: change(old.charge, new.charge),
             held: change(old.held, new.held),
+            held_entries: change(old.held_entries, new.held_entries),
         }
     }
 
@@ -108,6 +118,7 @@ impl Add for Change {
             bytes: self.bytes + other.bytes,
             charge: self.charge + other.charge,
             held: self.held + other.held,
+            held_entries: self.held_entries + other.held_entries,
         }
     }
 }
@@ -116,7 +127,13 @@ impl Neg for Change {
     type Output = Self;
 
     fn neg(self) -> Self {
-        Self { entries: -self.entries, bytes: -self.bytes, charge: -self.charge, held: -self.held }
+        Self {
+            entries: -self.entries,
+            bytes: -self.bytes,
+            charge: -self.charge,
+            held: -self.held,
+            held_entries: -self.held_entries,
+        }
     }
 }
 
@@ -139,17 +156,18 @@ mod tests {
 
     #[test]
     fn counts_come_back_as_they_went_in_and_older_ones_without_charges() {
-        let counts = Counts { entries: 1, bytes: 2, charge: 3, held: 4 };
+        let counts = Counts { entries: 1, bytes: 2, charge: 3, held: 4, held_entries: 5 };
         let row = counts.encode();
         assert_eq!(Counts::decode(&row), Some(counts));
-        assert_eq!(Counts::decode(&row[..ROW_OF_3]), Some(Counts { charge: 0, held: 0, ..counts }));
-        assert_eq!([0, 8, 24, 31].map(|length| Counts::decode(&row[..length])), [None; 4]);
+        assert_eq!(Counts::decode(&row[..ROW_WITHOUT_HELD_ENTRIES]), Some(Counts { held_entries: 0, ..counts }));
+        assert_eq!(Counts::decode(&row[..ROW_OF_3]), Some(Counts { charge: 0, held: 0, held_entries: 0, ..counts }));
+        assert_eq!([0, 8, 24, 31, 39].map(|length| Counts::decode(&row[..length])), [None; 5]);
     }
 
     #[test]
     fn a_change_leads_from_one_to_the_other_and_back() {
-        let old = Counts { entries: 1, bytes: 20, charge: 300, held: 4 };
-        let new = Counts { entries: 2, bytes: 10, charge: 400, held: 0 };
+        let old = Counts { entries: 1, bytes: 20, charge: 300, held: 4, held_entries: 1 };
+        let new = Counts { entries: 2, bytes: 10, charge: 400, held: 0, held_entries: 0 };
         let (mut counts, change) = (old, Change::between(old, new));
         counts.change(change);
         assert_eq!(counts, new);

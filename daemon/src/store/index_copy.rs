@@ -126,7 +126,7 @@ fn count_blobs(tables: &Tables, from: &RoTxn<'_>) -> heed::Result<Counts> {
     let mut counts = Counts::default();
     for row in tables.blobs.iter(from)? {
         let length = BlobRow::decode(row?.1).map_or(0, |row| row.length);
-        counts.change(Change::more(Counts { entries: 1, bytes: length, charge: blocks(length), held: 0 }));
+        counts.change(Change::more(Counts { entries: 1, bytes: length, charge: blocks(length), ..Counts::default() }));
     }
     Ok(counts)
 }

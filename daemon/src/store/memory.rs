@@ -315,7 +315,7 @@ mod tests {
     use datacache_proto::process::Process;
 
     fn entry(bytes: u64) -> Counts {
-        Counts { entries: 1, bytes, charge: 4 * bytes, held: bytes }
+        Counts { entries: 1, bytes, charge: 4 * bytes, held: bytes, held_entries: 1 }
     }
 
     #[test]
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_blob_whose_last_reference_comes_back_does_not_go() {
-        let (digest, blob) = (Digest([7; 32]), Counts { entries: 1, bytes: 5_000, charge: 8_192, held: 0 });
+        let (digest, blob) = (Digest([7; 32]), Counts { entries: 1, bytes: 5_000, charge: 8_192, ..Counts::default() });
         let mut memory = Memory::default();
         memory.learn_references(digest, 1);
         memory.refer(digest, -1, blob);

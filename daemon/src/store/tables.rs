@@ -10,7 +10,7 @@
 //! | `blobs` | SHA-256 | references u64, length u64, verified u8 |
 //! | `leases` | version ‖ scope ‖ boot ‖ pid ‖ start | namespace u32, key |
 //! | `replies` | client | see `replies` |
-//! | `counters` | namespace, or `u32::MAX` for all blobs | entries u64, bytes u64, charge u64, held u64 |
+//! | `counters` | namespace, or `u32::MAX` for all blobs | entries u64, bytes u64, charge u64, held u64, held entries u64 |
 //! | `meta` | name | number |
 //! | `small`, `main` | namespace ‖ number (u64 BE) | note u8, birth u64, charge u64, index key |
 //! | `moved` | birth (u64 BE) | queue u8, key of the place |
