@@ -13,8 +13,8 @@ pub(super) struct Level {
     pub(super) lasting: Volume,
     /// Bytes that go by themselves when the log is applied.
     pub(super) passing: u64,
-    /// Bytes of entries that are never evicted.
-    pub(super) held: u64,
+    /// What of that is never evicted.
+    pub(super) held: Volume,
 }
 
 /// What is to come on top. What replaces as much or more needs nothing.
@@ -88,7 +88,7 @@ impl Limits {
         if let Some(least) = self.never_fits(need.bytes).filter(|_| need.bytes > 0) {
             return Admission::Never(least);
         }
-        if let Some(limit) = self.held.filter(|held| need.held > 0 && level.held + need.held > *held) {
+        if let Some(limit) = self.held.filter(|held| need.held > 0 && level.held.bytes + need.held > *held) {
             return Admission::Refuse(FullCause::HeldLimit { limit });
         }
         if need.bytes == 0 {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn level(bytes: u64, entries: u64, passing: u64) -> Level {
-        Level { lasting: Volume { bytes, entries }, passing, held: 0 }
+        Level { lasting: Volume { bytes, entries }, passing, ..Level::default() }
     }
 
     fn evict(least: (u64, u64), wanted: (u64, u64)) -> Admission {
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(limits().admit(level(0, 0, 0), bytes(60 * MIB)), Admission::Fits);
         assert_eq!(limits().admit(level(0, 0, 0), bytes(61 * MIB)), Admission::Never(65 * MIB));
         let held = Need { bytes: 2 * MIB, entries: 1, held: 2 * MIB, passing: 0 };
-        let with = |held| Level { held, ..level(40 * MIB, 1, 0) };
+        let with = |held| Level { held: Volume::one(held), ..level(40 * MIB, 1, 0) };
         assert_eq!(limits().admit(with(30 * MIB), held), Admission::Fits);
         let refused = Admission::Refuse(FullCause::HeldLimit { limit: 32 * MIB });
         assert_eq!(limits().admit(with(31 * MIB), held), refused);

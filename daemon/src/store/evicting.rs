@@ -77,7 +77,7 @@ impl Store {
         }
         if self.has_lost_count(id) {
             // What is held and was passed over does not count: where there is any, all of it has to be passed over once more.
-            if self.free_in(id) < self.standing_in(id).bytes { self.begin_anew(id) } else { self.count_places(id) }
+            if self.free_in(id) != self.standing_in(id) { self.begin_anew(id) } else { self.count_places(id) }
         }
         let begun = Instant::now();
         let (plan, looked) = match self.plan_slice(id, wanted) {
@@ -236,14 +236,14 @@ impl Store {
             let surplus = limits.surplus(level, pool.is_relieving);
             pool.is_relieving = surplus != Volume::default();
             if pool.is_relieving
-                && let Some(id) = self.choose(Owner::Namespace(namespace))
+                && let Some(id) = self.choose(Owner::Namespace(namespace), surplus)
             {
                 return Some((id, surplus));
             }
         }
         let surplus = self.limits().surplus(self.level(), self.crowding.is_relieving);
         self.crowding.is_relieving = surplus != Volume::default();
-        let id = if self.crowding.is_relieving { self.choose(Owner::Store) } else { None };
+        let id = if self.crowding.is_relieving { self.choose(Owner::Store, surplus) } else { None };
         id.map(|id| (id, surplus))
     }
 

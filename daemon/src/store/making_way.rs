@@ -3,21 +3,23 @@
 use std::time::{Duration, Instant};
 
 use datacache_proto::error::FullCause;
+use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::log::Kind;
 use datacache_proto::recent::KeyHash;
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 
-use super::admission::{Admission, Excess, Level, Limits, Need};
+use super::admission::{Admission, Excess, Limits, Need};
 use super::before::Before;
 use super::command::{Batch, Command, Outcome};
+use super::counts::Counts;
 use super::error::StoreError;
 use super::evicting::SLICE;
 use super::lookup::seen;
 use super::pools::PoolId;
 use super::share::Share;
 use super::store::Store;
-use crate::eviction::Policy;
+use crate::eviction::{Policy, Volume};
 
 /// What came of an attempt to make way.
 #[derive(Debug)]
@@ -98,11 +100,10 @@ impl Store {
                 return Way::Clear;
             }
         }
-        let Some(pool) = self.choose(owner) else { return self.refuse(self.full(owner, self.cause(owner))) };
-        if self.free_bytes(owner) < excess.least.bytes || self.pools.get_mut(pool).is_stuck {
-            self.pools.get_mut(pool).is_stuck = false;
+        let pool = self.choose(owner, excess.wanted).filter(|_| self.free(owner).covers(excess.least));
+        let Some(pool) = pool.filter(|pool| !std::mem::take(&mut self.pools.get_mut(*pool).is_stuck)) else {
             return self.refuse(self.full(owner, self.cause(owner)));
-        }
+        };
         let relieved = match self.sweep_first(owner, now) {
             Ok(false) => self.evict_slice(pool, excess.wanted, now),
             swept => swept,
@@ -160,50 +161,43 @@ impl Store {
         Ok(any)
     }
 
-    /// Returns the pool that gives room: of those that do, for the store, the one with the most.
-    pub(super) fn choose(&self, owner: Owner) -> Option<PoolId> {
-        let gives = |(_, policy, free): &(PoolId, Policy, u64)| *policy != Policy::None && *free > 0;
-        let of = |id, policy| (id, policy, self.free_in(id));
-        let found = match owner {
-            Owner::Namespace(namespace) => {
-                let (_, pool) = self.pools.own(namespace)?;
-                Some(of(PoolId::Own(namespace), pool.policy)).filter(gives)
-            }
-            Owner::Store => {
-                let all = self.pools.all().map(|(id, pool)| of(id, pool.policy));
-                all.filter(gives).max_by_key(|(.., free)| *free)
-            }
-        };
-        found.map(|(id, ..)| id)
+    /// Returns the pool that gives room: of those that do, for the store, the one with the most of what is `wanted`.
+    pub(super) fn choose(&self, owner: Owner, wanted: Volume) -> Option<PoolId> {
+        let much = |free: Volume| if wanted.bytes > 0 { free.bytes } else { free.entries };
+        let all = self.giving(owner).map(|id| (id, much(self.free_in(id))));
+        all.filter(|(_, much)| *much > 0).max_by_key(|(_, much)| *much).map(|(id, _)| id)
     }
 
-    /// Returns what the entries of a pool take that may be evicted.
-    pub(super) fn free_in(&self, id: PoolId) -> u64 {
-        let free = |level: Level, bytes: u64| bytes.saturating_sub(level.held);
+    /// Returns the pools that may be evicted from for a limit.
+    fn giving(&self, owner: Owner) -> impl Iterator<Item = PoolId> {
+        let is_asked = move |id: &PoolId| match owner {
+            Owner::Store => true,
+            Owner::Namespace(namespace) => *id == PoolId::Own(namespace),
+        };
+        let all = self.pools.all().filter(|(_, pool)| pool.policy != Policy::None).map(|(id, _)| id);
+        all.filter(move |id| self.lookup.tables.places.is_some() && is_asked(id))
+    }
+
+    /// Returns what there is in a pool that may be evicted.
+    pub(super) fn free_in(&self, id: PoolId) -> Volume {
         let own = |namespace| {
             let level = self.level_of(namespace);
-            free(level, level.lasting.bytes)
+            level.lasting.less(level.held)
         };
         match id {
             PoolId::Own(namespace) => own(namespace),
             PoolId::Shared => {
-                let all = self.memory.total();
-                let directory = self.level_of(datacache_proto::layout::DIRECTORY_NAMESPACE).lasting.bytes;
-                let owned: u64 = self.pools.owners().map(|(namespace, _)| own(namespace)).sum();
-                all.charge.saturating_sub(all.held).saturating_sub(directory).saturating_sub(owned)
+                let Counts { entries, charge, held, held_entries, .. } = self.memory.total();
+                let all = Volume { bytes: charge, entries }.less(Volume { bytes: held, entries: held_entries });
+                let owners = self.pools.owners().map(|(namespace, _)| namespace);
+                owners.chain([DIRECTORY_NAMESPACE]).fold(all, |free, namespace| free.less(own(namespace)))
             }
         }
     }
 
-    /// Returns what may be evicted for a limit, in bytes.
-    fn free_bytes(&self, owner: Owner) -> u64 {
-        match owner {
-            Owner::Namespace(namespace) => self.free_in(PoolId::Own(namespace)),
-            Owner::Store => {
-                let giving = self.pools.all().filter(|(_, pool)| pool.policy != Policy::None);
-                giving.map(|(id, _)| self.free_in(id)).sum()
-            }
-        }
+    /// Returns what may be evicted for a limit.
+    fn free(&self, owner: Owner) -> Volume {
+        self.giving(owner).map(|id| self.free_in(id)).fold(Volume::default(), Volume::plus)
     }
 
     /// Tells why nothing can be evicted for a limit.

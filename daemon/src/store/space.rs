@@ -38,7 +38,7 @@ impl Store {
     pub(super) fn level(&self) -> Level {
         let (usage, all) = (self.usage(), self.all_entries());
         let lasting = Volume { bytes: usage.lasting(), entries: all.entries };
-        Level { lasting, passing: if self.is_passing() { usage.passing() } else { 0 }, held: all.held }
+        Level { lasting, passing: if self.is_passing() { usage.passing() } else { 0 }, held: held(all) }
     }
 
     /// Tells whether anything of what is about to go is on its way: else it is not to be waited for.
@@ -51,8 +51,9 @@ impl Store {
 
     /// Returns how full a namespace is.
     pub(super) fn level_of(&self, namespace: u32) -> Level {
-        let Counts { entries, charge, held, .. } = self.memory.counts(namespace);
-        Level { lasting: Volume { bytes: charge, entries }, passing: 0, held }
+        let counts = self.memory.counts(namespace);
+        let lasting = Volume { bytes: counts.charge, entries: counts.entries };
+        Level { lasting, passing: 0, held: held(counts) }
     }
 
     /// Returns the store's limits as they are at this moment.
@@ -136,4 +137,9 @@ impl Store {
     pub fn evicted(&self, namespace: u32) -> u64 {
         self.crowding.evicted.get(&namespace).copied().unwrap_or(0)
     }
+}
+
+/// Returns how much of what is counted is never evicted.
+fn held(counts: Counts) -> Volume {
+    Volume { bytes: counts.held, entries: counts.held_entries }
 }

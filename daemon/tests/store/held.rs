@@ -169,3 +169,13 @@ fn what_is_let_go_is_found_again() {
         assert_eq!(driver.store().conclude(report, false).0.findings, []);
     }
 }
+
+#[test]
+fn where_entries_are_too_many_those_of_the_pool_with_most_entries_go() {
+    let own = Rule { policy: Some(Policy::Fifo), ..Rule::default() };
+    let mut driver = limited(Rules { namespaces: [("big".to_owned(), own)].into(), ..entries(500) });
+    put_all(&mut driver, "big", 0..10, 100_000);
+    put_all(&mut driver, "small", 0..1_500, 5);
+    assert_eq!(count(&mut driver, "big", 0..10), 10);
+    assert!((490..=500).contains(&total(&mut driver)));
+}
