@@ -26,6 +26,12 @@ impl Volume {
         Self { bytes: self.bytes.saturating_add(other.bytes), entries: self.entries.saturating_add(other.entries) }
     }
 
+    /// Returns as much as both are.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        Self { bytes: self.bytes.min(other.bytes), entries: self.entries.min(other.entries) }
+    }
+
     /// Returns what is left without `other`: nothing where that was more.
     #[must_use]
     pub const fn less(self, other: Self) -> Self {

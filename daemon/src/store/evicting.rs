@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// Takes in whether a plan led to anything. If the queues gave out and nobody went, the sums may be wrong, and then places may have
-    /// been passed over that were dealt with in vain; and if neither is so, nothing helps.
+    /// been passed over that were dealt with in vain; and if neither is so, what is left is not looked for again before there is more.
     fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
         let pool = self.pools.get_mut(id);
         if plan.steps.iter().any(|(_, verdict)| *verdict == Verdict::Evict) {
@@ -143,7 +143,10 @@ impl Store {
         match pool.fruitless {
             1 => self.count_places(id),
             2 => self.begin_anew(id),
-            _ => (pool.is_stuck, pool.fruitless) = (true, 0),
+            _ => {
+                pool.fruitless = 0;
+                self.pools.get_mut(id).missing = self.free_in(id);
+            }
         }
     }
 
@@ -217,9 +220,6 @@ impl Store {
             return Ok(false);
         }
         let Some((id, wanted)) = self.surplus() else { return Ok(false) };
-        if std::mem::take(&mut self.pools.get_mut(id).is_stuck) {
-            return Ok(false);
-        }
         self.evict_slice(id, wanted, now)
     }
 

@@ -100,8 +100,8 @@ impl Store {
                 return Way::Clear;
             }
         }
-        let pool = self.choose(owner, excess.wanted).filter(|_| self.free(owner).covers(excess.least));
-        let Some(pool) = pool.filter(|pool| !std::mem::take(&mut self.pools.get_mut(*pool).is_stuck)) else {
+        let pool = self.choose(owner, excess.wanted);
+        let Some(pool) = pool.filter(|_| self.free(owner).covers(excess.least)) else {
             return self.refuse(self.full(owner, self.cause(owner)));
         };
         let relieved = match self.sweep_first(owner, now) {
@@ -162,20 +162,29 @@ impl Store {
     }
 
     /// Returns the pool that gives room: of those that do, for the store, the one with the most of what is `wanted`.
-    pub(super) fn choose(&self, owner: Owner, wanted: Volume) -> Option<PoolId> {
+    pub(super) fn choose(&mut self, owner: Owner, wanted: Volume) -> Option<PoolId> {
+        self.forget_missing();
         let much = |free: Volume| if wanted.bytes > 0 { free.bytes } else { free.entries };
-        let all = self.giving(owner).map(|id| (id, much(self.free_in(id))));
+        let all = self.giving(owner).map(|(id, missing)| (id, much(self.free_in(id).less(missing))));
         all.filter(|(_, much)| *much > 0).max_by_key(|(_, much)| *much).map(|(id, _)| id)
     }
 
-    /// Returns the pools that may be evicted from for a limit.
-    fn giving(&self, owner: Owner) -> impl Iterator<Item = PoolId> {
+    /// Forgets what of what was looked for in vain has gone by now.
+    fn forget_missing(&mut self) {
+        let missing = self.pools.all().filter(|(_, pool)| pool.missing != Volume::default());
+        let missing: Vec<_> = missing.map(|(id, pool)| (id, pool.missing.least(self.free_in(id)))).collect();
+        missing.into_iter().for_each(|(id, missing)| self.pools.get_mut(id).missing = missing);
+    }
+
+    /// Returns the pools that may be evicted from for a limit, and what of each was looked for in vain.
+    fn giving(&self, owner: Owner) -> impl Iterator<Item = (PoolId, Volume)> {
         let is_asked = move |id: &PoolId| match owner {
             Owner::Store => true,
             Owner::Namespace(namespace) => *id == PoolId::Own(namespace),
         };
-        let all = self.pools.all().filter(|(_, pool)| pool.policy != Policy::None).map(|(id, _)| id);
-        all.filter(move |id| self.lookup.tables.places.is_some() && is_asked(id))
+        let all = self.pools.all().filter(|(_, pool)| pool.policy != Policy::None);
+        all.map(|(id, pool)| (id, pool.missing))
+            .filter(move |(id, _)| self.lookup.tables.places.is_some() && is_asked(id))
     }
 
     /// Returns what there is in a pool that may be evicted.
@@ -197,7 +206,7 @@ impl Store {
 
     /// Returns what may be evicted for a limit.
     fn free(&self, owner: Owner) -> Volume {
-        self.giving(owner).map(|id| self.free_in(id)).fold(Volume::default(), Volume::plus)
+        self.giving(owner).map(|(id, missing)| self.free_in(id).less(missing)).fold(Volume::default(), Volume::plus)
     }
 
     /// Tells why nothing can be evicted for a limit.

@@ -11,7 +11,7 @@ use super::line::Line;
 use super::marks::Marks;
 use super::rules::{Rule, Rules};
 use super::states::States;
-use crate::eviction::{Addition, Evictor, Place, Policy, Queue};
+use crate::eviction::{Addition, Evictor, Place, Policy, Queue, Volume};
 
 /// What an empty index takes (a page for each table), and what the log needs to go on.
 const BASE: u64 = 128 << 10;
@@ -35,8 +35,8 @@ pub(super) struct Pool {
     pub(super) is_relieving: bool,
     /// How many slices on end led to nothing.
     pub(super) fruitless: u8,
-    /// Whether nothing can be evicted, as it turned out.
-    pub(super) is_stuck: bool,
+    /// What is counted as if it could be evicted, and was looked for in vain.
+    pub(super) missing: Volume,
 }
 
 /// Where a pool's queues are.
@@ -64,14 +64,22 @@ pub(super) struct Mark(usize);
 
 impl Pool {
     fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
-        Self { evictor, limits, policy, lines: Lines::default(), is_relieving: false, fruitless: 0, is_stuck: false }
+        Self {
+            evictor,
+            limits,
+            policy,
+            lines: Lines::default(),
+            is_relieving: false,
+            fruitless: 0,
+            missing: Volume::default(),
+        }
     }
 
     /// Takes up another rule.
     fn follow(&mut self, policy: Policy, limits: Limits) {
         self.evictor.follow(policy);
         (self.policy, self.limits) = (policy, limits);
-        (self.fruitless, self.is_stuck) = (0, false);
+        (self.fruitless, self.missing) = (0, Volume::default());
     }
 }
 

@@ -123,6 +123,29 @@ fn where_most_bytes_are_held_the_others_make_way_at_little_cost() {
     assert_eq!(count(&mut driver, "default", PINNED..PINNED + held), held as usize);
 }
 
+/// Its new places were applied, which woke it, and it gave others.
+#[test]
+fn a_store_above_its_limit_in_which_nothing_can_go_comes_to_rest() {
+    let mut driver = limited(rules(Rule::default()));
+    put_all(&mut driver, "default", PINNED..PINNED + 700, 2_900);
+    put_all(&mut driver, "default", 0..100, 2_900);
+    driver.checkpoint();
+    for limits in [bytes(MIB), entries(100)] {
+        driver.store().set_rules(limits);
+        let before = operations(&mut driver);
+        relieve(&mut driver);
+        driver.checkpoint();
+        assert_eq!(total(&mut driver), 700, "what may go is gone");
+        assert!(operations(&mut driver) - before <= 300, "{}", operations(&mut driver) - before);
+        let (before, slices) = (driver.store().counters(), relieve(&mut driver));
+        assert!(!driver.store().has_surplus() && slices <= 40, "{slices}");
+        (0..3).for_each(|_| assert_eq!(relieve(&mut driver), 0));
+        assert_eq!(driver.store().counters().frames, before.frames);
+        driver.store().set_rules(rules(Rule::default()));
+        put_all(&mut driver, "default", 0..100, 2_900);
+    }
+}
+
 #[test]
 fn what_is_refused_because_all_is_held_costs_nothing() {
     let mut driver = limited(entries(500));
