@@ -231,6 +231,11 @@ pub enum FullCause {
         /// How many there may be.
         limit: u64,
     },
+    /// There would be more pinned and bound entries than may be.
+    HeldEntries {
+        /// How many there may be.
+        limit: u64,
+    },
 }
 
 fn never_fits(bytes: u64, of: Option<&str>, limit: u64) -> String {
@@ -251,6 +256,9 @@ fn full(of: Option<&str>, cause: FullCause) -> String {
         FullCause::HeldLimit { limit } => format!(
             "pinned and bound entries of {what} may take {limit} bytes, and this would be more; delete some of them, or raise \
              `held_max`"
+        ),
+        FullCause::HeldEntries { limit } => format!(
+            "{limit} entries of {what} may be pinned or bound, and this would be one more; delete some of them, or raise `held_max`"
         ),
         FullCause::Reserve => {
             format!("others fill the disk, and {what} has nothing left to evict; free space there, or lower `reserve`")

@@ -22,8 +22,8 @@ pub(super) struct Level {
 pub(super) struct Need {
     pub(super) bytes: u64,
     pub(super) entries: u64,
-    /// Of entries that are never evicted, also where they take the place of others.
-    pub(super) held: u64,
+    /// What comes to be held, also where it takes the place of what is not.
+    pub(super) held: Volume,
     /// Bytes that are needed until what is replaced is gone, besides.
     pub(super) passing: u64,
 }
@@ -33,8 +33,9 @@ pub(super) struct Need {
 pub(super) struct Limits {
     pub(super) bytes: Option<Marks>,
     pub(super) entries: Option<Marks>,
-    /// What pinned and bound entries may take.
+    /// What pinned and bound entries may take, and how many there may be.
     pub(super) held: Option<u64>,
+    pub(super) held_entries: Option<u64>,
     /// What there is without any entry.
     pub(super) base: u64,
 }
@@ -73,7 +74,8 @@ impl Limits {
     pub(super) fn admit(&self, level: Level, need: Need) -> Admission {
         let (bytes, entries) = (self.admit_bytes(level, need), self.admit_entries(level, need));
         match (bytes, entries) {
-            (Admission::Fits | Admission::Wait, Admission::Evict(_) | Admission::Refuse(_)) => entries,
+            (Admission::Fits | Admission::Wait, Admission::Evict(_))
+            | (Admission::Fits | Admission::Wait | Admission::Evict(_), Admission::Refuse(_)) => entries,
             (Admission::Evict(bytes), Admission::Evict(entries)) => Admission::Evict(Excess {
                 least: bytes.least.plus(entries.least),
                 wanted: bytes.wanted.plus(entries.wanted),
@@ -83,12 +85,12 @@ impl Limits {
     }
 
     fn admit_bytes(&self, level: Level, need: Need) -> Admission {
-        let is_any = need.bytes > 0 || need.held > 0 || need.passing > 0;
+        let is_any = need.bytes > 0 || need.held.bytes > 0 || need.passing > 0;
         let Some(marks) = self.bytes.filter(|_| is_any) else { return Admission::Fits };
         if let Some(least) = self.never_fits(need.bytes).filter(|_| need.bytes > 0) {
             return Admission::Never(least);
         }
-        if let Some(limit) = self.held.filter(|held| need.held > 0 && level.held.bytes + need.held > *held) {
+        if let Some(limit) = self.held.filter(|held| exceeds(level.held.bytes, need.held.bytes, *held)) {
             return Admission::Refuse(FullCause::HeldLimit { limit });
         }
         if need.bytes == 0 {
@@ -111,6 +113,10 @@ impl Limits {
     }
 
     fn admit_entries(&self, level: Level, need: Need) -> Admission {
+        let is_too_many = |held: &u64| exceeds(level.held.entries, need.held.entries, *held);
+        if let Some(limit) = self.held_entries.filter(is_too_many) {
+            return Admission::Refuse(FullCause::HeldEntries { limit });
+        }
         let Some(marks) = self.entries.filter(|_| need.entries > 0) else { return Admission::Fits };
         if need.entries > marks.limit {
             return Admission::Refuse(FullCause::Batch { entries: need.entries, limit: marks.limit });
@@ -165,6 +171,11 @@ impl Limits {
     }
 }
 
+/// Tells whether what comes on top is more than there may be. Where nothing comes, what is too much already is left as it is.
+fn exceeds(there: u64, comes: u64, most: u64) -> bool {
+    comes > 0 && there.saturating_add(comes) > most
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +184,7 @@ mod tests {
 
     fn limits() -> Limits {
         let (bytes, entries) = (Some(Marks::of_bytes(64 * MIB)), Some(Marks::of_entries(10)));
-        Limits { bytes, entries, held: Some(32 * MIB), base: MIB }
+        Limits { bytes, entries, held: Some(32 * MIB), held_entries: Some(5), base: MIB }
     }
 
     fn level(bytes: u64, entries: u64, passing: u64) -> Level {
@@ -228,11 +239,17 @@ mod tests {
     fn what_could_not_stay_is_never_taken_and_what_is_held_has_a_share() {
         assert_eq!(limits().admit(level(0, 0, 0), bytes(60 * MIB)), Admission::Fits);
         assert_eq!(limits().admit(level(0, 0, 0), bytes(61 * MIB)), Admission::Never(65 * MIB));
-        let held = Need { bytes: 2 * MIB, entries: 1, held: 2 * MIB, passing: 0 };
+        let held = Need { bytes: 2 * MIB, entries: 1, held: Volume::one(2 * MIB), passing: 0 };
         let with = |held| Level { held: Volume::one(held), ..level(40 * MIB, 1, 0) };
         assert_eq!(limits().admit(with(30 * MIB), held), Admission::Fits);
         let refused = Admission::Refuse(FullCause::HeldLimit { limit: 32 * MIB });
         assert_eq!(limits().admit(with(31 * MIB), held), refused);
+        let many = |entries| Level { held: Volume { bytes: 0, entries }, ..level(MIB, 10, 0) };
+        let refused = Admission::Refuse(FullCause::HeldEntries { limit: 5 });
+        assert_eq!(limits().admit(many(5), held), refused, "and nothing is evicted for it");
+        assert_eq!(limits().admit(many(5), Need { held: Volume::default(), entries: 0, ..held }), Admission::Fits);
+        let in_place = Need { held: Volume { bytes: 0, entries: 1 }, ..Need::default() };
+        assert_eq!([4, 5].map(|held| limits().admit(many(held), in_place)), [Admission::Fits, refused]);
     }
 
     #[test]

@@ -11,13 +11,13 @@ use datacache_proto::time::Timestamp;
 
 use super::admission::{Admission, Excess, Limits, Need};
 use super::before::Before;
-use super::command::{Batch, Command, Outcome};
+use super::command::{Batch, Command, Outcome, Put};
 use super::counts::Counts;
 use super::error::StoreError;
 use super::evicting::SLICE;
-use super::lookup::seen;
+use super::lookup::{Seen, seen};
 use super::pools::PoolId;
-use super::share::Share;
+use super::share::{Old, Share};
 use super::store::Store;
 use crate::eviction::{Policy, Volume};
 
@@ -247,24 +247,25 @@ impl Store {
         if judged.1 == Admission::Fits || batch.call.is_some_and(is_done) {
             return Ok((Owner::Store, Admission::Fits));
         }
-        let shares = self.shares(batch, |namespace, put| {
-            let before = self.entry_before(namespace, &put.key)?;
-            Ok(before.map(|before| (before.counts.charge, before.pinned || before.bound)))
-        })?;
+        let shares = self.shares(batch, |namespace, put| self.replaced(namespace, put))?;
         Ok(self.judge_by(&shares))
     }
 
-    /// Returns what is there under a key, as of the end of the draft.
-    fn entry_before(&self, namespace: u32, key: &[u8]) -> Result<Option<Before>, StoreError> {
-        let hash = KeyHash::of(namespace, key);
-        let Some((operation, _)) = self.draft.find(namespace, key, hash) else {
-            return self.lookup.before(&self.lookup.snapshot(), namespace, key, hash);
-        };
+    /// Returns what a put replaces, as of the end of the draft.
+    fn replaced(&self, namespace: u32, put: &Put) -> Result<Option<Old>, StoreError> {
+        let (key, hash) = (&put.key[..], KeyHash::of(namespace, &put.key));
         let count = |record: &Record<'_>| self.lookup.tables.counts_of(namespace, key, record);
-        Ok(match operation.kind {
-            Kind::Delete => None,
-            _ => Before::of(seen(operation.body, hash), count, |_| false).0,
-        })
+        let look = |seen: Seen<'_>| Before::of(seen, count, |record| put.has_content_of(record));
+        let (before, same) = match self.draft.find(namespace, key, hash) {
+            Some((operation, _)) if operation.kind == Kind::Delete => (None, false),
+            Some((operation, _)) => look(seen(operation.body, hash)),
+            None => self.lookup.see(&self.lookup.snapshot(), namespace, key, hash, |seen, _| look(seen))?,
+        };
+        Ok(before.map(|before| Old {
+            charge: before.counts.charge,
+            is_held: before.pinned || before.bound,
+            is_same_for_good: same && !before.bound,
+        }))
     }
 
     fn has_limits(&self) -> bool {
@@ -285,7 +286,7 @@ impl Store {
         let need = Need {
             bytes: sum(|share| share.all),
             entries: sum(|share| share.own.entries),
-            held: sum(|share| share.own.held),
+            held: shares.iter().map(|share| share.own.held).fold(Volume::default(), Volume::plus),
             passing: sum(|share| share.passing),
         };
         (Owner::Store, self.limits().admit(self.level(), need))

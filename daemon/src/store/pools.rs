@@ -206,16 +206,18 @@ impl Pools {
     }
 
     fn limits(&self, rule: Rule, base: u64) -> Limits {
-        let held = rule.limit.map(|limit| share(limit, self.rules.held_percent));
+        let percent = self.rules.held_percent;
+        let held = rule.limit.map(|limit| share(limit, percent));
+        // Of few entries one at least.
+        let held_entries = rule.limit_entries.map(|limit| limit - share(limit, 100 - percent.min(100)));
         let (bytes, entries) = (rule.limit.map(Marks::of_bytes), rule.limit_entries.map(Marks::of_entries));
-        Limits { bytes, entries, held, base }
+        Limits { bytes, entries, held, held_entries, base }
     }
 
     /// Returns the limits of the store, which may not take more than `ceiling` either.
     pub(super) fn limits_of_all(&self, ceiling: Option<u64>) -> Limits {
         let limit = [self.rules.all.limit, ceiling].into_iter().flatten().min();
-        let held = self.rules.all.limit.map(|limit| share(limit, self.rules.held_percent));
-        Limits { held, ..self.limits(Rule { limit, ..self.rules.all }, BASE) }
+        self.limits(Rule { limit, ..self.rules.all }, BASE)
     }
 
     /// Returns the rules.
@@ -355,6 +357,7 @@ mod tests {
         let mut pools = pools(&folder);
         assert_eq!(pools.limits_of_all(None).bytes, None);
         assert_eq!(pools.limits_of_all(Some(1 << 24)).bytes, Some(Marks::of_bytes(1 << 24)));
+        assert_eq!(pools.limits_of_all(Some(1 << 24)).held, Some(1 << 23), "nor may more be held");
         pools.rules.all.limit = Some(1 << 20);
         assert_eq!(pools.limits_of_all(Some(1 << 24)).bytes, Some(Marks::of_bytes(1 << 20)));
     }

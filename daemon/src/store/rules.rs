@@ -18,7 +18,8 @@ pub struct Rules {
     pub is_limit_auto: bool,
     /// What holds for a namespace of this name besides.
     pub namespaces: BTreeMap<String, Rule>,
-    /// The share of a limit that pinned and bound entries may take, in hundredths.
+    /// The share of a limit, of bytes or of entries, that pinned and bound entries may have, in hundredths. What the reserve leaves is
+    /// such a limit.
     pub held_percent: u8,
     /// Space on the filesystem that is left to others.
     pub reserve: Reserve,

@@ -9,6 +9,7 @@ use super::charge::{blocks, charge};
 use super::command::{Batch, Command, Put};
 use super::error::StoreError;
 use super::store::Store;
+use crate::eviction::Volume;
 
 /// Stands for a namespace that a batch begins, which has no number yet.
 pub(super) const NEW_NAMESPACE: u32 = u32::MAX - 1;
@@ -23,12 +24,22 @@ pub(super) struct Share {
     pub(super) passing: u64,
 }
 
+/// An entry that a put replaces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Old {
+    /// What it takes.
+    pub(super) charge: u64,
+    pub(super) is_held: bool,
+    /// Whether it has the value of the put, and no lease ends it.
+    pub(super) is_same_for_good: bool,
+}
+
 impl Store {
-    /// Returns what a batch adds, by namespace; `before` tells what the entry takes that a put replaces, and whether it is held.
+    /// Returns what a batch adds, by namespace; `before` tells of the entry that a put replaces.
     pub(super) fn shares(
         &self,
         batch: &Batch,
-        before: impl Fn(u32, &Put) -> Result<Option<(u64, bool)>, StoreError>,
+        before: impl Fn(u32, &Put) -> Result<Option<Old>, StoreError>,
     ) -> Result<Vec<Share>, StoreError> {
         let mut shares: Vec<Share> = Vec::new();
         for command in &batch.commands {
@@ -39,23 +50,28 @@ impl Store {
                 shares.push(Share { namespace, ..Share::default() });
                 shares.len() - 1
             });
-            let (old_charge, was_held) = old.unwrap_or_default();
-            let more = new.saturating_sub(old_charge);
+            let more = new.saturating_sub(old.map_or(0, |old| old.charge));
             let share = &mut shares[at];
             share.own.bytes += more;
             share.own.entries += u64::from(old.is_none());
-            share.own.held += match (put.pinned, put.holder) {
-                (true, _) if !was_held => new,
-                // A lease on what is there for good holds nothing.
-                (true, _) | (_, Some(_)) => more,
-                (false, None) => 0,
-            };
+            share.own.held = share.own.held.plus(held_by(put, new, old));
             share.all += if more > 0 { more + logged(put) } else { 0 };
             if let (Some(_), Value::Blob { length, .. }) = (old, put.value.as_value()) {
                 share.passing += blocks(length).saturating_sub(more);
             }
         }
         Ok(shares)
+    }
+}
+
+/// Returns what comes to be held by a put whose entry takes `new` bytes: of what is held already, what it grows by.
+fn held_by(put: &Put, new: u64, old: Option<Old>) -> Volume {
+    // A lease on what is there for good holds nothing.
+    let is_held = put.pinned || put.holder.is_some() && !old.is_some_and(|old| old.is_same_for_good);
+    match old.filter(|old| old.is_held) {
+        _ if !is_held => Volume::default(),
+        Some(old) => Volume { bytes: new.saturating_sub(old.charge), entries: 0 },
+        None => Volume::one(new),
     }
 }
 

@@ -202,3 +202,40 @@ fn where_entries_are_too_many_those_of_the_pool_with_most_entries_go() {
     assert_eq!(count(&mut driver, "big", 0..10), 10);
     assert!((490..=500).contains(&total(&mut driver)));
 }
+
+#[test]
+fn pinned_entries_have_a_share_of_the_entries() {
+    let mut driver = limited(Rules { held_percent: 50, ..entries(20) });
+    put_all(&mut driver, "default", 0..20, 5);
+    let pin = |driver: &mut Driver, key| put(driver, Put { pinned: true, ..add("default", key, inline(b"pinned")) });
+    (10..20).for_each(|key| drop(pin(&mut driver, key).unwrap()));
+    for key in [5, 100] {
+        let refused = pin(&mut driver, key);
+        assert!(is_full(&refused, FullCause::HeldEntries { limit: 10 }), "{refused:?}");
+    }
+    pin(&mut driver, 15).unwrap();
+    put_all(&mut driver, "default", 200..300, 5);
+    assert_eq!((count(&mut driver, "default", 10..20), total(&mut driver)), (10, 20));
+    // The count is kept over a restart.
+    driver = driver.reopened_after(|_| ());
+    driver.store().set_rules(Rules { held_percent: 50, ..entries(20) });
+    assert!(is_full(&pin(&mut driver, 100), FullCause::HeldEntries { limit: 10 }));
+    put(&mut driver, add("default", 10, inline(b"free"))).unwrap();
+    pin(&mut driver, 100).unwrap();
+}
+
+#[test]
+fn a_bound_value_that_takes_the_place_of_another_counts_as_held_in_full() {
+    let holder = Some(Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 });
+    let mut driver = limited(Rules { held_percent: 50, ..bytes(4 * MIB) });
+    let mut refused = 0;
+    for key in 0..30 {
+        put(&mut driver, add("default", key, inline(&vec![7; 100_000]))).unwrap();
+        // On the same value a lease holds nothing: it is there for good.
+        put(&mut driver, Put { holder, ..add("default", key, inline(&vec![7; 100_000])) }).unwrap();
+        let told = put(&mut driver, Put { holder, ..add("default", key, inline(&vec![8; 100_000])) });
+        refused += u32::from(matches!(told, Err(StoreError::Full { cause: FullCause::HeldLimit { .. }, .. })));
+        assert!(driver.store().space().held_bytes <= 2 * MIB, "{key}");
+    }
+    assert!((5..15).contains(&refused), "{refused}");
+}

@@ -184,7 +184,7 @@ fn entries_that_were_deleted_lead_nobody_astray() {
 
 #[test]
 fn where_all_is_held_what_is_new_is_refused_and_what_is_there_can_be_replaced() {
-    let mut driver = limited(entries(3));
+    let mut driver = limited(Rules { held_percent: 100, ..entries(3) });
     for key in 0..3 {
         put(&mut driver, Put { pinned: true, ..add("default", key, inline(b"pinned")) }).unwrap();
     }

@@ -27,7 +27,7 @@ pub struct SpaceStats {
     pub limit: Option<u64>,
     /// How many entries there may be.
     pub limit_entries: Option<u64>,
-    /// What pinned and bound entries may take.
+    /// What pinned and bound entries may take, in bytes, at the moment: less while others fill the disk.
     pub held_limit: Option<u64>,
     /// Which entries go when there is no room for all.
     pub policy: String,
