@@ -285,9 +285,11 @@ impl Store {
     }
 
     /// Has a pool begin with its first places once more.
-    fn begin_anew(&mut self, id: PoolId) {
+    pub(super) fn begin_anew(&mut self, id: PoolId) {
         self.count_places(id);
-        self.pools.get_mut(id).lines.rewind();
+        let pool = self.pools.get_mut(id);
+        pool.missing = Volume::default();
+        pool.lines.rewind();
     }
 
     /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together, and of

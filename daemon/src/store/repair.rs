@@ -97,11 +97,13 @@ impl Store {
         }
     }
 
-    /// Takes in by how much the counts were wrong.
+    /// Takes in by how much the counts were wrong, and that there are places that were not there.
     pub fn correct(&mut self, corrections: &Corrections) {
         for &(namespace, change) in &corrections.0 {
             self.memory.correct(namespace, change);
         }
+        let pools: Vec<_> = self.pools.all().map(|(id, _)| id).collect();
+        pools.into_iter().for_each(|id| self.begin_anew(id));
     }
 }
 

@@ -1,15 +1,18 @@
 //! Limits where much of what is there is held: what may go is found at little cost, and where nothing may, nothing is done.
 
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use datacache_daemon::eviction::Policy;
 use datacache_daemon::store::{BatchResult, Command, Holder, NewValue, Put, Reserve, Rule, Rules, StoreError};
 use datacache_proto::error::FullCause;
 use datacache_proto::key::Key;
+use datacache_proto::layout::{index_key, tables};
 use datacache_proto::process::Process;
 use datacache_proto::types::Codec;
+use heed::{Env, RwTxn};
 
 use crate::driver::{Driver, NOW, inline};
+use crate::older::{Table, with_index};
 
 const MIB: u64 = 1 << 20;
 const ALL_BUT_NONE: [Policy; 4] = [Policy::S3Fifo, Policy::Lru, Policy::Lfu, Policy::Fifo];
@@ -238,4 +241,37 @@ fn a_bound_value_that_takes_the_place_of_another_counts_as_held_in_full() {
         assert!(driver.store().space().held_bytes <= 2 * MIB, "{key}");
     }
     assert!((5..15).contains(&refused), "{refused}");
+}
+
+/// Only damage takes places away, and a repair makes them anew.
+#[test]
+fn where_a_pool_gives_nothing_another_one_does_and_it_is_asked_again_after_a_repair() {
+    let own = Rule { policy: Some(Policy::Fifo), ..Rule::default() };
+    let limits = |limit| Rules { namespaces: [("own".to_owned(), own)].into(), ..entries(limit) };
+    let mut driver = limited(limits(300));
+    put_all(&mut driver, "default", 0..200, 5);
+    put_all(&mut driver, "own", 0..100, 5);
+    driver = driver.reopened_after(|store| with_index(&store.join("current"), forget_places_of_the_first));
+    driver.store().set_rules(limits(300));
+    put_all(&mut driver, "own", 1_000..1_200, 5);
+    assert_eq!(count(&mut driver, "default", 0..200), 200);
+    driver.store().set_rules(limits(100));
+    assert!(relieve(&mut driver) < 20 && !driver.store().has_surplus());
+    assert_eq!(total(&mut driver), 200, "all of the other one is gone");
+    driver.checkpoint();
+    let reader = driver.store().reader();
+    let report = reader.verify(&driver.store().blobs()).unwrap();
+    assert!(driver.store().conclude(report, true).1.rebuild);
+    driver.store().correct(&reader.rebuild().unwrap());
+    relieve(&mut driver);
+    assert!(total(&mut driver) <= 100);
+}
+
+/// Takes the places of the first namespace away.
+fn forget_places_of_the_first(env: &Env, txn: &mut RwTxn<'_>) {
+    for name in [tables::SMALL, tables::MAIN] {
+        let table: Table = env.open_database(txn, Some(name)).unwrap().unwrap();
+        let (first, second) = (index_key(1, &[]).to_vec(), index_key(2, &[]).to_vec());
+        table.delete_range(txn, &(Bound::Included(&first[..]), Bound::Excluded(&second[..]))).unwrap();
+    }
 }
