@@ -124,3 +124,26 @@ async fn what_could_never_stay_is_refused_before_it_is_sent() {
     assert!(matches!(refused, Err(WireError::NeverFits { of: None, limit: 16_777_216, .. })), "{refused:?}");
     daemon.stop().await;
 }
+
+/// It gave what is pinned other places, without end: those were applied, and that woke it.
+#[tokio::test(flavor = "local")]
+async fn a_daemon_that_is_above_a_limit_by_what_is_pinned_comes_to_rest() {
+    let place = Place::new();
+    let daemon = start(&place, rules(Rule::default()));
+    let client = daemon.client().await;
+    for number in 0..400_i64 {
+        client.add(Addition { pinned: number < 350, ..bytes(number, &[7; 2_900]) }).await;
+    }
+    let written = async || stats(&client).await.daemon.operations;
+    let before = written().await;
+    daemon.config.send_modify(|config| config.rules = rules(Rule { limit: Some(1 << 20), ..Rule::default() }));
+    until(async || client.len().await == 350).await;
+    let evicted = written().await;
+    assert!(evicted <= before + 100, "{evicted} after {before}");
+    for number in 1_000..1_050_i64 {
+        let refused = client.try_add(bytes(number, b"v")).await;
+        assert_eq!(refused, Err(WireError::Full { of: None, cause: FullCause::Held }));
+    }
+    assert_eq!(written().await, evicted);
+    daemon.stop().await;
+}
