@@ -17,7 +17,7 @@ pub struct Evictor {
     pub(super) queues: Queues,
     /// Moves with [`Policy::S3Fifo`] alone.
     pub(super) s3fifo: S3Fifo,
-    /// How many places were looked at since the last one that went, without those whose entries are held.
+    /// How many were kept since the last one that went.
     fruitless: u64,
 }
 
@@ -121,13 +121,8 @@ impl Evictor {
     }
 
     /// Returns the queue whose first place is to be looked at; `None` where that leads nowhere.
-    fn turn(&mut self) -> Option<Queue> {
+    fn turn(&self) -> Option<Queue> {
         if self.queues.all().entries == 0 || self.policy == Policy::None {
-            return None;
-        }
-        if self.fruitless > self.patience().saturating_add(self.queues.all().entries) {
-            // Leases end: the next plan begins anew.
-            self.fruitless = 0;
             return None;
         }
         Some(match self.policy {
@@ -137,7 +132,7 @@ impl Evictor {
         })
     }
 
-    /// Returns after how many places on end that did not go whoever comes next does: they are read faster than they are looked at.
+    /// Returns after how many on end that were kept whoever comes next does: they are read faster than they are looked at.
     fn patience(&self) -> u64 {
         self.queues.all().entries.saturating_mul(self.rounds())
     }
@@ -162,9 +157,11 @@ impl Evictor {
             },
         };
         self.queues.leave(queue, head.placed);
-        self.fruitless += u64::from(verdict != Verdict::Pass);
         match verdict {
-            Verdict::Keep { place, .. } => self.queues.join(place.queue, head.bytes),
+            Verdict::Keep { place, .. } => {
+                self.queues.join(place.queue, head.bytes);
+                self.fruitless += 1;
+            }
             Verdict::Pass | Verdict::Drop => {}
             Verdict::Evict => {
                 plan.evicted = plan.evicted.plus(Volume::one(head.bytes));

@@ -139,6 +139,10 @@ impl Store {
         if plan.ending != Ending::Nothing {
             return;
         }
+        if !plan.steps.is_empty() {
+            // Places of what is gone were met that were not counted any more: what is behind them is to be seen.
+            return self.count_places(id);
+        }
         pool.fruitless += 1;
         match pool.fruitless {
             1 => self.count_places(id),

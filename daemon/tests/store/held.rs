@@ -243,6 +243,21 @@ fn a_bound_value_that_takes_the_place_of_another_counts_as_held_in_full() {
     assert!((5..15).contains(&refused), "{refused}");
 }
 
+/// The log has their places until it is applied, and they were taken for all that there is.
+#[test]
+fn what_is_left_is_found_behind_the_places_of_all_that_went() {
+    let limits = entries(300);
+    let mut driver = limited(limits.clone());
+    put_all(&mut driver, "default", PINNED..PINNED + 250, 5);
+    put_all(&mut driver, "default", 0..3_000, 5);
+    for key in 3_000..3_100 {
+        // It begins with the first places once more.
+        driver.store().set_rules(limits.clone());
+        put_all(&mut driver, "default", key..key + 1, 5);
+    }
+    assert!(total(&mut driver) <= 300);
+}
+
 /// Only damage takes places away, and a repair makes them anew.
 #[test]
 fn where_a_pool_gives_nothing_another_one_does_and_it_is_asked_again_after_a_repair() {
