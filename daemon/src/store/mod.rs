@@ -56,7 +56,8 @@
 //!
 //! What goes by itself, the log that is not applied and files that nothing names any more, is waited for where it takes more than an
 //! eighth of a limit, and evicted for below that. A store that is above its limit takes from the pool that has the most which may go;
-//! what is there under the policy `none` never goes, nor what is pinned or leased.
+//! what is there under the policy `none` never goes, nor what is pinned or leased. That is passed over in memory alone, and a put that lets
+//! it go gives it another place, so that it is met: where nothing may go, nothing is written.
 //!
 //! # Durability
 //! The process dies: nothing acknowledged is lost; the log is in the page cache. Power goes: what was acknowledged since the last sync may
