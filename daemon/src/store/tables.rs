@@ -122,8 +122,6 @@ impl Meta {
 impl Tables {
     /// Opens the index in `folder`, making it where it is new.
     ///
-    /// The map has the first size of [`MAP_SIZES`] that the system grants, and is never resized.
-    ///
     /// In layout 2 the entries had a table of their own, which is used then; up to layout 3 there were no places, and are none then. An index of an unknown layout is left as it is.
     pub(super) fn open(folder: &Path) -> Result<Self, TablesError> {
         let lock_file = make_lock_file(folder).map_err(|source| TablesError::LockFile { source })?;

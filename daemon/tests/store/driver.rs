@@ -76,12 +76,15 @@ impl Driver {
         self.wait(|store| store.applied() >= target);
     }
 
-    /// Evicts beside the calls until there is nothing more to evict, or to be packed.
-    pub(crate) fn relieve(&mut self) {
+    /// Evicts beside the calls until there is nothing more to evict, or to be packed; returns in how many slices.
+    pub(crate) fn relieve(&mut self) -> usize {
+        let mut slices = 0;
         loop {
-            while self.store().evict_surplus(NOW).unwrap() {}
+            while self.store().evict_surplus(NOW).unwrap() {
+                slices += 1;
+            }
             if !self.store().is_packing() {
-                return;
+                return slices;
             }
             self.progress();
         }

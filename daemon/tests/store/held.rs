@@ -72,11 +72,6 @@ fn operations(driver: &mut Driver) -> u64 {
     driver.store().counters().operations
 }
 
-/// Evicts beside the calls until there is nothing more to evict; returns in how many slices.
-fn relieve(driver: &mut Driver) -> usize {
-    std::iter::from_fn(|| driver.store().evict_surplus(NOW).unwrap().then_some(())).count()
-}
-
 fn is_full(told: &BatchResult, cause: FullCause) -> bool {
     matches!(told, Err(StoreError::Full { of: None, cause: told }) if *told == cause)
 }
@@ -115,7 +110,7 @@ fn where_most_bytes_are_held_the_others_make_way_at_little_cost() {
     let before = operations(&mut driver);
     for key in 0..1_000 {
         put_all(&mut driver, "default", key..key + 1, 3_000);
-        let slices = relieve(&mut driver);
+        let slices = driver.relieve();
         assert!(slices < 50, "{slices} slices beside addition {key}");
         if key % 200 == 199 {
             driver.checkpoint();
@@ -136,13 +131,13 @@ fn a_store_above_its_limit_in_which_nothing_can_go_comes_to_rest() {
     for limits in [bytes(MIB), entries(100)] {
         driver.store().set_rules(limits);
         let before = operations(&mut driver);
-        relieve(&mut driver);
+        driver.relieve();
         driver.checkpoint();
         assert_eq!(total(&mut driver), 700, "what may go is gone");
         assert!(operations(&mut driver) - before <= 300, "{}", operations(&mut driver) - before);
-        let (before, slices) = (driver.store().counters(), relieve(&mut driver));
+        let (before, slices) = (driver.store().counters(), driver.relieve());
         assert!(!driver.store().has_surplus() && slices <= 40, "{slices}");
-        (0..3).for_each(|_| assert_eq!(relieve(&mut driver), 0));
+        (0..3).for_each(|_| assert_eq!(driver.relieve(), 0));
         assert_eq!(driver.store().counters().frames, before.frames);
         driver.store().set_rules(rules(Rule::default()));
         put_all(&mut driver, "default", 0..100, 2_900);
@@ -271,14 +266,14 @@ fn where_a_pool_gives_nothing_another_one_does_and_it_is_asked_again_after_a_rep
     put_all(&mut driver, "own", 1_000..1_200, 5);
     assert_eq!(count(&mut driver, "default", 0..200), 200);
     driver.store().set_rules(limits(100));
-    assert!(relieve(&mut driver) < 20 && !driver.store().has_surplus());
+    assert!(driver.relieve() < 20 && !driver.store().has_surplus());
     assert_eq!(total(&mut driver), 200, "all of the other one is gone");
     driver.checkpoint();
     let reader = driver.store().reader();
     let report = reader.verify(&driver.store().blobs()).unwrap();
     assert!(driver.store().conclude(report, true).1.rebuild);
     driver.store().correct(&reader.rebuild().unwrap());
-    relieve(&mut driver);
+    driver.relieve();
     assert!(total(&mut driver) <= 100);
 }
 

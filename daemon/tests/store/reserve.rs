@@ -16,7 +16,7 @@ const LEAST: u64 = 16 * MIB;
 
 fn driver(reserve: Reserve, all: Rule) -> Driver {
     let mut driver = Driver::new();
-    driver.store().set_rules(Rules { all, held_percent: 50, reserve, ..Rules::default() });
+    driver.store().set_rules(Rules { all, held_percent: 100, reserve, ..Rules::default() });
     driver
 }
 
