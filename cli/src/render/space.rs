@@ -22,17 +22,20 @@ pub(crate) fn parts(stats: &SpaceStats) -> [(&'static str, Metric); 3] {
 }
 
 /// Returns the other numbers of what the store takes.
-pub(crate) fn of_space(stats: &SpaceStats) -> [Metric; 6] {
+pub(crate) fn of_space(stats: &SpaceStats) -> [Metric; 8] {
     let &SpaceStats {
         bytes: _,
         index_bytes: _,
         log_bytes: _,
         blob_bytes: _,
+        spare_bytes,
         entries,
         held_bytes,
+        held_entries,
         limit: _,
         limit_entries: _,
         held_limit: _,
+        held_limit_entries: _,
         policy: _,
         reserve,
         waits,
@@ -42,6 +45,8 @@ pub(crate) fn of_space(stats: &SpaceStats) -> [Metric; 6] {
     [
         gauge("entries", entries, "Entries, expired ones included until they are removed."),
         size("held_bytes", held_bytes, "Bytes of the disk that pinned and bound entries take."),
+        gauge("held_entries", held_entries, "Entries that are pinned or bound."),
+        size("spare_bytes", spare_bytes, "Bytes of the disk that the index's file has besides, which are free."),
         size("reserve_bytes", reserve, "Bytes of the filesystem that are to stay free for others."),
         size("free_bytes", free, "Bytes of the filesystem that are free."),
         counter("waits", waits, "Calls that waited until room was made."),
@@ -57,6 +62,9 @@ pub(crate) fn of_limits(stats: &SpaceStats) -> impl Iterator<Item = Metric> {
         stats
             .held_limit
             .map(|limit| size("held_bytes", limit, "Bytes of the disk that pinned and bound entries may take.")),
+        stats
+            .held_limit_entries
+            .map(|limit| gauge("held_entries", limit, "Pinned and bound entries that there may be.")),
     ];
     limits.into_iter().flatten()
 }
@@ -92,8 +100,10 @@ pub(crate) fn block(stats: &SpaceStats) -> String {
         ("index", size(stats.index_bytes)),
         ("log", size(stats.log_bytes)),
         ("blobs", size(stats.blob_bytes)),
-        ("held", of(size(stats.held_bytes), stats.held_limit.map(size))),
+        ("spare", size(stats.spare_bytes)),
         ("entries", of(number(stats.entries), stats.limit_entries.map(number))),
+        ("held", of(size(stats.held_bytes), stats.held_limit.map(size))),
+        ("held entries", of(number(stats.held_entries), stats.held_limit_entries.map(number))),
         ("policy", one_line(&stats.policy).into_owned()),
         ("disk", format!("{} free, {} stay free for others", size(stats.reserve.free), size(stats.reserve.bytes))),
         ("waits", number(stats.waits)),
@@ -140,31 +150,36 @@ mod tests {
             index_bytes: 1 << 28,
             log_bytes: 5,
             blob_bytes: 1 << 29,
+            spare_bytes: 1 << 21,
             entries: 1_204,
             held_bytes: 1 << 20,
+            held_entries: 17,
             limit: Some(1 << 30),
             limit_entries: Some(5_000),
             held_limit: Some(1 << 29),
+            held_limit_entries: Some(2_500),
             policy: "s3-fifo".into(),
             reserve: ReserveStats { bytes: 1 << 30, free: 34 << 30 },
             waits: 3,
             refused: 1,
         };
         let expected = "space
-  taken    768.00 MiB of 1.00 GiB (75.0%)
-  index    256.00 MiB
-  log      5 B
-  blobs    512.00 MiB
-  held     1.00 MiB of 512.00 MiB
-  entries  1,204 of 5,000
-  policy   s3-fifo
-  disk     34.00 GiB free, 1.00 GiB stay free for others
-  waits    3
-  refused  1
+  taken         768.00 MiB of 1.00 GiB (75.0%)
+  index         256.00 MiB
+  log           5 B
+  blobs         512.00 MiB
+  spare         2.00 MiB
+  entries       1,204 of 5,000
+  held          1.00 MiB of 512.00 MiB
+  held entries  17 of 2,500
+  policy        s3-fifo
+  disk          34.00 GiB free, 1.00 GiB stay free for others
+  waits         3
+  refused       1
 ";
         assert_eq!(block(&full), expected);
-        let free = SpaceStats { limit: None, limit_entries: None, held_limit: None, ..full };
-        assert!(block(&free).starts_with("space\n  taken    768.00 MiB\n") && !block(&free).contains(" of "));
+        let free = SpaceStats { limit: None, limit_entries: None, held_limit: None, held_limit_entries: None, ..full };
+        assert!(block(&free).starts_with("space\n  taken         768.00 MiB\n") && !block(&free).contains(" of "));
     }
 
     #[test]

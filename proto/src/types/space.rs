@@ -19,10 +19,14 @@ pub struct SpaceStats {
     pub log_bytes: u64,
     /// Files of values, by their blocks, also those that nothing names any more until they are removed.
     pub blob_bytes: u64,
+    /// What the index's file has besides, in bytes: free pages, which are used again first, and given back while nobody writes.
+    pub spare_bytes: u64,
     /// Entries, expired ones included until they are removed.
     pub entries: u64,
     /// Of the bytes, those of entries that are never evicted: pinned and bound ones.
     pub held_bytes: u64,
+    /// Of the entries, those that are never evicted.
+    pub held_entries: u64,
     /// What the store may take at the moment, in bytes: its setting, or what others on the disk leave it where that is less. `None` where there
     /// is neither a limit nor a reserve.
     pub limit: Option<u64>,
@@ -30,6 +34,8 @@ pub struct SpaceStats {
     pub limit_entries: Option<u64>,
     /// What pinned and bound entries may take, in bytes, at the moment: less while others fill the disk.
     pub held_limit: Option<u64>,
+    /// How many pinned and bound entries there may be.
+    pub held_limit_entries: Option<u64>,
     /// Which entries go when there is no room for all.
     pub policy: String,
     /// Space on the filesystem that is left to others.
