@@ -110,8 +110,21 @@ impl Store {
                 return Way::Clear;
             }
         }
+        let is_pages = owner == Owner::Store && excess.least.entries == 0;
+        if is_pages && self.packs_for_call() {
+            return Way::Wait;
+        }
         let pool = self.choose(owner, excess.wanted);
         let Some(pool) = pool.filter(|_| self.free(owner).covers(excess.least)) else {
+            if excess.least == Volume::default() {
+                // There is room once what goes by itself has gone.
+                self.request_checkpoint();
+                return Way::Wait;
+            }
+            if is_pages && self.pack_first() {
+                // There may be room although no entry can go.
+                return Way::Wait;
+            }
             return self.refuse(self.full(owner, self.cause(owner, excess)));
         };
         let relieved = match self.sweep_first(owner, now) {

@@ -56,7 +56,7 @@
 //! to touch, to replace by something smaller, is asked nothing; there is a margin for that.
 //!
 //! What is evicted leaves a little of every page of the index, and is room only once pages are free: sparse pages are filled up before more
-//! is evicted beside the calls. A batch that has no room below the limit waits for nothing of that.
+//! is evicted beside the calls. A batch that has no room below the limit waits for that only where the store is above its limit without it.
 //!
 //! What goes by itself, the log that is not applied and files that nothing names any more, takes room like all else. It is evicted for up
 //! to a thirty-second of a limit, and waited for beyond that; a log that takes more than an eighth is applied at once. Files that are set

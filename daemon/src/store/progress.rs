@@ -106,6 +106,7 @@ impl Store {
         self.check_counts();
         self.spread_marks();
         self.measure();
+        self.pack_between();
         let (expiring, places) = (self.expiring.retire(), self.queues.retire());
         self.syncer.send(SyncJob::Remove { segment: applying, expiring, places });
         self.prepare_next();

@@ -1,13 +1,16 @@
 //! Sparse pages of the index, as the writer deals with them: before it evicts what they take, it has them filled up (`packing`).
 //!
-//! That is the affair of the thread that applies, step by step: a segment waits for one step at most. Writers wait for none: where there
-//! is no room below the limit they evict a slice and go on. What is waited for is what evicts beside the calls.
+//! That is the affair of the thread that applies, step by step, a tenth of a second each: a segment waits for one step at most. What evicts
+//! beside the calls waits for all of them. A call that has no room below the limit evicts a slice and goes on; but where the store is above its
+//! limit as it is, because that was lowered or the index has grown by more than it was reckoned to, calls wait for a step too: what they would
+//! evict then is far more than what they bring.
 //!
 //! A whole round that brings little is the last one until much was written again. Nothing is packed either where room is short, for it takes
 //! room at first; nor beside a read that goes on for long, since pages that it may look at are not free for others.
 
 use std::sync::Arc;
 
+use super::marks::Marks;
 use super::packing::{Packed, PackedTo};
 use super::store::Store;
 use super::threads::{IndexJob, PackJob};
@@ -17,6 +20,8 @@ const LITTLE: u64 = 64;
 /// As large a part of the entries changes before it is tried again, and at least so many.
 const CHANGED: u64 = 16;
 const CHANGED_LEAST: u64 = 1_000;
+/// A store that is above its limit by a larger part of it than this is too large for a slice to help.
+const MUCH: u64 = 32;
 /// How many transactions a read may be behind.
 const BEHIND: u64 = 16;
 
@@ -53,10 +58,31 @@ impl Store {
         self.checkpoint || self.lookup.applying.is_some() || self.begin_packing()
     }
 
+    /// Has a step of packing done for a call that has no room in the store; tells whether it is to wait for what comes of it.
+    pub(super) fn packs_for_call(&mut self) -> bool {
+        let Some(Marks { limit, .. }) = self.limits().bytes else { return false };
+        let above = self.level().lasting.bytes.saturating_sub(limit);
+        let is_applying = self.checkpoint || self.lookup.applying.is_some();
+        // A segment takes its time: for a little that is too much nobody waits for that.
+        let is_worth_it = self.sparseness.is_under_way || !is_applying || above > limit / MUCH;
+        above > 0 && is_worth_it && self.pack_first()
+    }
+
+    /// Begins with a step of packing before another segment is applied, if the store is above its limit now that one is in the index.
+    pub(super) fn pack_between(&mut self) {
+        let is_above = self.limits().bytes.is_some_and(|marks| self.level().lasting.bytes > marks.limit);
+        let is_due = self.last_seq >= self.sparseness.rests_until && self.applied >= self.sparseness.rests_until;
+        if is_above && is_due && !self.is_short() && !self.sparseness.is_under_way {
+            self.begin_packing();
+        }
+    }
+
     fn begin_packing(&mut self) -> bool {
+        let low = self.limits().bytes.map_or(0, |marks| marks.low);
+        let wanted = self.level().lasting.bytes.saturating_sub(low);
         if self.reader_stats().is_ok_and(|readers| readers.behind_transactions <= BEHIND) {
             let (from, tables) = (std::mem::take(&mut self.sparseness.at), Arc::clone(&self.lookup.tables));
-            self.applier.send(IndexJob::Pack(PackJob { from, tables }));
+            self.applier.send(IndexJob::Pack(PackJob { from, wanted, tables }));
             self.sparseness.is_under_way = true;
         }
         self.sparseness.is_under_way
@@ -71,6 +97,7 @@ impl Store {
     /// Takes in what came of a step; `None` where it failed.
     pub(super) fn note_packed(&mut self, packed: Option<Packed>) {
         self.sparseness.is_under_way = false;
+        let freed = packed.as_ref().map_or(0, |packed| packed.freed);
         let was_in_vain = match packed {
             Some(Packed { to, is_round, freed }) => {
                 self.sparseness.at = to;
@@ -83,9 +110,11 @@ impl Store {
             let changed = (self.memory.total().entries / CHANGED).max(CHANGED_LEAST);
             self.sparseness.rests_until = self.last_seq + changed;
         }
-        // Else it is measured when that segment is retired.
         if self.lookup.applying.is_none() {
             self.measure();
+        } else {
+            // It is measured when that segment is retired, which is applied behind it.
+            self.index_size.free(freed);
         }
     }
 }

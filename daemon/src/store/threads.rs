@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use datacache_proto::types::Digest;
@@ -170,11 +170,13 @@ pub(super) struct ApplyJob {
     pub(super) tables: Arc<Tables>,
 }
 
-/// A step of packing.
+/// A step of packing: several runs, each in a transaction of its own.
 #[derive(Debug)]
 pub(super) struct PackJob {
     /// Where the step before ended.
     pub(super) from: PackedTo,
+    /// It ends when as many bytes of pages are free.
+    pub(super) wanted: u64,
     pub(super) tables: Arc<Tables>,
 }
 
@@ -231,9 +233,9 @@ fn is_fatal(error: &ReplayError) -> bool {
     }
 }
 
-/// Does a step of packing. Where that fails nothing has changed, and there is no need to try it again.
+/// Does a step of packing. A run that fails has changed nothing, and there is no need to try it again.
 fn pack(job: PackJob) -> Event {
-    match job.tables.pack(job.from) {
+    match pack_for_a_while(job) {
         Ok(packed) => Event::Packed(Some(packed)),
         Err(error) if is_damage_in_use(&error) => {
             error!(error = &error as &dyn std::error::Error, "the index can't be packed");
@@ -242,6 +244,20 @@ fn pack(job: PackJob) -> Event {
         Err(error) => {
             debug!(error = &error as &dyn std::error::Error, "the index can't be packed now");
             Event::Packed(None)
+        }
+    }
+}
+
+/// Packs run by run, until enough is free, the round is over, or others have waited for long enough.
+fn pack_for_a_while(PackJob { from, wanted, tables }: PackJob) -> heed::Result<Packed> {
+    /// For how long a segment and those who wait for room wait, but for the last run.
+    const WHILE: Duration = Duration::from_millis(100);
+    let (begun, mut all) = (Instant::now(), Packed { to: from, ..Packed::default() });
+    loop {
+        let Packed { to, is_round, freed } = tables.pack(all.to)?;
+        all = Packed { to, is_round, freed: all.freed + freed };
+        if is_round || all.freed >= wanted || begun.elapsed() >= WHILE {
+            return Ok(all);
         }
     }
 }

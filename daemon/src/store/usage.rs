@@ -58,6 +58,11 @@ impl IndexSize {
         (self.pages, self.rows) = (pages, self.applying);
     }
 
+    /// Takes in that pages are free which were in use, while a segment is being applied.
+    pub(super) fn free(&mut self, bytes: u64) {
+        self.pages = self.pages.saturating_sub(bytes);
+    }
+
     /// Returns what the pages are when the log is applied, by what the rows are reckoned at now.
     pub(super) fn now(&self, rows: i64) -> u64 {
         self.pages.saturating_add_signed(rows - self.rows)

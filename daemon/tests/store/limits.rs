@@ -397,6 +397,21 @@ fn nothing_is_evicted_for_a_file_that_is_there() {
     assert!(usage.total() <= 8 * MIB, "{usage:?}");
 }
 
+/// What was evicted for it takes room until it is removed.
+#[test]
+fn a_value_that_takes_nearly_all_there_may_be_is_taken() {
+    for size in [6 * MIB, 7_800_000] {
+        let mut driver = limited(bytes(8 * MIB));
+        for key in 0..50 {
+            let value = driver.stage(&[vec![7; 50_000], vec![key as u8]].concat());
+            put(&mut driver, add("default", key, value)).unwrap();
+        }
+        let value = driver.stage(&vec![1; size as usize]);
+        put(&mut driver, add("default", 100, value)).unwrap();
+        assert!(keys(&mut driver, "default", 100..101).len() == 1);
+    }
+}
+
 #[test]
 fn what_is_read_stays_longer() {
     let mut driver = limited(entries(100));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use datacache_daemon::store::{Command, Put, Reserve, Rule, Rules};
+use datacache_daemon::store::{Command, Condition, Put, Reserve, Rule, Rules};
 use datacache_proto::key::Key;
 use datacache_proto::types::Codec;
 
@@ -82,6 +82,37 @@ fn a_limit_that_is_lowered_by_a_twentieth_costs_hardly_an_entry() {
         let found = (0..8_000).filter(|number| driver.get(key(*number)).is_some_and(|value| value == vec![7; length]));
         assert_eq!(found.count() as u64, left);
     }
+}
+
+/// It would have evicted by what its rows are reckoned at, until the pages are below the limit.
+#[test]
+fn a_call_on_a_store_whose_limit_was_lowered_costs_hardly_an_entry() {
+    let mut driver = Driver::new();
+    add(&mut driver, 0..8_000, 300);
+    driver.checkpoint();
+    let limit = driver.store().usage().total() * 19 / 20;
+    driver.store().set_rules(bytes(limit));
+    add(&mut driver, 10_000..10_008, 300);
+    let left = driver.store().space().entries;
+    assert!(left >= 7_800, "{left}");
+    assert!(driver.store().usage().total() <= limit);
+}
+
+#[test]
+fn nothing_is_refused_for_pages_that_can_be_packed() {
+    let mut driver = Driver::new();
+    add(&mut driver, 0..8_000, 300);
+    driver.checkpoint();
+    let deleted = (0..8_000).filter(|number| number % 10 >= 4);
+    for number in deleted {
+        driver.write(vec![Command::Delete { namespace: 1, key: key(number), when: Condition::Live }]).unwrap();
+    }
+    driver.checkpoint();
+    let limit = driver.store().usage().total() * 6 / 10;
+    driver.store().set_rules(bytes(limit));
+    add(&mut driver, 10_000..10_001, 300);
+    let left = driver.store().space().entries;
+    assert!(left >= 3_000, "{left} of 3,201");
 }
 
 #[test]
