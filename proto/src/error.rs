@@ -239,9 +239,9 @@ pub enum FullCause {
 }
 
 fn never_fits(bytes: u64, of: Option<&str>, limit: u64) -> String {
-    let whose = of.map_or_else(|| "the cache may take".to_owned(), |name| format!("namespace `{name}` may take"));
+    let whose = of.map_or_else(|| "that of the cache".to_owned(), |name| format!("that of namespace `{name}`"));
     let setting = of.map_or_else(|| "`limit`".to_owned(), |name| format!("`limit` of namespace `{name}`"));
-    format!("the value takes {bytes} bytes of the disk, {whose} {limit}: it can never fit; raise {setting}")
+    format!("the value needs a limit of {bytes} bytes, and {whose} is {limit}: it can never fit; raise {setting}")
 }
 
 fn full(of: Option<&str>, cause: FullCause) -> String {
@@ -403,7 +403,7 @@ mod tests {
         let never = WireError::NeverFits { bytes: 9, of: None, limit: 8 };
         assert_eq!(
             never.to_string(),
-            "the value takes 9 bytes of the disk, the cache may take 8: it can never fit; raise `limit`"
+            "the value needs a limit of 9 bytes, and that of the cache is 8: it can never fit; raise `limit`"
         );
         let full = WireError::Full { of: Some("n".into()), cause: FullCause::Policy };
         assert_eq!(

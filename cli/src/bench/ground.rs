@@ -12,6 +12,7 @@ use datacache_client::Options;
 use datacache_client::blocking::DataCache;
 use datacache_proto::hash::{HashType, hash_text};
 use datacache_proto::types::Stats;
+use indicatif::HumanBytes;
 
 use crate::failure::Failure;
 
@@ -48,6 +49,24 @@ impl Ground {
         }
         let source = io::Error::other(format!("{RUNS_MAX} namespaces `bench-N` are taken; clear some of them"));
         Err(Failure::System { what: "find a namespace for the benchmark", source })
+    }
+
+    /// Checks that the cache has room for so many entries and bytes more: nothing is to be evicted for a measurement.
+    ///
+    /// # Errors
+    /// Where it has not.
+    pub(crate) fn check_room(&self, (entries, bytes): (u64, u64)) -> Result<(), Failure> {
+        let space = self.cache.stats()?.space;
+        let lacks = |limit: Option<u64>, taken: u64, more: u64| {
+            limit.filter(|limit| taken.saturating_add(more) > *limit).map(|limit| limit.saturating_sub(taken))
+        };
+        let told = match (lacks(space.limit, space.bytes, bytes), lacks(space.limit_entries, space.entries, entries)) {
+            (Some(left), _) => format!("it takes up to {}, and {} are left", HumanBytes(bytes), HumanBytes(left)),
+            (None, Some(left)) => format!("it takes up to {entries} entries, and {left} are left"),
+            (None, None) => return Ok(()),
+        };
+        let source = io::Error::other(format!("{told} below the limit; measure less, or raise the limit"));
+        Err(Failure::System { what: "measure without evicting what the cache has", source })
     }
 
     /// Returns the namespace's name.

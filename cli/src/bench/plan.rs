@@ -25,6 +25,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Returns how many entries and about how many bytes of the disk it may come to, with what goes only later.
+    pub(crate) fn most(&self, processes: u32) -> (u64, u64) {
+        /// What the rows of an entry take, and its part of pages that are not full.
+        const BESIDES: u64 = 512;
+        let (processes, size) = (u64::from(processes), u64::try_from(self.value_size).unwrap_or(u64::MAX));
+        let small = self.entries.saturating_add(processes.saturating_mul(self.recent_entries() + self.ops));
+        let large = processes * LARGE_ENTRIES;
+        let bytes = small.saturating_mul(size.saturating_add(BESIDES)).saturating_mul(2);
+        (small.saturating_add(large), bytes.saturating_add(2 * large * LARGE as u64))
+    }
+
     /// Returns the key of one of the entries that all share.
     pub(crate) fn key(number: u64) -> String {
         format!("entry-{number}")
@@ -107,6 +118,13 @@ impl Iterator for Course {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_plan_knows_what_it_comes_to_at_most() {
+        let plan = Plan { namespace: "n".into(), entries: 100, value_size: 88, ops: 50 };
+        assert_eq!(plan.most(2), (100 + 2 * 150 + 32, 400 * 600 * 2 + (64 << 20)));
+        assert_eq!(Plan { entries: u64::MAX, ..plan }.most(64).1, u64::MAX);
+    }
 
     #[test]
     fn a_course_reaches_every_number_and_none_beyond() {

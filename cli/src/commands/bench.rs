@@ -100,6 +100,7 @@ impl<'a> Run<'a> {
             value_size: usize::try_from(args.value_size).expect("it was bounded"),
             ops: args.ops,
         };
+        ground.check_room(plan.most(args.processes))?;
         let filling = context.progress("adding the entries", Extent::Time);
         fill(ground.cache(), &plan, (0..plan.entries).map(Plan::key), meter)?;
         drop(filling);

@@ -38,7 +38,7 @@ pub(crate) struct SetArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// Its value, as it would be typed elsewhere: `2GiB`, `15m`, `none`
-    #[arg(value_name = "VALUE")]
+    #[arg(value_name = "VALUE", allow_hyphen_values = true)]
     value: String,
 }
 
@@ -85,6 +85,13 @@ fn take_over(place: Place<'_>, paths: &Paths, context: &Context) -> Result<Answe
         }
     };
     remarks.iter().for_each(|remark| context.remark(remark));
+    if context.global.dir.is_some() {
+        let file = paths.config.to_string_lossy();
+        context.remark(&format!(
+            "{} is the configuration of all your caches, not of that of `--dir` alone",
+            one_line(&file)
+        ));
+    }
     Ok(Answer::Yes)
 }
 

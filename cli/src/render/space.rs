@@ -94,7 +94,7 @@ pub(crate) fn block(stats: &SpaceStats) -> String {
         |told: String, limit: Option<String>| limit.map_or_else(|| told.clone(), |limit| format!("{told} of {limit}"));
     let size = |bytes: u64| HumanBytes(bytes).to_string();
     let number = |count: u64| HumanCount(count).to_string();
-    let share = stats.limit.map(|limit| format!(" ({})", ratio(stats.bytes.min(limit), limit))).unwrap_or_default();
+    let share = stats.limit.map(|limit| format!(" ({})", share(stats.bytes, limit))).unwrap_or_default();
     let rows = [
         ("taken", of(size(stats.bytes), stats.limit.map(size)) + &share),
         ("index", size(stats.index_bytes)),
@@ -110,6 +110,12 @@ pub(crate) fn block(stats: &SpaceStats) -> String {
         ("refused", number(stats.refused)),
     ];
     format!("space\n{}", aligned(&rows.map(|(name, told)| [format!("  {name}"), told])))
+}
+
+/// Returns how much of a limit is taken, which may be more than all of it after it was lowered.
+fn share(taken: u64, limit: u64) -> String {
+    let percent = u128::from(taken) * 100 / u128::from(limit.max(1));
+    if taken > limit { format!("{percent}%") } else { ratio(taken, limit) }
 }
 
 /// Returns the rows that the block of the only namespace has besides its numbers: its limits, where it has some of its own.
@@ -178,6 +184,8 @@ mod tests {
   refused       1
 ";
         assert_eq!(block(&full), expected);
+        let above = block(&SpaceStats { bytes: 2_210 << 20, ..full.clone() });
+        assert!(above.contains(" of 1.00 GiB (215%)\n"), "{above}");
         let free = SpaceStats { limit: None, limit_entries: None, held_limit: None, held_limit_entries: None, ..full };
         assert!(block(&free).starts_with("space\n  taken         768.00 MiB\n") && !block(&free).contains(" of "));
     }
