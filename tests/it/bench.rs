@@ -101,6 +101,8 @@ fn a_second_run_needs_no_second_namespace() {
 fn an_interrupted_run_ends_as_the_signal_wants_and_leaves_nothing() {
     for arguments in [&["bench", "--entries=100000000"][..], &["bench", "--ops=100000000", "--processes=2"]] {
         let home = Home::new();
+        // What it may come to is more than the disk has.
+        home.configure("limit = \"none\"\nreserve = 0");
         home.start();
         let mut child = home.command(arguments).spawn();
         let watched = Watched::begin(child.id()).unwrap();
@@ -116,6 +118,19 @@ fn an_interrupted_run_ends_as_the_signal_wants_and_leaves_nothing() {
         assert_nothing_is_left(&home);
         assert_eq!(home.processes().len(), 1, "{arguments:?} left a process besides the daemon");
     }
+}
+
+#[test]
+fn nothing_is_evicted_for_a_measurement() {
+    let home = Home::new();
+    home.configure("limit = \"16 MiB\"");
+    let cache = home.open();
+    cache.set("key", "value").unwrap();
+    let outcome = home.run(["bench"]);
+    let told = outcome.error(4);
+    assert!(told.contains("without evicting") && told.contains("raise the limit"), "{told}");
+    assert_eq!(cache.get_as::<String>("key").unwrap().as_deref(), Some("value"));
+    assert!(namespaces(&home).iter().all(|(_, entries)| *entries <= 1));
 }
 
 #[test]

@@ -22,6 +22,8 @@ const CHANGED: u64 = 16;
 const CHANGED_LEAST: u64 = 1_000;
 /// A store that is above its limit by a larger part of it than this is too large for a slice to help.
 const MUCH: u64 = 32;
+/// As large a part of the limit is freed by a step, if it can.
+const AHEAD: u64 = 16;
 /// How many transactions a read may be behind.
 const BEHIND: u64 = 16;
 
@@ -68,18 +70,21 @@ impl Store {
         above > 0 && is_worth_it && self.pack_first()
     }
 
-    /// Begins with a step of packing before another segment is applied, if the store is above its limit now that one is in the index.
+    /// Begins with a step of packing before another segment is applied, if there is hardly any room now that one is in the index. Where
+    /// much is written calls evict all the time, and what evicts beside them finds nothing to do.
     pub(super) fn pack_between(&mut self) {
-        let is_above = self.limits().bytes.is_some_and(|marks| self.level().lasting.bytes > marks.limit);
+        let (level, limits) = (self.level(), self.limits());
+        let is_tight = limits.bytes.is_some_and(|marks| level.lasting.bytes + level.passing > marks.low);
         let is_due = self.last_seq >= self.sparseness.rests_until && self.applied >= self.sparseness.rests_until;
-        if is_above && is_due && !self.is_short() && !self.sparseness.is_under_way {
+        if is_tight && is_due && !self.is_short() && !self.sparseness.is_under_way {
             self.begin_packing();
         }
     }
 
     fn begin_packing(&mut self) -> bool {
-        let low = self.limits().bytes.map_or(0, |marks| marks.low);
-        let wanted = self.level().lasting.bytes.saturating_sub(low);
+        // Somewhat more than what is too much, so that there is some time until the next step.
+        let Marks { limit, low, .. } = self.limits().bytes.unwrap_or(Marks { limit: 0, high: 0, low: 0 });
+        let wanted = self.level().lasting.bytes.saturating_sub(low).max(limit / AHEAD);
         if self.reader_stats().is_ok_and(|readers| readers.behind_transactions <= BEHIND) {
             let (from, tables) = (std::mem::take(&mut self.sparseness.at), Arc::clone(&self.lookup.tables));
             self.applier.send(IndexJob::Pack(PackJob { from, wanted, tables }));
