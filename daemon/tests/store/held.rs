@@ -3,18 +3,16 @@
 use std::ops::{Bound, Range};
 
 use datacache_daemon::eviction::Policy;
-use datacache_daemon::store::{BatchResult, Command, Holder, NewValue, Put, Reserve, Rule, Rules, StoreError};
+use datacache_daemon::store::{BatchResult, Holder, Put, Reserve, Rule, Rules, StoreError};
 use datacache_proto::error::FullCause;
-use datacache_proto::key::Key;
 use datacache_proto::layout::{index_key, tables};
 use datacache_proto::process::Process;
-use datacache_proto::types::Codec;
 use heed::{Env, RwTxn};
 
 use crate::driver::{Driver, NOW, inline};
+use crate::limited::{MIB, add, limited, put};
 use crate::older::{Table, with_index};
 
-const MIB: u64 = 1 << 20;
 const ALL_BUT_NONE: [Policy; 4] = [Policy::S3Fifo, Policy::Lru, Policy::Lfu, Policy::Fifo];
 /// Keys of entries that are pinned begin there.
 const PINNED: i64 = 1_000_000;
@@ -30,21 +28,6 @@ fn entries(limit: u64) -> Rules {
 
 fn bytes(limit: u64) -> Rules {
     rules(Rule { limit: Some(limit), ..Rule::default() })
-}
-
-fn limited(rules: Rules) -> Driver {
-    let mut driver = Driver::new();
-    driver.store().set_rules(rules);
-    driver
-}
-
-fn add(namespace: &str, key: i64, value: NewValue) -> Put {
-    let (namespace, key, codec) = (namespace.into(), Key::from(key).into(), Codec::Bytes);
-    Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
-}
-
-fn put(driver: &mut Driver, put: Put) -> BatchResult {
-    driver.write(vec![Command::Put(put)])
 }
 
 /// Adds entries that are a value of so many bytes, pinned from [`PINNED`] on.

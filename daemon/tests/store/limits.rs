@@ -4,18 +4,15 @@ use std::collections::BTreeSet;
 
 use datacache_daemon::eviction::Policy;
 use datacache_daemon::store::{
-    Batch, BatchResult, Command, Condition, Holder, NewValue, Outcome, Owner, Put, Reserve, Rule, Rules, StoreError,
-    Way,
+    Batch, Command, Condition, Holder, Outcome, Owner, Put, Reserve, Rule, Rules, StoreError, Way,
 };
 use datacache_proto::error::FullCause;
 use datacache_proto::key::Key;
 use datacache_proto::process::Process;
 use datacache_proto::time::Timestamp;
-use datacache_proto::types::Codec;
 
 use crate::driver::{Driver, NOW, inline};
-
-const MIB: u64 = 1 << 20;
+use crate::limited::{MIB, add, limited, put};
 
 /// Limits of the whole store.
 fn rules(all: Rule) -> Rules {
@@ -34,21 +31,6 @@ fn bytes(limit: u64) -> Rules {
 fn with_namespace(mut rules: Rules, name: &str, rule: Rule) -> Rules {
     rules.namespaces.insert(name.into(), rule);
     rules
-}
-
-fn limited(rules: Rules) -> Driver {
-    let mut driver = Driver::new();
-    driver.store().set_rules(rules);
-    driver
-}
-
-fn add(namespace: &str, key: i64, value: NewValue) -> Put {
-    let (namespace, key, codec) = (namespace.into(), Key::from(key).into(), Codec::Bytes);
-    Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
-}
-
-fn put(driver: &mut Driver, put: Put) -> BatchResult {
-    driver.write(vec![Command::Put(put)])
 }
 
 fn put_all(driver: &mut Driver, namespace: &str, keys: std::ops::Range<i64>) {

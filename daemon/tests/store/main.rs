@@ -6,6 +6,7 @@ mod driver;
 mod frames;
 mod held;
 mod learned;
+mod limited;
 mod limits;
 mod model;
 mod older;

@@ -1,37 +1,22 @@
 //! What is left to others on the disk is told as that: in the statistics, and where something is refused for it.
 
 use datacache_daemon::eviction::Policy;
-use datacache_daemon::store::{BatchResult, Command, NewValue, Put, Reserve, Rule, Rules, StoreError};
+use datacache_daemon::store::{BatchResult, NewValue, Put, Reserve, Rule, Rules, StoreError};
 use datacache_proto::error::FullCause;
-use datacache_proto::key::Key;
-use datacache_proto::types::Codec;
 
 use crate::driver::{Driver, inline};
-
-const MIB: u64 = 1 << 20;
+use crate::limited::{self, MIB, add, limited};
 
 /// More than any disk has: others always take so much that the store is left the least that it ever is.
 const ALL: Reserve = Reserve::Bytes(1 << 60);
 const LEAST: u64 = 16 * MIB;
 
 fn driver(reserve: Reserve, all: Rule) -> Driver {
-    let mut driver = Driver::new();
-    driver.store().set_rules(Rules { all, held_percent: 100, reserve, ..Rules::default() });
-    driver
+    limited(Rules { all, held_percent: 100, reserve, ..Rules::default() })
 }
 
 fn put(driver: &mut Driver, key: i64, value: NewValue, pinned: bool) -> BatchResult {
-    let (namespace, key, codec) = ("default".into(), Key::from(key).into(), Codec::Bytes);
-    driver.write(vec![Command::Put(Put {
-        namespace,
-        key,
-        codec,
-        value,
-        expires: None,
-        tags: Vec::new(),
-        pinned,
-        holder: None,
-    })])
+    limited::put(driver, Put { pinned, ..add("default", key, value) })
 }
 
 fn cause<T>(refused: &Result<T, StoreError>) -> Option<FullCause> {

@@ -1,0 +1,27 @@
+//! Stores with limits, and what is put into them.
+
+use datacache_daemon::store::{BatchResult, Command, NewValue, Put, Rules};
+use datacache_proto::key::Key;
+use datacache_proto::types::Codec;
+
+use crate::driver::Driver;
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// Returns a store with these limits.
+pub(crate) fn limited(rules: Rules) -> Driver {
+    let mut driver = Driver::new();
+    driver.store().set_rules(rules);
+    driver
+}
+
+/// Returns an entry that is neither pinned nor bound, and never ends.
+pub(crate) fn add(namespace: &str, key: i64, value: NewValue) -> Put {
+    let (namespace, key, codec) = (namespace.into(), Key::from(key).into(), Codec::Bytes);
+    Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
+}
+
+/// Puts one entry, for which room is made if need be.
+pub(crate) fn put(driver: &mut Driver, put: Put) -> BatchResult {
+    driver.write(vec![Command::Put(put)])
+}
