@@ -1,7 +1,8 @@
 //! Who goes on while a namespace is cleaned up: it sets and reads in another one, at a steady pace, and measures each call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,16 +30,11 @@ pub(crate) type Times = [Histogram<u64>; CALLS.len()];
 /// A neighbour that goes on.
 #[derive(Debug)]
 pub(crate) struct Neighbour {
-    state: Arc<State>,
-    thread: JoinHandle<[Times; PHASES]>,
-}
-
-/// How far it is.
-#[derive(Debug, Default)]
-struct State {
-    phase: AtomicUsize,
     /// Its turns in all phases.
-    turns: AtomicU64,
+    turns: Arc<AtomicU64>,
+    /// Says that the next phase begins, and by being dropped that it is over.
+    phases: Sender<()>,
+    thread: JoinHandle<[Times; PHASES]>,
 }
 
 impl Neighbour {
@@ -47,43 +43,47 @@ impl Neighbour {
         let open = |direct| DataCache::open(home.options().direct(direct)).unwrap().namespace("neighbour");
         let (cache, caller) = (open(true), open(false));
         (0..KEYS).for_each(|key| cache.set(key, value()).unwrap());
-        let state = Arc::new(State::default());
-        let seen = Arc::clone(&state);
-        Self { state, thread: thread::spawn(move || go_on(&cache, &caller, &seen)) }
+        let ((phases, told), turns) = (channel(), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&turns);
+        Self { turns, phases, thread: thread::spawn(move || go_on(&cache, &caller, &told, &counted)) }
     }
 
     /// Waits until it has had so many turns.
     pub(crate) fn wait(&self, turns: u64) {
         let deadline = (PAUSE + SLOWEST) * u32::try_from(turns).unwrap_or(u32::MAX);
-        let is_there = || self.thread.is_finished() || self.state.turns.load(Ordering::Relaxed) >= turns;
+        let is_there = || self.thread.is_finished() || self.turns.load(Ordering::Relaxed) >= turns;
         eventually("the neighbour goes on", deadline, is_there);
     }
 
     /// Goes on with the next phase.
     pub(crate) fn turn(&self) {
-        self.state.phase.fetch_add(1, Ordering::Relaxed);
+        // One that has failed is heard of at the end.
+        self.phases.send(()).ok();
     }
 
     /// Ends it; returns what it measured in each phase.
     pub(crate) fn end(self) -> [Times; PHASES] {
-        self.state.phase.store(PHASES, Ordering::Relaxed);
+        drop(self.phases);
         self.thread.join().unwrap()
     }
 }
 
-fn go_on(cache: &DataCache, caller: &DataCache, state: &State) -> [Times; PHASES] {
+fn go_on(cache: &DataCache, caller: &DataCache, told: &Receiver<()>, turns: &AtomicU64) -> [Times; PHASES] {
     let mut phases = [(); PHASES].map(|()| CALLS.map(|_| Histogram::new(3).unwrap()));
-    let mut random = fastrand::Rng::with_seed(1);
-    while let Some(times) = phases.get_mut(state.phase.load(Ordering::Relaxed)) {
+    let (mut phase, mut random) = (0, fastrand::Rng::with_seed(1));
+    loop {
+        let [set, get, ask] = &mut phases[phase];
         let (key, value) = (random.i64(0..KEYS), value());
-        let [set, get, ask] = times;
         timed(set, || cache.set(key, value).unwrap());
         timed(get, || assert!(cache.get(key).unwrap().is_some()));
         timed(ask, || assert!(caller.get(key).unwrap().is_some()));
-        state.turns.fetch_add(1, Ordering::Relaxed);
-        thread::sleep(PAUSE);
+        turns.fetch_add(1, Ordering::Relaxed);
+        match told.recv_timeout(PAUSE) {
+            Ok(()) => phase += 1,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return phases,
+        }
     }
-    phases
 }
 
 fn value() -> Vec<u8> {

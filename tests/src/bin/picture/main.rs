@@ -7,15 +7,16 @@
 
 mod svg;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use datacache_client::Item;
 use datacache_client::blocking::DataCache;
-use datacache_tests::Home;
 use datacache_tests::program::program;
+use datacache_tests::{Home, eventually};
 
 /// The terminal.
 const COLUMNS: usize = 100;
@@ -30,14 +31,17 @@ fn main() {
     fill(&cache);
     tmux(&home, &["-f", "/dev/null", "new-session", "-d", "-x", &COLUMNS.to_string(), "-y", &LINES.to_string(), "sh"]);
     tmux(&home, &["send-keys", &format!("exec {} top --interval 0.5s", program().display()), "Enter"]);
-    let is_over = AtomicBool::new(false);
+    let ((reads, no_reads), (writes, no_writes)) = (channel(), channel());
     let began = Instant::now();
     thread::scope(|scope| {
-        scope.spawn(|| read(&cache, began, &is_over));
-        scope.spawn(|| write(&cache, began, &is_over));
-        thread::sleep(TRAFFIC);
+        // Dropped at the end of the scope's work, however that comes: both end then.
+        let _traffic = (reads, writes);
+        let cache = &cache;
+        let reader = scope.spawn(move || read(cache, began, &no_reads));
+        let writer = scope.spawn(move || write(cache, began, &no_writes));
+        let has_failed = || reader.is_finished() || writer.is_finished();
+        eventually("there was traffic for long enough", 2 * TRAFFIC, || has_failed() || began.elapsed() >= TRAFFIC);
         let screen = tmux(&home, &["capture-pane", "-e", "-p"]);
-        is_over.store(true, Ordering::Relaxed);
         let told = screen.replace(&home.store().display().to_string(), "/home/me/.cache/datacache");
         std::fs::write(&target, svg::of_screen(&told, COLUMNS, LINES)).unwrap();
     });
@@ -66,24 +70,27 @@ fn fill(cache: &DataCache) {
 }
 
 /// Reads more and less, in waves, as people do; some of it is not there.
-fn read(cache: &DataCache, began: Instant, is_over: &AtomicBool) {
+fn read(cache: &DataCache, began: Instant, over: &Receiver<Infallible>) {
     let (thumbnails, random) = (cache.namespace("thumbnails"), &mut fastrand::Rng::with_seed(1));
-    while !is_over.load(Ordering::Relaxed) {
+    while is_on(over, Duration::from_millis(10)) {
         let wave = 1.1 + (began.elapsed().as_secs_f64() / 3.0).sin();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number above 0")]
         for _ in 0..(wave * 400.0) as usize {
             thumbnails.get(random.i64(0..26_000)).unwrap();
             cache.get(random.i64(0..1_200)).unwrap();
         }
-        thread::sleep(Duration::from_millis(10));
     }
 }
 
-fn write(cache: &DataCache, began: Instant, is_over: &AtomicBool) {
+fn write(cache: &DataCache, began: Instant, over: &Receiver<Infallible>) {
     let random = &mut fastrand::Rng::with_seed(2);
-    while !is_over.load(Ordering::Relaxed) {
+    let pause = || 3.0 + 2.5 * (began.elapsed().as_secs_f64() / 5.0).cos();
+    while is_on(over, Duration::from_secs_f64(pause() / 1_000.0)) {
         cache.add(vec![1_u8; 60]).key(random.i64(0..1_000)).tag("rates").run().unwrap();
-        let pause = 3.0 + 2.5 * (began.elapsed().as_secs_f64() / 5.0).cos();
-        thread::sleep(Duration::from_secs_f64(pause / 1_000.0));
     }
+}
+
+/// Waits for the end of the traffic, until the next turn at most; tells whether there is one.
+fn is_on(over: &Receiver<Infallible>, pause: Duration) -> bool {
+    matches!(over.recv_timeout(pause), Err(RecvTimeoutError::Timeout))
 }
