@@ -88,12 +88,12 @@ impl Store {
             }
         };
         let done = self.carry_out(begun, (&plan, wanted), &looked, now);
-        if done.is_err() {
-            self.begin_anew(id);
-        } else {
-            self.note_fruits(id, &plan);
+        match done {
+            Ok(true) => self.note_fruits(id, &plan),
+            // What was planned is still there.
+            Ok(false) | Err(_) => self.begin_anew(id),
         }
-        done.map(|()| true)
+        done
     }
 
     fn plan_slice(&mut self, id: PoolId, wanted: Volume) -> Result<(Plan, Vec<Option<Looked>>), StoreError> {
@@ -154,14 +154,14 @@ impl Store {
         }
     }
 
-    /// Writes down what a plan says, and uses up what was marked.
+    /// Writes down what a plan says, and uses up what was marked; `false` where that has to wait for the next segment.
     fn carry_out(
         &mut self,
         begun: Instant,
         (plan, wanted): (&Plan, Volume),
         looked: &[Option<Looked>],
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let kept = match self.is_short() || self.apply_failed() {
             false => Kept::Moves,
             true if plan.evicted.covers(wanted) => Kept::Stays,
@@ -171,10 +171,10 @@ impl Store {
         let steps = steps.filter_map(|((_, verdict), looked)| step(kept.instead_of(*verdict), looked.as_ref()?));
         let (commands, marks): (Vec<_>, Vec<_>) = steps.unzip();
         if commands.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let batch = Batch::all(commands, None);
-        let outcomes = self.write_frame(begun, &batch, now)?;
+        let Some(outcomes) = self.write_frame(begun, &batch, now)? else { return Ok(false) };
         for (command, outcome) in batch.commands.iter().zip(outcomes) {
             if let (Command::Evict { namespace, .. }, Outcome::Evicted(true)) = (command, outcome) {
                 *self.crowding.evicted.entry(*namespace).or_default() += 1;
@@ -182,24 +182,24 @@ impl Store {
         }
         let access = self.access.access();
         marks.into_iter().for_each(|(hash, frequency)| access.lower(hash, frequency));
-        Ok(())
+        Ok(true)
     }
 
-    /// Writes a batch of the store's own as a frame.
+    /// Writes a batch of the store's own as a frame; `None` where it found no room, but may find some in the next segment.
     pub(super) fn write_frame(
         &mut self,
         begun: Instant,
         batch: &Batch,
         now: Timestamp,
-    ) -> Result<Vec<Outcome>, StoreError> {
+    ) -> Result<Option<Vec<Outcome>>, StoreError> {
         self.draft.begin(self.last_seq + 1);
         let decided = self.turn(now).batch(batch);
         let outcomes = decided.map_err(|failure| self.pass_on(failure))?;
-        if let Err(error) = self.append(begun, 1) {
-            self.note_append_failed(&error);
-            return Err(error);
+        match self.append(begun, 1) {
+            Ok(()) => Ok(Some(outcomes)),
+            Err(error) if self.note_append_failed(&error) => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(outcomes)
     }
 
     /// Takes in the places that the frame at the end of the log gives. The end is still that of the frame before.

@@ -174,7 +174,7 @@ impl Store {
 
     fn remove_expired(&mut self, commands: Vec<Command>, now: Timestamp) -> Result<bool, StoreError> {
         let batch = Batch::all(commands, None);
-        let outcomes = self.write_frame(Instant::now(), &batch, now)?;
+        let Some(outcomes) = self.write_frame(Instant::now(), &batch, now)? else { return Ok(false) };
         let mut any = false;
         for (command, outcome) in batch.commands.iter().zip(outcomes) {
             if let (Command::Delete { namespace, .. }, Outcome::Deleted(true)) = (command, outcome) {
