@@ -16,11 +16,11 @@ use crate::values;
 /// The arguments of `ls`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A key is printed as it is: text as text, integers in decimal, bytes as 0x and hexadecimal digits.
-In text with control characters, these and backslashes are escaped: \\n, \\t, \\u{1b}, \\\\.
+A key is printed as it is: text as text, integers in decimal, bytes as 0x and hexadecimal digits. \
+In text with control characters, these and backslashes are escaped: \\n, \\t, \\u{1b}, \\\\. \
 With --json keys are exact: text is a string, an integer a number, bytes are {\"hex\": \"00ff\"}.
 
-Without --long it prints the same to a terminal as to a pipe. With it, a terminal is shown the names of
+Without --long it prints the same to a terminal as to a pipe. With it, a terminal is shown the names of \
 the columns, and long tags cut, with a … for the rest; keys are never cut, and nothing is on a pipe.")]
 pub(crate) struct LsArgs {
     /// Only text keys that begin with this
