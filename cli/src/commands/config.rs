@@ -34,7 +34,7 @@ pub(crate) enum ConfigCommand {
 /// The arguments of `config set`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
-    /// The setting, as `config show` lists it; of a namespace: limit, limit_entries or policy
+    /// The setting, as `config show` lists it below store, socket and config; of a namespace: limit, limit_entries or policy
     #[arg(value_name = "NAME")]
     name: String,
     /// Its value, as it would be typed elsewhere: `2GiB`, `15m`, `none`

@@ -29,10 +29,10 @@ pub(crate) struct LsArgs {
     /// Only entries with this tag
     #[arg(long, value_name = "T", value_parser = values::tag)]
     tag: Option<Tag>,
-    /// Print size, age, the time until it expires (or never) and tags before each key
+    /// Print size, age, the time until it expires (or never), pin where it is pinned, and tags before each key
     #[arg(short, long)]
     long: bool,
-    /// Print a JSON object a line, with key, size, tags, created, expires (null for never) and codec
+    /// Print a JSON object a line, with key, size, tags, created, expires (null for never), codec and pinned
     #[arg(long, conflicts_with = "long")]
     json: bool,
 }

@@ -11,7 +11,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 use super::file::{self, FileError};
 use super::nearest::nearest;
 use super::replace::replace;
-use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, SETTINGS};
+use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, PLACES, SETTINGS};
 use super::settings::Config;
 
 /// A setting, of the daemon or of a namespace.
@@ -35,6 +35,14 @@ pub enum EditError {
         of_namespace: bool,
         /// The known name that is most like it.
         nearest: Option<&'static str>,
+    },
+    /// It is a place, which the file does not choose.
+    #[error("`{name}` is no setting of the file; it is chosen by {by}")]
+    NotInFile {
+        /// Its name.
+        name: &'static str,
+        /// What chooses it.
+        by: &'static str,
     },
     /// The namespace can't be one.
     #[error(transparent)]
@@ -95,6 +103,9 @@ fn check(place: Place<'_>) -> Result<(), EditError> {
     };
     if known.contains(&place.name) {
         return Ok(());
+    }
+    if let Some((name, by)) = PLACES.into_iter().find(|(name, _)| *name == place.name && place.namespace.is_none()) {
+        return Err(EditError::NotInFile { name, by });
     }
     let nearest = nearest(place.name, known.into_iter());
     Err(EditError::Unknown { name: place.name.to_owned(), of_namespace: place.namespace.is_some(), nearest })
@@ -271,6 +282,14 @@ mod tests {
         let before = std::fs::read_to_string(&paths.config).unwrap();
         for (namespace, name, value, told) in [
             (None, "limits", "1 GiB", "there is no setting `limits`; did you mean `limit`?"),
+            (
+                None,
+                "store",
+                "/s",
+                "`store` is no setting of the file; it is chosen by `--dir`, DATACACHE_DIR or XDG_CACHE_HOME",
+            ),
+            (None, "config", "/c", "it is chosen by DATACACHE_CONFIG or XDG_CONFIG_HOME"),
+            (Some("x"), "store", "/s", "there is no setting `store` of a namespace"),
             (Some("x"), "reserve", "1 GiB", "there is no setting `reserve` of a namespace"),
             (Some("x"), "limit", "auto", "`namespaces.x.limit` ("),
             (Some(""), "limit", "1 GiB", "the name of the namespace is empty"),

@@ -41,6 +41,13 @@ pub(super) const NAMESPACES: &str = "namespaces";
 /// The settings that a namespace can have of its own; what they mean without being set is that it has none.
 pub(super) const OF_NAMESPACE: [&str; 3] = ["limit", "limit_entries", "policy"];
 
+/// What is shown with the settings and is none, with what chooses it: the daemon has to know it before it reads the file.
+pub(super) const PLACES: [(&str, &str); 3] = [
+    ("store", "`--dir`, DATACACHE_DIR or XDG_CACHE_HOME"),
+    ("socket", "`--socket`, DATACACHE_SOCKET or XDG_RUNTIME_DIR"),
+    ("config", "DATACACHE_CONFIG or XDG_CONFIG_HOME"),
+];
+
 /// Returns what a setting of a namespace is called in full, as it can be written in the file. Names of namespaces have no control
 /// characters.
 pub(super) fn name_in(namespace: &str, name: &str) -> String {
