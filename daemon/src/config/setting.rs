@@ -21,7 +21,7 @@ const fn setting(name: &'static str, default: &'static str) -> Setting {
 /// All settings, in the order in which they are shown.
 pub(super) const SETTINGS: [Setting; 14] = [
     Setting { needs_restart: true, ..setting("inline_max", "32 KiB") },
-    setting("value_max", "unlimited"),
+    setting("value_max", "none"),
     setting("limit", "auto"),
     setting("limit_entries", "none"),
     setting("policy", "s3-fifo"),
