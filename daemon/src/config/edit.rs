@@ -10,7 +10,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::file::{self, FileError};
 use super::nearest::nearest;
-use super::replace::replace;
+use super::replace::{folder_of, replace};
 use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, PLACES, SETTINGS, name_in};
 use super::settings::Config;
 
@@ -91,7 +91,7 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError> {
     check(place)?;
     let fault = |source| EditError::Write { path: paths.config.clone(), source };
-    std::fs::create_dir_all(folder(paths)).map_err(fault)?;
+    std::fs::create_dir_all(folder_of(&paths.config)).map_err(fault)?;
     let _lock = lock(paths)?;
     let before = read(&paths.config)?;
     let mut after = before.clone();
@@ -139,14 +139,10 @@ fn check(place: Place<'_>) -> Result<(), EditError> {
 /// folder that it could lie in.
 fn lock(paths: &Paths) -> Result<Option<File>, EditError> {
     let lock = |folder: File| folder.lock().map(|()| Some(folder));
-    match File::open(folder(paths)).and_then(lock) {
+    match File::open(folder_of(&paths.config)).and_then(lock) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         locked => locked.map_err(|source| EditError::Write { path: paths.config.clone(), source }),
     }
-}
-
-fn folder(paths: &Paths) -> &Path {
-    paths.config.parent().unwrap_or(Path::new("."))
 }
 
 fn read(path: &Path) -> Result<DocumentMut, FileError> {
