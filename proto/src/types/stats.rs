@@ -114,7 +114,7 @@ pub struct StoreStats {
     pub unapplied_bytes: u64,
     /// Bytes of the log that a loss of power could take.
     pub unsynced_bytes: u64,
-    /// Values that are files of their own.
+    /// Values that are files of their own, without those that no entry has any more: see [`super::SpaceStats::blob_bytes`].
     pub blobs: u64,
     /// The sum of their lengths in bytes; equal content counts once.
     pub blob_bytes: u64,
