@@ -14,7 +14,7 @@ pub struct Stats {
     /// When these were taken. In JSON, milliseconds since 1970.
     #[serde(rename = "taken_unix_ms")]
     pub taken: Timestamp,
-    /// One row for each namespace, by name.
+    /// One row for each namespace that has entries, settings of its own, or anything counted, by name.
     pub namespaces: Vec<NamespaceStats>,
     /// How values were read.
     pub reads: ReadStats,
