@@ -28,8 +28,10 @@ Durations: 90, 0.5s, 15m, 1h30m, 14d, never (0 is never).
 
 Exit status:
   0  done
-  1  the answer is no: a missing key, nothing deleted, findings, no store there, no daemon to stop
-  2  wrong usage or input: an unknown option, a bad key, tag or duration, a file that can't be read
+  1  the answer is no: a missing key, nothing deleted, findings, no store there,
+     no daemon to stop
+  2  wrong usage or input: an unknown option, a bad key, tag or duration,
+     a file that can't be read
   3  no daemon could be reached or started
   4  refused or failed: too large, no space, not permitted, another version";
 
@@ -129,10 +131,25 @@ pub(crate) enum Command {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+    use unicode_width::UnicodeWidthStr as _;
 
     #[test]
     fn the_definition_of_the_arguments_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// What is longer is wrapped by clap, which takes a line for a paragraph: a paragraph of several lines would be torn.
+    #[test]
+    fn what_follows_the_options_is_a_line_of_80_columns_or_a_paragraph_in_one() {
+        let root = Cli::command();
+        for command in root.get_subcommands().chain([&root]) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let text = format!("\n{text}\n\n");
+            let lines: Vec<_> = text.lines().collect();
+            for [above, line, below] in lines.array_windows() {
+                assert!(line.width() <= 80 || above.is_empty() && below.is_empty(), "{}: {line}", command.get_name());
+            }
+        }
     }
 
     #[test]

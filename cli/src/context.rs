@@ -16,9 +16,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
 use crate::args::Global;
+use crate::commands::service;
 use crate::failure::Failure;
 use crate::output::say;
 use crate::progress::{Extent, Progress};
+use crate::unserved::is_unserved;
 
 /// The global flags, and what follows from them.
 pub(crate) struct Context {
@@ -90,6 +92,11 @@ impl Context {
             true => Ok(Closed::check_sight(&self.paths()?.store)?),
             false => Ok(()),
         }
+    }
+
+    /// Tells whether it can be seen, without asking, that no daemon runs and only systemd listens. Whoever listens elsewhere is asked.
+    pub(crate) fn is_unserved(&self) -> Result<bool, Failure> {
+        Ok(!self.names_socket() && service::is_installed() && is_unserved(&self.paths()?))
     }
 
     fn names_store(&self) -> bool {

@@ -15,6 +15,7 @@ mod progress;
 mod render;
 mod run;
 mod top;
+mod unserved;
 mod values;
 
 use std::process::ExitCode;

@@ -34,7 +34,9 @@ impl Links {
         Self { to_socket, to_store }
     }
 
-    /// Removes the link to a socket that goes. The one to the store stays, unless that goes too: reading needs no daemon.
+    /// Removes the link to a socket that goes. The one to the store stays, unless that goes too: it keeps the default socket for this
+    /// store where processes have several values of `HOME`, and leads readers that know the socket alone to the store while systemd
+    /// listens. Links to stores that are gone are swept by the next daemon.
     pub(crate) fn remove(&self, listener: &Listener, is_store_gone: bool) {
         if is_store_gone {
             fs::remove_file(&self.to_store).ok();

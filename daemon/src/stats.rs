@@ -100,13 +100,39 @@ async fn namespaces(daemon: &Daemon, now: Timestamp) -> Result<Vec<NamespaceStat
     // By name, as the store has them.
     let all = daemon.writer.read(Store::namespaces)?;
     let mut rows = Vec::with_capacity(all.len().min(ROWS_MAX));
-    for (at, (name, number)) in all.into_iter().take(ROWS_MAX).enumerate() {
+    for (at, (name, number)) in all.into_iter().enumerate() {
         if at % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
             yield_now().await;
         }
-        rows.push(namespace(daemon, name, number, now).await?);
+        let row = namespace(daemon, name, number, now).await?;
+        // A name is never forgotten, also where nothing has been in it for years.
+        if !is_blank(&row) || daemon.config.borrow().rules.namespaces.contains_key(&row.name) {
+            rows.push(row);
+        }
+        if rows.len() == ROWS_MAX {
+            break;
+        }
     }
     Ok(rows)
+}
+
+/// Tells whether a namespace has nothing, and nothing of it was counted.
+fn is_blank(row: &NamespaceStats) -> bool {
+    let &NamespaceStats {
+        entries,
+        bytes,
+        hits,
+        misses,
+        direct_hits,
+        direct_misses,
+        adds,
+        deletes,
+        expired,
+        evicted,
+        ..
+    } = row;
+    let counts = [entries, bytes, hits, misses, direct_hits, direct_misses, adds, deletes, expired, evicted];
+    counts.iter().all(|count| *count == 0) && row.space.bytes == 0
 }
 
 async fn namespace(daemon: &Daemon, name: String, number: u32, now: Timestamp) -> Result<NamespaceStats, WriteError> {

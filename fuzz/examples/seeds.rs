@@ -256,5 +256,5 @@ const CONFIGURATIONS: [&str; 5] = [
     "idle_exits = \"never\"",
     "[inline_max]\na = 1",
     "2 GiB",
-    "limit = \"2 GiB\"\nheld_max = 10\nreserve = \"auto\"\n[namespaces.\"a b\"]\nlimit = \"none\"\nlimit_entries = 5\npolicy = \"lru\"\n",
+    "limit = \"2 GiB\"\nheld_max = \"10%\"\nreserve = \"auto\"\n[namespaces.\"a b\"]\nlimit = \"none\"\nlimit_entries = 5\npolicy = \"lru\"\n",
 ];

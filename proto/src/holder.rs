@@ -50,6 +50,12 @@ impl Holder {
         (is_held && holder.is_visible()).then_some(holder.process)
     }
 
+    /// Tells whether nobody holds the lock of the store in a folder, as far as it can be told from here: not where there is none.
+    #[must_use]
+    pub fn has_none(store: &Path) -> bool {
+        File::open(store.join(LOCK)).is_ok_and(|lock| lock.try_lock_shared().is_ok())
+    }
+
     /// Tells whether its number means the same process to us.
     #[must_use]
     pub fn is_visible(&self) -> bool {

@@ -114,7 +114,7 @@ fn a_view_follows_what_happens_over_the_ends_of_daemons_and_starts_none() {
     terminal.shows("30 entries with the tag `seldom used` went");
     assert_eq!(cache.len().unwrap(), 12);
     home.run(["stop"]).bytes();
-    terminal.shows("the daemon is gone since");
+    terminal.shows("the daemon is gone for");
     terminal.shows("no daemon runs");
     assert!(home.daemons().is_empty());
     home.start();

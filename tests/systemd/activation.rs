@@ -5,6 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 
+use datacache_tests::eventually;
+use datacache_tests::wait::PATIENCE;
+
 use crate::cases;
 use crate::session::{SERVICE, SOCKET, Session};
 
@@ -12,6 +15,7 @@ cases![
     the_first_client_that_connects_starts_the_daemon,
     values_of_every_size_come_back,
     no_client_notices_that_the_daemon_restarts,
+    looking_stopping_and_configuring_start_no_daemon,
     the_socket_goes_with_its_unit,
     a_daemon_that_runs_elsewhere_goes_on_serving,
 ];
@@ -57,6 +61,24 @@ fn no_client_notices_that_the_daemon_restarts() {
     assert_eq!(session.served(&["len"]).outcome().number(), 3_060);
     assert_ne!(first, session.daemon().pid());
     assert_eq!(session.journal("warning"), "");
+}
+
+fn looking_stopping_and_configuring_start_no_daemon() {
+    let session = Session::with_service();
+    let is_idle = || {
+        assert_eq!(session.run(&["status"]).outcome().code(), 3);
+        assert_eq!(session.run(&["stop"]).outcome().code(), 1);
+        session.run(&["config", "set", "limit", "1GiB"]).outcome().bytes();
+        assert_eq!((session.state(SOCKET), session.state(SERVICE)), ("active".into(), "inactive".into()));
+    };
+    is_idle();
+    assert!(!session.home(".cache/datacache").exists());
+    session.add("key", "a value");
+    assert_eq!(session.run(&["status", "--json"]).outcome().json()["pid"], session.daemon().pid());
+    session.run(&["stop"]).outcome().bytes();
+    eventually("the service is inactive", PATIENCE, || session.state(SERVICE) == "inactive");
+    is_idle();
+    assert_eq!(session.len(), 1);
 }
 
 fn the_socket_goes_with_its_unit() {

@@ -22,8 +22,8 @@ const PINGS_MAX: u64 = 20_000;
 
 const ROWS: &str = "\
 Rows:
-  get                 a random entry, from the map, applied to LMDB as it is after some seconds
-  get_recent          an entry that was added a moment ago: in the log, and not applied yet
+  get                 a random entry that was applied to LMDB, from the map
+  get_recent          an entry added a moment ago: in the log, not applied yet
   get_rpc             a random entry, by a call to the daemon
   set                 another value for a random entry
   delete              an entry that is there

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use datacache_daemon::config::edit::{self, Place};
 use datacache_daemon::config::{Config, Flags};
+use datacache_daemon::store::Rules;
 use datacache_proto::paths::{CONFIG_VARIABLE, DIR_VARIABLE, Paths, SOCKET_VARIABLE};
 use datacache_proto::types::Reloaded;
+use rustix::fs::statvfs;
 
 use crate::commands::control::connect;
 use crate::context::Context;
 use crate::failure::{Answer, Failure};
 use crate::output::print;
+use crate::render::human;
 use crate::render::line::one_line;
 use crate::render::table::aligned;
 
@@ -34,7 +37,7 @@ pub(crate) enum ConfigCommand {
 /// The arguments of `config set`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetArgs {
-    /// The setting, as `config show` lists it; of a namespace: limit, limit_entries or policy
+    /// The setting, as `config show` lists it below store, socket and config; of a namespace: limit, limit_entries or policy
     #[arg(value_name = "NAME")]
     name: String,
     /// Its value, as it would be typed elsewhere: `2GiB`, `15m`, `none`
@@ -77,14 +80,15 @@ fn place_of<'p>(name: &'p str, context: &'p Context) -> Place<'p> {
 fn take_over(place: Place<'_>, paths: &Paths, context: &Context) -> Result<Answer, Failure> {
     let told = || connect(context)?.map(|cache| Ok(cache.reload()?)).transpose();
     let reloaded = told().map_err(|source| Failure::NotTaken { source: Box::new(source) })?;
+    let config = || Config::load(&Flags { overrides: context.overrides(), ..Flags::default() });
     let remarks = match &reloaded {
         Some(reloaded) => remarks(place, paths, reloaded),
         // None runs: one that is started from here would have the same environment.
-        None => {
-            remarks(place, paths, &Config::load(&Flags { overrides: context.overrides(), ..Flags::default() })?.told())
-        }
+        None => remarks(place, paths, &config()?.told()),
     };
-    remarks.iter().for_each(|remark| context.remark(remark));
+    // What is wrong here alone is no matter of the daemon's that runs.
+    let above = config().ok().and_then(|config| above_store(place, &config.rules(), &paths.store));
+    remarks.iter().chain(&above).for_each(|remark| context.remark(remark));
     if context.global.dir.is_some() {
         let file = paths.config.to_string_lossy();
         context.remark(&format!(
@@ -111,6 +115,23 @@ fn remarks(place: Place<'_>, paths: &Paths, reloaded: &Reloaded) -> Vec<String> 
         remarks.push(format!("`{name}` holds when the daemon is started again, see `datacache stop`"));
     }
     remarks
+}
+
+/// Returns what bounds a limit of a namespace that is above the store's.
+fn above_store(place: Place<'_>, rules: &Rules, store: &Path) -> Option<String> {
+    let (namespace, name) = (place.namespace?, place.name);
+    let own = rules.namespaces.get(namespace)?;
+    let bound = match name {
+        "limit" => {
+            let filesystem = statvfs(store).map_or(u64::MAX, |whole| whole.f_blocks.saturating_mul(whole.f_frsize));
+            rules.limit_on(filesystem).filter(|all| own.limit > Some(*all)).map(human::short_size)
+        }
+        "limit_entries" => {
+            rules.all.limit_entries.filter(|all| own.limit_entries > Some(*all)).map(|all| all.to_string())
+        }
+        _ => None,
+    };
+    Some(format!("`{name}` of the namespace `{namespace}` is above that of the store, {}, which holds as well", bound?))
 }
 
 pub(crate) fn show(context: &Context) -> Result<Answer, Failure> {
@@ -147,8 +168,31 @@ fn place(name: &str, path: &Path, is_flag: bool, variables: &[&str]) -> [String;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datacache_daemon::store::Rule;
     use datacache_proto::paths::Overrides;
     use datacache_proto::types::Overridden;
+
+    #[test]
+    fn a_limit_of_a_namespace_above_the_stores_is_told_with_that() {
+        let rule = |limit, limit_entries| Rule { limit, limit_entries, ..Rule::default() };
+        let rules =
+            |all| Rules { all, namespaces: [("x".into(), rule(Some(2 << 40), Some(500)))].into(), ..Rules::none() };
+        let told = |all, name, namespace| above_store(Place { namespace, name }, &rules(all), Path::new("/"));
+        let (low, high) = (rule(Some(8 << 20), Some(100)), rule(Some(2 << 40), Some(500)));
+        let line = "`limit` of the namespace `x` is above that of the store, 8.0 MiB, which holds as well";
+        assert_eq!(told(low, "limit", Some("x")).as_deref(), Some(line));
+        assert!(told(low, "limit_entries", Some("x")).unwrap().contains("the store, 100, which"));
+        for all in [high, Rule::default()] {
+            assert_eq!(["limit", "limit_entries"].map(|name| told(all, name, Some("x"))), [None, None]);
+        }
+        assert_eq!(
+            [("limit", None), ("limit", Some("y")), ("policy", Some("x"))].map(|(name, of)| told(low, name, of)),
+            [None, None, None]
+        );
+        // A tenth of the filesystem, at most 10 GiB.
+        let auto = Rules { is_limit_auto: true, ..rules(Rule::default()) };
+        assert!(above_store(Place { namespace: Some("x"), name: "limit" }, &auto, Path::new("/")).is_some());
+    }
 
     #[test]
     fn why_a_setting_does_not_hold_is_told_of_that_setting_alone() {

@@ -64,9 +64,12 @@ pub(crate) fn status(args: &StatusArgs, context: &Context) -> Result<Answer, Fai
     Ok(if state.running { Answer::Yes } else { Answer::NotRunning })
 }
 
-/// Connects to the daemon that runs; `None` where none does.
+/// Connects to the daemon that runs; `None` where none does. Systemd is not given a reason to start one, as far as that can be seen.
 pub(crate) fn connect(context: &Context) -> Result<Option<DataCache>, Failure> {
     context.check_sight()?;
+    if context.is_unserved()? {
+        return Ok(None);
+    }
     Ok(DataCache::try_connect(context.calling().start(false))?)
 }
 

@@ -16,11 +16,11 @@ use crate::values;
 /// The arguments of `ls`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A key is printed as it is: text as text, integers in decimal, bytes as 0x and hexadecimal digits.
-In text with control characters, these and backslashes are escaped: \\n, \\t, \\u{1b}, \\\\.
+A key is printed as it is: text as text, integers in decimal, bytes as 0x and hexadecimal digits. \
+In text with control characters, these and backslashes are escaped: \\n, \\t, \\u{1b}, \\\\. \
 With --json keys are exact: text is a string, an integer a number, bytes are {\"hex\": \"00ff\"}.
 
-Without --long it prints the same to a terminal as to a pipe. With it, a terminal is shown the names of
+Without --long it prints the same to a terminal as to a pipe. With it, a terminal is shown the names of \
 the columns, and long tags cut, with a … for the rest; keys are never cut, and nothing is on a pipe.")]
 pub(crate) struct LsArgs {
     /// Only text keys that begin with this
@@ -29,10 +29,10 @@ pub(crate) struct LsArgs {
     /// Only entries with this tag
     #[arg(long, value_name = "T", value_parser = values::tag)]
     tag: Option<Tag>,
-    /// Print size, age, the time until it expires (or never) and tags before each key
+    /// Print size, age, the time until it expires (or never), pin where it is pinned, and tags before each key
     #[arg(short, long)]
     long: bool,
-    /// Print a JSON object a line, with key, size, tags, created, expires (null for never) and codec
+    /// Print a JSON object a line, with key, size, tags, created, expires (null for never), codec and pinned
     #[arg(long, conflicts_with = "long")]
     json: bool,
 }

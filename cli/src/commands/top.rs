@@ -11,7 +11,7 @@ use crate::top;
 /// The arguments of `top`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It needs a terminal of 80 columns and 24 lines at least. NO_COLOR=1 has it use no colours. Keys: ? shows them.
+It needs a terminal of 80 columns and 24 lines at least. NO_COLOR=1 has it use no colours. The key ? shows the others. \
 Where the daemon goes, it waits for the next one, and starts none. For programs there is `datacache stats`.")]
 pub(crate) struct TopArgs {
     /// How often the daemon is asked: between 0.1s and 1h

@@ -139,7 +139,7 @@ pub(crate) fn of_store(stats: &StoreStats) -> Vec<Metric> {
         gauge("unapplied_operations", unapplied_operations, "Operations of the log that the index does not have yet."),
         size("unapplied_bytes", unapplied_bytes, "Bytes of the log that the index does not have yet."),
         size("unsynced_bytes", unsynced_bytes, "Bytes of the log that a loss of power could take."),
-        gauge("blobs", blobs, "Values that are files of their own."),
+        gauge("blobs", blobs, "Values of entries that are files of their own."),
         size("blob_bytes", blob_bytes, "Bytes of these files."),
         gauge("readers", readers, "Threads with a place among the readers of the index."),
         gauge("leases", leases, "Leases that are held."),

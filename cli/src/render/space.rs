@@ -99,7 +99,7 @@ pub(crate) fn block(stats: &SpaceStats) -> String {
         ("taken", of(size(stats.bytes), stats.limit.map(size)) + &share),
         ("index", size(stats.index_bytes)),
         ("log", size(stats.log_bytes)),
-        ("blobs", size(stats.blob_bytes)),
+        ("blob files", size(stats.blob_bytes)),
         ("spare", size(stats.spare_bytes)),
         ("entries", of(number(stats.entries), stats.limit_entries.map(number))),
         ("held", of(size(stats.held_bytes), stats.held_limit.map(size))),
@@ -173,7 +173,7 @@ mod tests {
   taken         768.00 MiB of 1.00 GiB (75.0%)
   index         256.00 MiB
   log           5 B
-  blobs         512.00 MiB
+  blob files    512.00 MiB
   spare         2.00 MiB
   entries       1,204 of 5,000
   held          1.00 MiB of 512.00 MiB

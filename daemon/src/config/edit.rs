@@ -10,8 +10,8 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::file::{self, FileError};
 use super::nearest::nearest;
-use super::replace::replace;
-use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, SETTINGS};
+use super::replace::{folder_of, replace};
+use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, PLACES, SETTINGS, name_in};
 use super::settings::Config;
 
 /// A setting, of the daemon or of a namespace.
@@ -21,6 +21,13 @@ pub struct Place<'p> {
     pub namespace: Option<&'p str>,
     /// Its name.
     pub name: &'p str,
+}
+
+impl Place<'_> {
+    /// Returns what it is called as a whole.
+    fn full_name(self) -> String {
+        self.namespace.map_or_else(|| self.name.to_owned(), |namespace| name_in(namespace, self.name))
+    }
 }
 
 /// A setting that was not changed; the file is as it was.
@@ -36,13 +43,31 @@ pub enum EditError {
         /// The known name that is most like it.
         nearest: Option<&'static str>,
     },
+    /// It is a place, which the file does not choose.
+    #[error("`{name}` is no setting of the file; it is chosen by {by}")]
+    NotInFile {
+        /// Its name.
+        name: &'static str,
+        /// What chooses it.
+        by: &'static str,
+    },
     /// The namespace can't be one.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     /// The file is not what it should be, or would not be.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A value can't be taken.
+    /// The setting can't have the value.
+    #[error("`{name}` can't be `{value}`: {reason}")]
+    Refused {
+        /// The setting, by its full name.
+        name: String,
+        /// The value that was given.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// Another value of the file can't be taken.
     #[error(transparent)]
     Value(#[from] Fault),
     /// The file can't be written.
@@ -66,11 +91,17 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError> {
     check(place)?;
     let fault = |source| EditError::Write { path: paths.config.clone(), source };
-    std::fs::create_dir_all(folder(paths)).map_err(fault)?;
+    std::fs::create_dir_all(folder_of(&paths.config)).map_err(fault)?;
     let _lock = lock(paths)?;
-    let mut document = read(&paths.config)?;
-    put(&mut document, place, value);
-    write(paths, &document)
+    let before = read(&paths.config)?;
+    let mut after = before.clone();
+    put(&mut after, place, value);
+    write(paths, place, &before, &after).map_err(|error| match error {
+        EditError::Value(Fault { name, reason, .. }) if name == place.full_name() => {
+            EditError::Refused { name, value: value.to_owned(), reason }
+        }
+        other => other,
+    })
 }
 
 /// Removes a setting from the file; tells whether it was there. What the file sets by a wrong name can be removed, too.
@@ -79,11 +110,12 @@ pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError
 /// Where there is no such setting, or the file can't be read, understood without it, or written.
 pub fn unset(paths: &Paths, place: Place<'_>) -> Result<bool, EditError> {
     let _lock = lock(paths)?;
-    let mut document = read(&paths.config)?;
-    if !remove(&mut document, place) {
+    let before = read(&paths.config)?;
+    let mut after = before.clone();
+    if !remove(&mut after, place) {
         return check(place).map(|()| false);
     }
-    write(paths, &document)?;
+    write(paths, place, &before, &after)?;
     Ok(true)
 }
 
@@ -96,6 +128,9 @@ fn check(place: Place<'_>) -> Result<(), EditError> {
     if known.contains(&place.name) {
         return Ok(());
     }
+    if let Some((name, by)) = PLACES.into_iter().find(|(name, _)| *name == place.name && place.namespace.is_none()) {
+        return Err(EditError::NotInFile { name, by });
+    }
     let nearest = nearest(place.name, known.into_iter());
     Err(EditError::Unknown { name: place.name.to_owned(), of_namespace: place.namespace.is_some(), nearest })
 }
@@ -104,14 +139,10 @@ fn check(place: Place<'_>) -> Result<(), EditError> {
 /// folder that it could lie in.
 fn lock(paths: &Paths) -> Result<Option<File>, EditError> {
     let lock = |folder: File| folder.lock().map(|()| Some(folder));
-    match File::open(folder(paths)).and_then(lock) {
+    match File::open(folder_of(&paths.config)).and_then(lock) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         locked => locked.map_err(|source| EditError::Write { path: paths.config.clone(), source }),
     }
-}
-
-fn folder(paths: &Paths) -> &Path {
-    paths.config.parent().unwrap_or(Path::new("."))
 }
 
 fn read(path: &Path) -> Result<DocumentMut, FileError> {
@@ -123,11 +154,30 @@ fn read(path: &Path) -> Result<DocumentMut, FileError> {
     text.parse().map_err(|error: toml_edit::TomlError| file::syntax_error(path, &text, error.span(), error.message()))
 }
 
-/// Writes the file if a daemon would take it.
-fn write(paths: &Paths, document: &DocumentMut) -> Result<(), EditError> {
-    let (path, text) = (&paths.config, document.to_string());
-    Config::of_file(paths.clone(), file::parse(path, &text)?)?;
+/// Writes the file if a daemon would take it. What is wrong elsewhere is told with the line that it has before the change.
+fn write(paths: &Paths, place: Place<'_>, before: &DocumentMut, after: &DocumentMut) -> Result<(), EditError> {
+    let text = after.to_string();
+    try_out(paths, &text).map_err(|error| match try_out(paths, &before.to_string()) {
+        Err(as_it_is) if !is_about(place, &as_it_is) && !is_about(place, &error) => as_it_is,
+        _ => error,
+    })?;
+    let path = &paths.config;
     replace(path, text.as_bytes()).map_err(|source| EditError::Write { path: path.clone(), source })
+}
+
+/// Reads a file as a daemon would.
+fn try_out(paths: &Paths, text: &str) -> Result<(), EditError> {
+    Config::of_file(paths.clone(), file::parse(&paths.config, text)?)?;
+    Ok(())
+}
+
+fn is_about(place: Place<'_>, error: &EditError) -> bool {
+    let name = match error {
+        EditError::Value(fault) => &fault.name,
+        EditError::File(FileError::Unknown { name, .. } | FileError::Kind { name, .. }) => name,
+        _ => return false,
+    };
+    *name == place.full_name()
 }
 
 fn put(document: &mut DocumentMut, place: Place<'_>, value: &str) {
@@ -186,119 +236,4 @@ fn remove(document: &mut DocumentMut, place: Place<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn paths(folder: &Path) -> Paths {
-        let [store, socket, store_link] = ["s", "sock", "store"].map(|name| folder.join(name));
-        Paths { store, socket, store_link, config: folder.join("new/config.toml"), is_default: false }
-    }
-
-    fn of<'p>(namespace: Option<&'p str>, name: &'p str) -> Place<'p> {
-        Place { namespace, name }
-    }
-
-    /// Returns a file after some changes to one that says `text`.
-    fn changed(text: &str, changes: &[(Option<&str>, &str, Option<&str>)]) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = paths(folder.path());
-        if !text.is_empty() {
-            std::fs::create_dir(paths.config.parent().unwrap()).unwrap();
-            std::fs::write(&paths.config, text).unwrap();
-        }
-        for &(namespace, name, value) in changes {
-            match value {
-                Some(value) => set(&paths, of(namespace, name), value).unwrap(),
-                None => assert!(unset(&paths, of(namespace, name)).unwrap(), "{name}"),
-            }
-        }
-        std::fs::read_to_string(&paths.config).unwrap()
-    }
-
-    #[test]
-    fn a_file_is_made_where_there_is_none() {
-        let text = changed("", &[(None, "limit", Some("2 GiB")), (None, "max_connections", Some("12"))]);
-        assert_eq!(text, "limit = \"2 GiB\"\nmax_connections = 12\n");
-        let text = changed("", &[(Some("a b"), "limit_entries", Some("9")), (Some("c"), "policy", Some("lru"))]);
-        assert_eq!(text, "[namespaces.\"a b\"]\nlimit_entries = 9\n\n[namespaces.c]\npolicy = \"lru\"\n");
-    }
-
-    #[test]
-    fn comments_and_order_stay_and_what_is_new_stands_below_what_there_is() {
-        let text = "# Ours.\nlog = \"warn\" # quiet\n\n# Large disk.\nlimit = \"1 GiB\" # see df\n\n[namespaces.x]\n# Small.\nlimit = \"1 MiB\"\n# end\n";
-        let changes = [
-            (None, "limit", Some("none")),
-            (None, "reserve", Some("0")),
-            (Some("x"), "limit", Some("2097152")),
-            (Some("y"), "limit_entries", Some("5")),
-        ];
-        let expected = "# Ours.\nlog = \"warn\" # quiet\n\n# Large disk.\nlimit = \"none\" # see df\nreserve = 0\n\n[namespaces.x]\n# Small.\nlimit = 2097152\n\n[namespaces.y]\nlimit_entries = 5\n# end\n";
-        assert_eq!(changed(text, &changes), expected);
-        assert_eq!(changed("# Only this.\n", &[(None, "log", Some("off"))]), "# Only this.\nlog = \"off\"\n");
-        assert_eq!(
-            changed("# Only this.\n", &[(Some("x"), "policy", Some("lru"))]),
-            "# Only this.\n[namespaces.x]\npolicy = \"lru\"\n"
-        );
-    }
-
-    #[test]
-    fn changes_at_the_same_time_are_all_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = paths(folder.path());
-        let names: Vec<_> = (0..12).map(|number| format!("n{number}")).collect();
-        std::thread::scope(|scope| {
-            for name in &names {
-                scope.spawn(|| set(&paths, of(Some(name), "limit_entries"), "9").unwrap());
-            }
-        });
-        let text = std::fs::read_to_string(&paths.config).unwrap();
-        assert!(names.iter().all(|name| text.contains(&format!("[namespaces.{name}]"))), "{text}");
-    }
-
-    #[test]
-    fn what_is_unset_goes_with_its_table_and_a_wrong_name_can_be_removed() {
-        let text = "limit = \"1 GiB\"\nlog = \"off\"\n\n[namespaces.x]\nlimit = \"1 MiB\"\n";
-        assert_eq!(changed(text, &[(None, "limit", None), (Some("x"), "limit", None)]), "log = \"off\"\n");
-        assert_eq!(changed("limmit = 5\nlog = \"off\"\n", &[(None, "limmit", None)]), "log = \"off\"\n");
-        assert_eq!(changed("namespaces.x = {limits = 5}\n", &[(Some("x"), "limits", None)]), "");
-    }
-
-    #[test]
-    fn what_a_daemon_would_not_take_is_refused_and_the_file_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = paths(folder.path());
-        set(&paths, of(None, "log"), "off").unwrap();
-        let before = std::fs::read_to_string(&paths.config).unwrap();
-        for (namespace, name, value, told) in [
-            (None, "limits", "1 GiB", "there is no setting `limits`; did you mean `limit`?"),
-            (Some("x"), "reserve", "1 GiB", "there is no setting `reserve` of a namespace"),
-            (Some("x"), "limit", "auto", "`namespaces.x.limit` ("),
-            (Some(""), "limit", "1 GiB", "the name of the namespace is empty"),
-            (None, "limit", "1 KiB", "1 KiB is less than 1 MiB"),
-            (None, "limit", "", "`` is not a size"),
-            (None, "inline_max", "2 MiB", "2 MiB is not within 0 to 1 MiB"),
-        ] {
-            let error = set(&paths, of(namespace, name), value).unwrap_err().to_string();
-            assert!(error.contains(told), "{error}");
-        }
-        assert!(!unset(&paths, of(None, "limit")).unwrap());
-        assert!(unset(&paths, of(None, "limits")).is_err());
-        assert_eq!(std::fs::read_to_string(&paths.config).unwrap(), before);
-    }
-
-    #[test]
-    fn a_file_that_is_broken_elsewhere_is_left_to_its_owner() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = Paths { config: folder.path().join("c.toml"), ..paths(folder.path()) };
-        for (text, told) in [
-            ("log = = 1\n", "c.toml, line 1: "),
-            ("\nlog = \"inof\"\n", "`log` ("),
-            ("namespaces = 5", "c.toml, line 1: `namespaces` is integer"),
-        ] {
-            std::fs::write(&paths.config, text).unwrap();
-            let error = set(&paths, of(Some("x"), "limit"), "1 GiB").unwrap_err().to_string();
-            assert!(error.contains(told), "{error}");
-            assert_eq!(std::fs::read_to_string(&paths.config).unwrap(), text);
-        }
-    }
-}
+mod tests;

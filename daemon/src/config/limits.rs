@@ -12,7 +12,7 @@ use crate::store::{Reserve, Rule, Rules};
 /// The least limit in bytes: what is kept beside the entries would leave no room for them.
 const LIMIT_MIN: Size = Size(1 << 20);
 const AUTO: &str = "auto";
-const NONE: &str = "none";
+pub(super) const NONE: &str = "none";
 
 /// Reads the rules of the store and those of its namespaces.
 ///
@@ -78,10 +78,14 @@ fn reserve(values: Values<'_>) -> Result<Reserve, Fault> {
     }
 }
 
-/// The sign may be left out.
+/// A number alone may be meant for bytes or for entries, but for 0.
 fn percent(values: Values<'_>) -> Result<u8, Fault> {
     let text = values.text("held_max");
-    let told = quantity::parse(text).filter(|(number, unit)| *number <= 100 && ["", "%"].contains(unit));
-    let told = told.and_then(|(number, _)| u8::try_from(number).ok());
-    told.ok_or_else(|| values.fault("held_max", format_args!("`{text}` is not a share; write for example `50%`")))
+    let told = quantity::parse(text).and_then(|(number, unit)| Some((u8::try_from(number).ok()?, unit)));
+    let proposed = match told.filter(|(share, _)| *share <= 100) {
+        Some((share, "%") | (share @ 0, "")) => return Ok(share),
+        Some((share, "")) => format!("`{share}%`"),
+        _ => "for example `50%`".to_owned(),
+    };
+    Err(values.fault("held_max", format_args!("`{text}` is not a share; write {proposed}")))
 }

@@ -5,13 +5,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+/// How many links are followed one after the other, as by the system.
+const LINKS_MAX: usize = 40;
+
 /// Writes the file, and the folders that it lies in where there are none. A link stays one, and so do owner and permissions.
 ///
 /// # Errors
 /// Where the system fails; then the old file is as it was.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let target = target_of(path);
-    let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let target = target_of(path)?;
+    let folder = folder_of(&target);
     fs::create_dir_all(folder)?;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let beside = folder.join(format!(".{name}.{}.new", std::process::id()));
@@ -24,10 +27,19 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Returns where a link leads, also if there is nothing yet.
-fn target_of(path: &Path) -> PathBuf {
-    let beside = |to: PathBuf| path.parent().map_or_else(|| to.clone(), |folder| folder.join(&to));
-    path.canonicalize().or_else(|_| fs::read_link(path).map(beside)).unwrap_or_else(|_| path.to_owned())
+/// Returns the folder that a file is in; for a bare name that is the working folder.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Returns where a link leads in the end, also if there is nothing yet.
+fn target_of(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..=LINKS_MAX {
+        let Ok(next) = fs::read_link(&target) else { return Ok(target) };
+        target = folder_of(&target).join(next);
+    }
+    Err(rustix::io::Errno::LOOP.into())
 }
 
 /// Gives the file the owner of the one that it replaces.
@@ -79,6 +91,35 @@ mod tests {
         std::os::unix::fs::symlink("elsewhere/kept", &link).unwrap();
         replace(&link, b"new").unwrap();
         assert!(link.is_symlink() && fs::read(folder.path().join("elsewhere/kept")).unwrap() == b"new");
+    }
+
+    #[test]
+    fn links_are_followed_to_the_end_and_only_so_many_as_the_system_does() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: String| folder.path().join(name);
+        symlink("kept", path("l1".into())).unwrap();
+        for number in 2..=LINKS_MAX + 1 {
+            symlink(format!("l{}", number - 1), path(format!("l{number}"))).unwrap();
+        }
+        let too_many = path(format!("l{}", LINKS_MAX + 1));
+        for content in ["there is nothing", "there is something"] {
+            replace(&path(format!("l{LINKS_MAX}")), content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(path("kept".into())).unwrap(), content);
+            assert_eq!(
+                replace(&too_many, b"new").unwrap_err().raw_os_error(),
+                fs::metadata(&too_many).unwrap_err().raw_os_error()
+            );
+        }
+        assert!((1..=LINKS_MAX).all(|number| path(format!("l{number}")).is_symlink()));
+    }
+
+    #[test]
+    fn a_bare_name_is_in_the_working_folder() {
+        assert_eq!(
+            ["c.toml", "./c.toml", "/c.toml", "a/c.toml"].map(|name| folder_of(Path::new(name))),
+            [".", ".", "/", "a"].map(Path::new)
+        );
     }
 
     #[test]

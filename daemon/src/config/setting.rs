@@ -21,7 +21,7 @@ const fn setting(name: &'static str, default: &'static str) -> Setting {
 /// All settings, in the order in which they are shown.
 pub(super) const SETTINGS: [Setting; 14] = [
     Setting { needs_restart: true, ..setting("inline_max", "32 KiB") },
-    setting("value_max", "unlimited"),
+    setting("value_max", "none"),
     setting("limit", "auto"),
     setting("limit_entries", "none"),
     setting("policy", "s3-fifo"),
@@ -40,6 +40,13 @@ pub(super) const SETTINGS: [Setting; 14] = [
 pub(super) const NAMESPACES: &str = "namespaces";
 /// The settings that a namespace can have of its own; what they mean without being set is that it has none.
 pub(super) const OF_NAMESPACE: [&str; 3] = ["limit", "limit_entries", "policy"];
+
+/// What is shown with the settings and is none, with what chooses it: the daemon has to know it before it reads the file.
+pub(super) const PLACES: [(&str, &str); 3] = [
+    ("store", "`--dir`, DATACACHE_DIR or XDG_CACHE_HOME"),
+    ("socket", "`--socket`, DATACACHE_SOCKET or XDG_RUNTIME_DIR"),
+    ("config", "DATACACHE_CONFIG or XDG_CONFIG_HOME"),
+];
 
 /// Returns what a setting of a namespace is called in full, as it can be written in the file. Names of namespaces have no control
 /// characters.

@@ -10,7 +10,7 @@ use datacache_proto::types::{Overridden, Reloaded};
 
 use super::amount::Size;
 use super::file::{self, FileError, FromFile};
-use super::limits;
+use super::limits::{self, NONE};
 use super::setting::{Fault, SETTINGS, Setting, Source, Typed, name_in};
 use super::short_span::ShortSpan;
 use super::values::Values;
@@ -152,7 +152,7 @@ impl Config {
         Ok(Self {
             paths,
             inline_max: values.within::<Size>("inline_max", Size(0)..=Size(INLINE_MAX))?.0,
-            value_max: values.size_or("value_max", "unlimited")?,
+            value_max: values.size_or("value_max", &[NONE, "unlimited"])?,
             sync_interval: values.span("sync_interval", Duration::from_millis(10)..=DAY)?,
             max_connections: values.within("max_connections", 1..=65_536)?,
             calls_per_connection: values.within("calls_per_connection", 1..=4_096)?,
@@ -294,7 +294,7 @@ mod tests {
     fn a_bad_value_is_refused_with_its_setting_its_source_and_the_bounds() {
         let cases = [
             ("inline_max", "2 MiB", "2 MiB is not within 0 to 1 MiB"),
-            ("value_max", "big", "`big` is not a size"),
+            ("value_max", "big", "`32 KiB`, `1 MiB` or `2 GiB`, or `none`"),
             ("sync_interval", "never", "never is not within 0.01s to 86400s"),
             ("max_connections", "0", "0 is not within 1 to 65536"),
             ("calls_per_connection", "many", "invalid digit"),
@@ -312,6 +312,8 @@ mod tests {
             ("limit_entries", "few", "`few` is not a number of entries, or `none`"),
             ("policy", "mru", "no policy is called `mru`; there are s3-fifo, lru, lfu, fifo and none"),
             ("held_max", "101%", "`101%` is not a share; write for example `50%`"),
+            ("held_max", "50", "`50` is not a share; write `50%`"),
+            ("held_max", "300", "`300` is not a share; write for example `50%`"),
             (
                 "reserve",
                 "none",
@@ -342,6 +344,10 @@ mod tests {
         assert_eq!(rules("limit_entries", "7").all.limit_entries, Some(7));
         assert_eq!(rules("policy", "least-recently-used").all.policy, Some(Policy::Lru));
         assert_eq!([rules("held_max", "0"), rules("held_max", "100 %")].map(|rules| rules.held_percent), [0, 100]);
+        assert_eq!(
+            ["none", "Unlimited", "7"].map(|text| read_with("value_max", text).unwrap().value_max),
+            [None, None, Some(7)]
+        );
         assert_eq!(rules("reserve", "0").reserve, Reserve::Bytes(0));
         assert_eq!(rules("reserve", "Auto").reserve, Reserve::Share);
     }

@@ -75,11 +75,12 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub(super) fn size_or(self, name: &'static str, none: &str) -> Result<Option<u64>, Fault> {
-        if self.text(name).eq_ignore_ascii_case(none) {
+    /// Reads a size, or nothing where it is one of these words; the first of them is proposed.
+    pub(super) fn size_or(self, name: &'static str, none: &[&str]) -> Result<Option<u64>, Fault> {
+        if none.iter().any(|word| self.text(name).eq_ignore_ascii_case(word)) {
             return Ok(None);
         }
-        self.size_or_words(name, &format!("`{none}`")).map(|size| Some(size.0))
+        self.size_or_words(name, &format!("`{}`", none[0])).map(|size| Some(size.0))
     }
 
     /// Reads a size; what is none is told to be one, or one of these words.

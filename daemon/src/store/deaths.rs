@@ -4,6 +4,9 @@
 //! ```text
 //! STORE/unclean   a digit: 0 = closed in good order; else a daemon has the store, or died. A letter from `a` on: it met with damage
 //! ```
+//!
+//! A good end leaves the file with its 0, and does not remove it: that tells a store that was served from one whose daemon died as it made it
+//! (see [`Deaths::was_served`]), and the next daemon writes its mark in place, which also a full disk lets it do.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use datacache_daemon::store::Rule;
 use datacache_proto::access::Access;
 use datacache_proto::layout::ACCESS;
 use datacache_proto::service::Keys;
@@ -29,6 +30,27 @@ async fn the_counters_tell_what_happened() {
     // hello, introduce, two additions, three reads, one delete, and this one.
     assert_eq!(stats.daemon.calls, 9);
     assert!(stats.daemon.frames >= 3 && stats.daemon.operations >= stats.daemon.frames);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_empty_namespace_is_told_of_while_anything_of_it_is_counted_or_set() {
+    let (place, daemon, client) = daemon_and_client().await;
+    client.add(bytes("a", b"1")).await;
+    for namespace in ["other", "third"] {
+        client.add(Addition { namespace: namespace.into(), ..bytes("a", b"1") }).await;
+        client.rpc.delete(soon(), client.call(), namespace.into(), Keys(vec!["a".into()])).await.unwrap().unwrap();
+    }
+    let names = async |client: &Client| {
+        let stats = client.rpc.stats(soon()).await.unwrap().unwrap();
+        stats.namespaces.into_iter().map(|row| row.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&client).await, [NAMESPACE, "other", "third"]);
+    daemon.stop().await;
+    let daemon = Daemon::start(&place, |config| {
+        config.rules.namespaces.insert("third".into(), Rule::default());
+    });
+    assert_eq!(names(&daemon.client().await).await, [NAMESPACE, "third"]);
     daemon.stop().await;
 }
 

@@ -14,7 +14,7 @@ pub struct Stats {
     /// When these were taken. In JSON, milliseconds since 1970.
     #[serde(rename = "taken_unix_ms")]
     pub taken: Timestamp,
-    /// One row for each namespace, by name.
+    /// One row for each namespace that has entries, settings of its own, or anything counted, by name.
     pub namespaces: Vec<NamespaceStats>,
     /// How values were read.
     pub reads: ReadStats,
@@ -114,7 +114,7 @@ pub struct StoreStats {
     pub unapplied_bytes: u64,
     /// Bytes of the log that a loss of power could take.
     pub unsynced_bytes: u64,
-    /// Values that are files of their own.
+    /// Values that are files of their own, without those that no entry has any more: see [`super::SpaceStats::blob_bytes`].
     pub blobs: u64,
     /// The sum of their lengths in bytes; equal content counts once.
     pub blob_bytes: u64,

@@ -10,3 +10,4 @@ mod units;
 
 pub(crate) use error::ServiceError;
 pub(crate) use manage::{ServiceCommand, service};
+pub(crate) use units::is_installed;

@@ -18,6 +18,15 @@ const SERVICE_TEXT: &str = include_str!("../../../../systemd/datacache.service")
 /// What stands in the texts for the path of the program.
 const PROGRAM: &str = "@DATACACHE@";
 
+/// Tells whether the unit that listens is installed for this user.
+pub(crate) fn is_installed() -> bool {
+    BaseDirs::new().is_some_and(|base| folder(&base).join(SOCKET).exists())
+}
+
+fn folder(base: &BaseDirs) -> PathBuf {
+    base.config_dir().join("systemd/user")
+}
+
 /// The unit files as they should be.
 pub(super) struct Units {
     folder: PathBuf,
@@ -40,7 +49,7 @@ impl Units {
             return Err(ServiceError::ProgramRefused { path });
         }
         let base = BaseDirs::new().ok_or(ServiceError::NoHome)?;
-        Ok(Self::for_program(program, base.config_dir().join("systemd/user")))
+        Ok(Self::for_program(program, folder(&base)))
     }
 
     fn for_program(program: &str, folder: PathBuf) -> Self {

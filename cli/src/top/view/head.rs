@@ -42,7 +42,7 @@ fn state(app: &App) -> (String, bool) {
     let silent = app.now.since(app.measured);
     let is_late = silent > (app.interval * LATE).max(Duration::from_secs(2));
     if app.gone.is_some() {
-        return (format!("the daemon is gone since {}", short_span(silent)), true);
+        return (format!("the daemon is gone for {}", short_span(silent)), true);
     }
     if app.is_paused {
         return ("paused".to_owned(), true);

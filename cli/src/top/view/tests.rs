@@ -198,7 +198,7 @@ fn the_daemon_that_is_gone_is_told_of_with_the_reason_and_the_next_one_takes_its
     app.now = Timestamp::from_millis(NOW.as_millis() + 90_000);
     app.hear(News::Gone { why: "no daemon runs".into() });
     let shown = screen(&app, 80, 24);
-    assert!(shown.contains("the daemon is gone since 1m30s") && shown.ends_with("no daemon runs"), "{shown}");
+    assert!(shown.contains("the daemon is gone for 1m30s") && shown.ends_with("no daemon runs"), "{shown}");
     assert!(shown.contains("images of the"), "what was known stays");
     let before = app.history.of(None).unwrap().len();
     let other = Stats { daemon: DaemonStats { uptime_ms: 1, ..DaemonStats::default() }, ..stats(1) };

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::Parser as _;
 use datacache_client::Item;
 use datacache_client::blocking::DataCache;
 use datacache_tests::program::program;
@@ -24,8 +25,17 @@ const LINES: usize = 30;
 /// For how long there is traffic before the picture is made: it fills a good part of the lines over time.
 const TRAFFIC: Duration = Duration::from_secs(34);
 
+/// Makes the picture of `datacache top` that the README shows.
+#[derive(Debug, clap::Parser)]
+#[command(name = "picture", max_term_width = 100)]
+struct Arguments {
+    /// The file to write, an SVG
+    #[arg(value_name = "FILE")]
+    target: PathBuf,
+}
+
 fn main() {
-    let target = std::env::args_os().nth(1).map(PathBuf::from).expect("name the file to write");
+    let Arguments { target } = Arguments::parse();
     let home = Home::new();
     let cache = home.open();
     fill(&cache);
