@@ -4,6 +4,7 @@ use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use datacache_proto::closed::Closed;
 use datacache_proto::filesystem::network;
@@ -208,13 +209,29 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         path: path.to_owned(),
         source,
     })?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match hold(&file) {
         Ok(()) => {
             tell_holder(&file);
             Ok(file)
         }
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(errno) => Err(OpenError::Io { action: "lock", path: path.to_owned(), source: errno.into() }),
+    }
+}
+
+/// Takes the lock. Whoever looks whether anybody has it shares it for an instant, which is waited for.
+fn hold(lock: &File) -> Result<(), rustix::io::Errno> {
+    /// Longer than such a look takes, also on a busy machine.
+    const LOOKS: Duration = Duration::from_secs(1);
+    let begun = Instant::now();
+    loop {
+        let held = rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive);
+        let is_looked_at = || rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared).is_ok();
+        if held != Err(rustix::io::Errno::WOULDBLOCK) || !is_looked_at() || begun.elapsed() > LOOKS {
+            return held;
+        }
+        rustix::fs::flock(lock, FlockOperation::Unlock)?;
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -232,6 +249,7 @@ fn tell_holder(lock: &File) {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use super::*;
 
@@ -244,6 +262,26 @@ mod tests {
         drop(lock);
         take(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    /// As `status` does, where systemd listens for the daemon.
+    #[test]
+    fn who_looks_whether_a_store_has_a_daemon_keeps_none_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(take(folder.path()).unwrap());
+        let (is_over, looks) = (AtomicBool::new(false), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = Holder::has_none(folder.path());
+                    looks.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let taken = (0..).map(|_| take(folder.path()).is_ok());
+            let all = taken.take_while(|_| looks.load(Ordering::Relaxed) < 5_000).all(|is_ok| is_ok);
+            is_over.store(true, Ordering::Relaxed);
+            assert!(all);
+        });
     }
 
     #[test]
