@@ -89,7 +89,7 @@ impl Store {
             if !done.is_empty() && (self.refusal(batch).is_some() || self.is_short()) {
                 break;
             }
-            if let Some(owner) = self.lacks_room(batch) {
+            if let Some(owner) = self.lacks_room(batch, now) {
                 self.crowding.blocked_by = done.is_empty().then_some(owner);
                 break;
             }

@@ -3,10 +3,11 @@
 use std::ops::{Bound, Range};
 
 use datacache_daemon::eviction::Policy;
-use datacache_daemon::store::{BatchResult, Holder, Put, Reserve, Rule, Rules, StoreError};
+use datacache_daemon::store::{BatchResult, Command, Holder, Put, Reserve, Rule, Rules, StoreError};
 use datacache_proto::error::FullCause;
 use datacache_proto::layout::{index_key, tables};
 use datacache_proto::process::Process;
+use datacache_proto::time::Timestamp;
 use heed::{Env, RwTxn};
 
 use crate::driver::{Driver, NOW, inline};
@@ -219,6 +220,26 @@ fn a_bound_value_that_takes_the_place_of_another_counts_as_held_in_full() {
         assert!(driver.store().space().held_bytes <= 2 * MIB, "{key}");
     }
     assert!((5..15).contains(&refused), "{refused}");
+}
+
+/// It was taken for a lease on what is there for good, or for one more on what is held: neither counted, and all of the store was held.
+#[test]
+fn what_is_held_is_counted_where_what_had_expired_or_stood_before_it_in_the_batch_was_the_same() {
+    let holder = Some(Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 });
+    let ended = Some(Timestamp::from_millis(NOW.as_millis() - 1));
+    let value = |key, byte: u8| add("default", key, inline(&vec![byte; 100_000]));
+    for (expires, pinned, batched) in [(ended, false, false), (ended, true, false), (None, false, true)] {
+        let mut driver = limited(Rules { held_percent: 50, ..bytes(4 * MIB) });
+        let mut refused = 0;
+        for key in 0..30 {
+            put(&mut driver, Put { expires, ..value(key, 7) }).unwrap();
+            let held = |byte| Command::Put(Put { pinned, holder: holder.filter(|_| !pinned), ..value(key, byte) });
+            let told = driver.write(if batched { vec![held(7), held(8)] } else { vec![held(7)] });
+            refused += u32::from(matches!(told, Err(StoreError::Full { cause: FullCause::HeldLimit { .. }, .. })));
+            assert!(driver.store().space().held_bytes <= 2 * MIB, "{key}");
+        }
+        assert!((5..15).contains(&refused), "{refused}");
+    }
 }
 
 /// The log has their places until it is applied, and they were taken for all that there is.
