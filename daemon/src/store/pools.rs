@@ -11,7 +11,7 @@ use super::line::Line;
 use super::marks::Marks;
 use super::rules::{Rule, Rules};
 use super::states::States;
-use crate::eviction::{Addition, Evictor, Place, Policy, Queue, Volume};
+use crate::eviction::{Addition, Evictor, Place, Plan, Policy, Queue, Volume};
 
 /// What an empty index takes (a page for each table), and what the log needs to go on.
 const BASE: u64 = 128 << 10;
@@ -33,8 +33,10 @@ pub(super) struct Pool {
     pub(super) lines: Lines,
     /// Whether room is being made, down to the low mark.
     pub(super) is_relieving: bool,
-    /// How many slices on end led to nothing.
-    pub(super) fruitless: u8,
+    /// Whether the last slice met nobody.
+    pub(super) gave_out: bool,
+    /// Whether it has begun anew since anything was evicted, for it met nobody any more.
+    pub(super) is_anew: bool,
     /// Whether anything was evicted since what it has learned was last taken to be written down.
     pub(super) has_learned: bool,
     /// What is counted as if it could be evicted, and was looked for in vain.
@@ -72,7 +74,8 @@ impl Pool {
             policy,
             lines: Lines::default(),
             is_relieving: false,
-            fruitless: 0,
+            gave_out: false,
+            is_anew: false,
             has_learned: false,
             missing: Volume::default(),
         }
@@ -82,7 +85,7 @@ impl Pool {
     fn follow(&mut self, policy: Policy, limits: Limits) {
         self.evictor.follow(policy);
         (self.policy, self.limits) = (policy, limits);
-        (self.fruitless, self.missing) = (0, Volume::default());
+        (self.gave_out, self.is_anew, self.missing) = (false, false, Volume::default());
     }
 }
 
@@ -99,6 +102,25 @@ impl Lines {
     pub(super) fn rewind(&mut self) {
         self.small.rewind();
         self.main.rewind();
+    }
+
+    /// Returns what is held of what was passed over.
+    pub(super) fn passed(&self) -> Volume {
+        self.small.passed.plus(self.main.passed)
+    }
+
+    /// Notes what is passed over.
+    pub(super) fn pass(&mut self, plan: &Plan) {
+        for queue in [Queue::Small, Queue::Main] {
+            let line = self.of(queue);
+            line.passed = line.passed.plus(plan.passed(queue));
+        }
+    }
+
+    /// Takes in that no more than that is held by now. Which queue had what was let go nobody knows: it is the main one's as far as it can.
+    pub(super) fn let_go(&mut self, held: Volume) {
+        self.main.passed = self.main.passed.least(held);
+        self.small.passed = self.small.passed.least(held.less(self.main.passed));
     }
 
     fn enter(&mut self, namespace: u32) {
@@ -123,7 +145,8 @@ impl Pools {
         pools
     }
 
-    /// Takes up other rules. What was learned stays with those whose pool does; what others have is returned.
+    /// Takes up other rules. What was learned stays with those whose pool does, and so does how far they have come; what others have learned
+    /// is returned.
     pub(super) fn set_rules<'n>(
         &mut self,
         rules: Rules,
@@ -132,8 +155,12 @@ impl Pools {
         self.rules = rules;
         let policy = self.policy();
         self.shared.follow(policy, Limits::default());
-        self.shared.lines = Lines::default();
-        self.members.clear();
+        let namespaces: Vec<_> = namespaces.into_iter().collect();
+        if namespaces.iter().any(|(name, number)| self.members.contains(number) && self.rule_of(name).is_some()) {
+            // What was passed over of those that leave nobody knows.
+            self.shared.lines = Lines::default();
+            self.members.clear();
+        }
         let (mut before, mut left) = (std::mem::take(&mut self.own), Vec::new());
         for (name, number) in namespaces {
             match (self.rule_of(name), before.remove(&number)) {
@@ -313,6 +340,35 @@ mod tests {
         pools.set_rules(rules(None), [("own", 1), ("other", 2)]);
         assert!(pools.own(1).is_none());
         assert_eq!(pools.members, BTreeSet::from([1, 2]));
+    }
+
+    /// Each time that the settings were read, all that is held was passed over once more.
+    #[test]
+    fn what_was_passed_over_is_known_until_a_namespace_leaves_and_is_never_more_than_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pools = pools(&folder);
+        let volume = |entries| Volume { bytes: 10 * entries, entries };
+        let passed = |pools: &Pools| pools.all().map(|(_, pool)| pool.lines.passed().entries).collect::<Vec<_>>();
+        let pass = |pools: &mut Pools| {
+            let pools = [&mut pools.own.get_mut(&1).unwrap().1, &mut pools.shared];
+            pools
+                .into_iter()
+                .for_each(|pool| (pool.lines.small.passed, pool.lines.main.passed) = (volume(2), volume(3)));
+        };
+        pass(&mut pools);
+        pools.set_rules(rules(Some(1 << 20)), [("own", 1), ("other", 2), ("new", 3)]);
+        assert_eq!(passed(&pools), [5, 5]);
+        for (held, left) in [(4, 4), (1, 1), (5, 1)] {
+            pools.shared.lines.let_go(volume(held));
+            assert_eq!(pools.shared.lines.passed(), volume(left));
+        }
+        pools.set_rules(rules(None), [("own", 1), ("other", 2), ("new", 3)]);
+        assert_eq!(passed(&pools), [1], "who comes is yet to be looked at");
+        pools.set_rules(rules(Some(1 << 20)), [("own", 1), ("other", 2), ("new", 3)]);
+        assert_eq!(passed(&pools), [0, 0], "who leaves had some of it");
+        pass(&mut pools);
+        pools.shared.lines.rewind();
+        assert_eq!(passed(&pools), [5, 0]);
     }
 
     #[test]
