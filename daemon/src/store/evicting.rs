@@ -18,7 +18,7 @@ use super::placing::Places;
 use super::pools::{Pool, PoolId};
 use super::queues::Queued;
 use super::rules::{Rule, Rules};
-use super::states::Learned;
+use super::states::{Learned, Remembered};
 use super::store::Store;
 use crate::eviction::{Ending, Head, Plan, Queue, Verdict, Volume};
 
@@ -266,11 +266,25 @@ impl Store {
 
     /// Takes up other limits and policies. They hold from now on; what is too much goes bit by bit. Returns what policies have learned whose
     /// namespaces are no pools any more, to be written down; `None` where that is nothing.
+    ///
+    /// Blocks where a namespace becomes a pool: see [`Store::remembering`].
     pub fn set_rules(&mut self, rules: Rules) -> Option<Learned> {
+        let remembered = self.remembering(&rules)();
+        self.take_up(rules, remembered)
+    }
+
+    /// Returns what reads what those have learned before that become pools by other rules, for another thread: it may be large.
+    pub fn remembering(&self, rules: &Rules) -> impl FnOnce() -> Remembered + Send + use<> {
+        let (states, newcomers) = (self.pools.states().clone(), self.pools.newcomers(rules, self.memory.namespaces()));
+        move || states.remember(newcomers)
+    }
+
+    /// Does what [`Store::set_rules`] does, without a wait, where it is known what was learned before.
+    pub fn take_up(&mut self, rules: Rules, remembered: Remembered) -> Option<Learned> {
         let size = self.lookup.tables.room.disk().map_or(0, |disk| disk.size);
         let limit = if size > 0 { rules.limit_on(size) } else { rules.all.limit };
         let rules = Rules { all: Rule { limit, ..rules.all }, is_limit_auto: false, ..rules };
-        let left = self.pools.set_rules(rules, self.memory.namespaces());
+        let left = self.pools.set_rules(rules, remembered, self.memory.namespaces());
         self.know_places();
         self.look_at_disk();
         (!left.is_empty()).then(|| Learned::new(self.pools.states().clone(), left))

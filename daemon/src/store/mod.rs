@@ -204,7 +204,7 @@ pub use position::Position;
 pub use readers::{Place, Readers};
 pub use repair::{Corrections, Repairs};
 pub use rules::{Reserve, Rule, Rules};
-pub use states::Learned;
+pub use states::{Learned, Remembered};
 pub use store::{Counters, Store};
 pub use successor::{Former, Succession, Successor};
 pub use tag_walk::{CountedTag, SampledEntry, TagWalk};

@@ -34,6 +34,10 @@ struct Order {
     written: Mutex<BTreeMap<PoolId, u64>>,
 }
 
+/// What namespaces learned when they were pools before, which they become again.
+#[derive(Debug, Default)]
+pub struct Remembered(BTreeMap<u32, Evictor>);
+
 /// States that are to be written.
 #[derive(Debug)]
 pub struct Learned {
@@ -54,6 +58,12 @@ impl States {
         let mut evictor = self.kept(id).unwrap_or_else(|| Evictor::new(policy));
         evictor.follow(policy);
         evictor
+    }
+
+    /// Returns what was kept of these namespaces. Blocks: a state may be large.
+    pub(super) fn remember(&self, namespaces: impl IntoIterator<Item = u32>) -> Remembered {
+        let kept = |number| Some((number, self.kept(PoolId::Own(number))?));
+        Remembered(namespaces.into_iter().filter_map(kept).collect())
     }
 
     fn kept(&self, id: PoolId) -> Option<Evictor> {
@@ -85,6 +95,15 @@ impl States {
             PoolId::Own(namespace) => self.folder.join(format!("namespace-{namespace}")),
             PoolId::Shared => self.folder.join("shared"),
         }
+    }
+}
+
+impl Remembered {
+    /// Takes out what a namespace learned, to follow a policy from now on.
+    pub(super) fn take(&mut self, namespace: u32, policy: Policy) -> Evictor {
+        let mut evictor = self.0.remove(&namespace).unwrap_or_else(|| Evictor::new(policy));
+        evictor.follow(policy);
+        evictor
     }
 }
 
