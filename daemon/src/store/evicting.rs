@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use datacache_proto::key::Key;
-use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::recent::{KeyHash, Offset};
 use datacache_proto::time::Timestamp;
 
@@ -14,19 +13,15 @@ use super::draft::Placed;
 use super::error::StoreError;
 use super::making_way::Owner;
 use super::place_walk::PlaceWalk;
-use super::placing::Places;
-use super::pools::{Pool, PoolId};
+use super::pool::{Pool, PoolId};
 use super::queues::Queued;
 use super::rules::{Rule, Rules};
 use super::states::{Learned, Remembered};
 use super::store::Store;
-use crate::eviction::{Ending, Head, Plan, Queue, Verdict, Volume};
+use crate::eviction::{Head, Plan, Verdict, Volume};
 
 /// How many places are looked at in one go: as many of the longest keys fit a frame.
 pub(super) const SLICE: usize = 96;
-
-/// As many are counted in a queue that may have nobody: one that is taken for empty is not looked at, and one that is empty is found to be.
-const NOBODY: u64 = 1;
 
 /// As many operations may wait to be applied while more is evicted on a disk that is full.
 const UNAPPLIED_WHILE_SHORT: u64 = 400;
@@ -79,7 +74,7 @@ impl Store {
             return Ok(false);
         }
         if self.has_lost_count(id) {
-            self.count_places(id, NOBODY);
+            self.recount(id);
         }
         let begun = Instant::now();
         let (plan, looked) = match self.plan_slice(id, wanted) {
@@ -123,40 +118,6 @@ impl Store {
             // Of what is gone no step is carried out.
             None => Ok((plan, looked)),
         }
-    }
-
-    /// Tells whether a pool's sums are far above what there is: an entry that is deleted takes its place along unseen.
-    fn has_lost_count(&mut self, id: PoolId) -> bool {
-        let (real, counted) = (self.ahead_in(id).entries, self.pools.get_mut(id).evictor.standing().entries);
-        counted > real + real / 16 + 2 * SLICE as u64
-    }
-
-    /// Takes in whether a plan led to anything. If the queues gave out and nobody went, the sums may be wrong, and then places may have
-    /// been passed over that were dealt with in vain; and if neither is so, what is left is not looked for again before there is more.
-    fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
-        let pool = self.pools.get_mut(id);
-        let was_empty = std::mem::replace(&mut pool.gave_out, false);
-        if plan.steps.iter().any(|(_, verdict)| *verdict == Verdict::Evict) {
-            (pool.is_anew, pool.has_learned) = (false, true);
-            return;
-        }
-        if plan.ending != Ending::Nothing {
-            return;
-        }
-        if !plan.steps.is_empty() {
-            // Places of what is gone or held were met that were not counted any more: what is behind them is to be seen.
-            return self.count_places(id, SLICE as u64 / 2);
-        }
-        if !was_empty {
-            // A queue may have been taken for empty that is not.
-            pool.gave_out = true;
-            return self.count_places(id, NOBODY);
-        }
-        if !std::mem::replace(&mut pool.is_anew, true) {
-            return self.begin_anew(id);
-        }
-        pool.is_anew = false;
-        self.pools.get_mut(id).missing = self.free_in(id);
     }
 
     /// Writes down what a plan says, and uses up what was marked.
@@ -306,80 +267,6 @@ impl Store {
     pub(super) fn keep_learned(&mut self) {
         self.crowding.kept = None;
         std::iter::from_fn(|| self.learned()).for_each(Learned::keep);
-    }
-
-    /// Sees to it that no pool thinks that fewer entries stand in its queues than there are: what is beyond would never be looked at.
-    pub(super) fn know_places(&mut self) {
-        let pools: Vec<_> = self.pools.all().map(|(id, pool)| (id, pool.evictor.standing())).collect();
-        for (id, standing) in pools {
-            if !standing.covers(self.ahead_in(id)) {
-                self.count_places(id, NOBODY);
-            }
-        }
-    }
-
-    /// Has a pool begin with its first places once more.
-    pub(super) fn begin_anew(&mut self, id: PoolId) {
-        let pool = self.pools.get_mut(id);
-        pool.missing = Volume::default();
-        pool.lines.rewind();
-        self.count_places(id, NOBODY);
-    }
-
-    /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together, and of
-    /// one of several by its own sums. So many more than can be told are taken to stand in each.
-    fn count_places(&mut self, id: PoolId, more: u64) {
-        let all = self.ahead_in(id);
-        let [small, main] = self.lengths(id);
-        let part = |number: u64| {
-            let part = u128::from(number) * u128::from(small) / u128::from((small + main).max(1));
-            u64::try_from(part).unwrap_or(number)
-        };
-        let small = Volume { bytes: part(all.bytes), entries: part(all.entries) };
-        let more = Volume { bytes: 0, entries: more };
-        self.pools.get_mut(id).evictor.correct(small.plus(more), all.less(small).plus(more));
-    }
-
-    /// Returns in what proportion the entries of a pool stand in its queues.
-    fn lengths(&mut self, id: PoolId) -> [u64; 2] {
-        let queues = [Queue::Small, Queue::Main];
-        let is_alone = self.pools.owners().next().is_none();
-        let all = queues.map(|queue| self.length(queue));
-        let Pool { evictor, lines, .. } = self.pools.get_mut(id);
-        let counted = queues.map(|queue| evictor.volume(queue).entries);
-        let passed = queues.map(|queue| lines.of(queue).passed.entries);
-        let ahead = [0, 1].map(|queue| all[queue].saturating_sub(passed[queue]));
-        if is_alone || counted.contains(&0) { ahead } else { counted }
-    }
-
-    /// Returns how many stand in a queue of all pools; what can't be looked at is none.
-    fn length(&self, queue: Queue) -> u64 {
-        let tables = &self.lookup.tables;
-        let count = |places: Places| -> heed::Result<u64> { places.of(queue).len(&*tables.env.read_txn()?) };
-        tables.places.and_then(|places| count(places).ok()).unwrap_or(0) + self.queues.length(queue)
-    }
-
-    /// Returns what there is in a pool that its queues are yet to come to: what is held and was passed over is not.
-    fn ahead_in(&mut self, id: PoolId) -> Volume {
-        let all = self.standing_in(id);
-        let held = all.less(self.free_in(id));
-        let lines = &mut self.pools.get_mut(id).lines;
-        lines.let_go(held);
-        all.less(lines.passed())
-    }
-
-    /// Returns what the entries of a pool are.
-    fn standing_in(&self, id: PoolId) -> Volume {
-        let own = |namespace| self.level_of(namespace).lasting;
-        match id {
-            PoolId::Own(namespace) => own(namespace),
-            PoolId::Shared => {
-                let all = self.memory.total();
-                let others = self.pools.owners().map(|(namespace, _)| own(namespace));
-                let others = others.fold(own(DIRECTORY_NAMESPACE), Volume::plus);
-                Volume { bytes: all.charge, entries: all.entries }.less(others)
-            }
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::command::{Batch, Command, Outcome};
 use super::counts::Counts;
 use super::error::StoreError;
 use super::evicting::SLICE;
-use super::pools::PoolId;
+use super::pool::PoolId;
 use super::share::{NEW_NAMESPACE, Share};
 use super::store::Store;
 use crate::eviction::{Policy, Volume};

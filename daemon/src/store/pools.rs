@@ -7,48 +7,14 @@ use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::recent::KeyHash;
 
 use super::admission::Limits;
-use super::line::Line;
 use super::marks::Marks;
+use super::pool::{Lines, Pool, PoolId};
 use super::rules::{Rule, Rules};
 use super::states::{Remembered, States};
-use crate::eviction::{Addition, Evictor, Place, Plan, Policy, Queue, Volume};
+use crate::eviction::{Addition, Evictor, Place, Policy};
 
 /// What an empty index takes (a page for each table), and what the log needs to go on.
 const BASE: u64 = 128 << 10;
-
-/// Names a pool: that of one namespace, or the one that all others share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum PoolId {
-    Own(u32),
-    Shared,
-}
-
-/// Those who share a policy, and where its queues are.
-#[derive(Debug)]
-pub(super) struct Pool {
-    pub(super) evictor: Evictor,
-    /// What it is limited to; not the shared one.
-    pub(super) limits: Limits,
-    pub(super) policy: Policy,
-    pub(super) lines: Lines,
-    /// Whether room is being made, down to the low mark.
-    pub(super) is_relieving: bool,
-    /// Whether the last slice met nobody.
-    pub(super) gave_out: bool,
-    /// Whether it has begun anew since anything was evicted, for it met nobody any more.
-    pub(super) is_anew: bool,
-    /// Whether anything was evicted since what it has learned was last taken to be written down.
-    pub(super) has_learned: bool,
-    /// What is counted as if it could be evicted, and was looked for in vain.
-    pub(super) missing: Volume,
-}
-
-/// Where a pool's queues are.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    small: Line,
-    main: Line,
-}
 
 /// All pools.
 #[derive(Debug)]
@@ -65,74 +31,6 @@ pub(super) struct Pools {
 /// A point to go back to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark(usize);
-
-impl Pool {
-    fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
-        Self {
-            evictor,
-            limits,
-            policy,
-            lines: Lines::default(),
-            is_relieving: false,
-            gave_out: false,
-            is_anew: false,
-            has_learned: false,
-            missing: Volume::default(),
-        }
-    }
-
-    /// Takes up another rule.
-    fn follow(&mut self, policy: Policy, limits: Limits) {
-        self.evictor.follow(policy);
-        (self.policy, self.limits) = (policy, limits);
-        (self.gave_out, self.is_anew, self.missing) = (false, false, Volume::default());
-    }
-}
-
-impl Lines {
-    /// Returns that of a queue.
-    pub(super) fn of(&mut self, queue: Queue) -> &mut Line {
-        match queue {
-            Queue::Small => &mut self.small,
-            Queue::Main => &mut self.main,
-        }
-    }
-
-    /// Begins once more with the first places.
-    pub(super) fn rewind(&mut self) {
-        self.small.rewind();
-        self.main.rewind();
-    }
-
-    /// Returns what is held of what was passed over.
-    pub(super) fn passed(&self) -> Volume {
-        self.small.passed.plus(self.main.passed)
-    }
-
-    /// Notes what is passed over.
-    pub(super) fn pass(&mut self, plan: &Plan) {
-        for queue in [Queue::Small, Queue::Main] {
-            let line = self.of(queue);
-            line.passed = line.passed.plus(plan.passed(queue));
-        }
-    }
-
-    /// Takes in that no more than that is held by now. Which queue had what was let go nobody knows: it is the main one's as far as it can.
-    pub(super) fn let_go(&mut self, held: Volume) {
-        self.main.passed = self.main.passed.least(held);
-        self.small.passed = self.small.passed.least(held.less(self.main.passed));
-    }
-
-    fn enter(&mut self, namespace: u32) {
-        self.small.enter(namespace);
-        self.main.enter(namespace);
-    }
-
-    fn leave(&mut self, namespace: u32) {
-        self.small.leave(namespace);
-        self.main.leave(namespace);
-    }
-}
 
 impl Pools {
     /// Makes the pools for these namespaces, with what was learned before.
@@ -337,6 +235,7 @@ mod tests {
     use super::super::states::Learned;
     use super::super::testing::{NOW, put_of, store};
     use super::*;
+    use crate::eviction::{Queue, Volume};
     use datacache_proto::key::Key;
     use datacache_proto::log::MAX_FRAME;
 
@@ -375,10 +274,10 @@ mod tests {
         let volume = |entries| Volume { bytes: 10 * entries, entries };
         let passed = |pools: &Pools| pools.all().map(|(_, pool)| pool.lines.passed().entries).collect::<Vec<_>>();
         let pass = |pools: &mut Pools| {
-            let pools = [&mut pools.own.get_mut(&1).unwrap().1, &mut pools.shared];
-            pools
-                .into_iter()
-                .for_each(|pool| (pool.lines.small.passed, pool.lines.main.passed) = (volume(2), volume(3)));
+            for pool in [&mut pools.own.get_mut(&1).unwrap().1, &mut pools.shared] {
+                pool.lines.of(Queue::Small).passed = volume(2);
+                pool.lines.of(Queue::Main).passed = volume(3);
+            }
         };
         pass(&mut pools);
         pools.set_rules(rules(Some(1 << 20)), Remembered::default(), [("own", 1), ("other", 2), ("new", 3)]);

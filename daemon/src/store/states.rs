@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::blob::create_private;
 use super::folder::{EVICTION, no_link};
-use super::pools::PoolId;
+use super::pool::PoolId;
 use crate::eviction::{Evictor, Policy};
 
 /// The most that a state takes, and more.
