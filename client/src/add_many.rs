@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
+use datacache_proto::error::WireError;
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::{Added, BATCH_MAX, CallId};
@@ -127,11 +128,7 @@ impl Request {
         let connection = session.connect().await?;
         let preparation = Preparation::of(common, cache.settings(), &connection);
         let size = preparation.check(&drafts)?;
-        if let Some((index, length)) = preparation.longest(&drafts) {
-            let answer = cache.fits(preparation.namespace(), length).await;
-            // That nobody answers is not the item's fault.
-            answer.map_err(|error| if error.is_refused() { in_batch(index)(error) } else { error })?;
-        }
+        let (preparation, drafts) = check_room(&cache, preparation, drafts).await?;
         let prepare = move || preparation.prepare(drafts, size);
         let batch = if size.values > SLOW { off_thread(prepare).await? } else { prepare()? };
         send(&cache, &batch).await?;
@@ -162,6 +159,37 @@ impl Request {
         let drafts = self.items.into_iter().enumerate().map(draft).collect::<Result<_, _>>()?;
         Ok((common, drafts))
     }
+}
+
+/// Asks the daemon whether the values that don't travel in the call can ever have room, all of them together and the longest by itself.
+///
+/// # Errors
+/// Where they can't, or the daemon can't be reached.
+async fn check_room(
+    cache: &DataCache,
+    preparation: Preparation,
+    drafts: Vec<Draft>,
+) -> Result<(Preparation, Vec<Draft>), Error> {
+    let Some((index, longest)) = preparation.longest(&drafts) else { return Ok((preparation, drafts)) };
+    let all = preparation.together(&drafts);
+    let told = match cache.fits(preparation.namespace(), all).await {
+        Ok(()) => return Ok((preparation, drafts)),
+        // That nobody answers is no item's fault.
+        Err(error) if !error.is_refused() => return Err(error),
+        Err(error) => error,
+    };
+    // Each that fits may be refused with the others for its length, or for room that they don't need: they may be there already.
+    let alone =
+        if all == longest { Err(told) } else { cache.fits(preparation.namespace(), longest).await.map(|()| told) };
+    let told = alone.map_err(|error| if error.is_refused() { in_batch(index)(error) } else { error })?;
+    let Error::Refused(WireError::NeverFits { bytes, of, limit }) = told else { return Ok((preparation, drafts)) };
+    // To compare them takes a while.
+    let compare = move || Ok((preparation.distinct(&drafts), preparation, drafts));
+    let (distinct, preparation, drafts) = off_thread(compare).await?;
+    if distinct > limit {
+        return Err(WireError::NeverFits { bytes: bytes - (all - distinct).min(bytes), of, limit }.into());
+    }
+    Ok((preparation, drafts))
 }
 
 /// Sends a batch, again and again if need be, as one call.

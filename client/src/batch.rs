@@ -1,6 +1,6 @@
 //! Entries that are added together, on their way from items to what can be sent: nothing is staged before all is checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use datacache_proto::additions::{AdditionRef, Additions, AdditionsBuilder, BodyRef};
@@ -147,6 +147,20 @@ impl Preparation {
         large.map(|(index, draft)| (index, draft.length())).max_by_key(|(_, length)| *length)
     }
 
+    /// Returns how many bytes all of them have.
+    pub(crate) fn together(&self, drafts: &[Draft]) -> u64 {
+        drafts.iter().filter(|draft| self.is_large(&draft.value)).map(Draft::length).sum()
+    }
+
+    /// The same of those that are there at once in the end: the last one of a key, and equal ones once. It reads all of them.
+    pub(crate) fn distinct(&self, drafts: &[Draft]) -> u64 {
+        let last: HashMap<_, _> = drafts.iter().map(|draft| (draft.key.as_ref(), draft)).collect();
+        let stays = |draft: &&Draft| draft.key.is_none() || std::ptr::eq(last[&draft.key.as_ref()], *draft);
+        let large = drafts.iter().filter(|draft| self.is_large(&draft.value)).filter(stays);
+        let values: HashSet<&[u8]> = large.map(|draft| &draft.value[..]).collect();
+        values.into_iter().map(|value| value.len() as u64).sum()
+    }
+
     fn is_large(&self, value: &[u8]) -> bool {
         value.len() as u64 > self.inline_max
     }
@@ -186,7 +200,7 @@ impl Preparation {
             codec: value.codec(),
             key_hash: needs_key.then_some(self.hash_type),
             inline_max: self.inline_max,
-            // The daemon was asked whether the longest fits.
+            // The daemon was asked whether all of them fit.
             value_max: u64::MAX,
             route: self.route.clone(),
             room: Room::known(),

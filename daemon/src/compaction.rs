@@ -1,5 +1,5 @@
-//! Space that is free in the index, given back to the filesystem: once nobody writes, the index is copied into a smaller file, and the
-//! daemon goes on there. How one index takes the place of the other is the store's affair (`successor`).
+//! Space that is free in the index, given back to the filesystem: once nobody writes, and nothing is packed, the index is copied into a
+//! smaller file, and the daemon goes on there. How one index takes the place of the other is the store's affair (`successor`).
 //!
 //! A write during the copy wins, and it is tried again later, after ever longer pauses.
 
@@ -13,11 +13,12 @@ use futures::future::{Either, select};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use crate::activity::Activity;
 use crate::daemon::{Daemon, aside};
 use crate::store::{Former, Store, Succession, Successor};
 use crate::writer::WriteError;
 
-/// For how long nobody has written when a copy is begun.
+/// For how long nothing has changed when a copy is begun.
 const QUIET: Duration = Duration::from_secs(5);
 /// The longest pause after an attempt that came to nothing; the first is as long as [`QUIET`].
 const PAUSE_MAX: Duration = Duration::from_secs(600);
@@ -40,23 +41,29 @@ enum Attempt {
 
 /// Gives space back whenever there is much of it and nobody writes, for ever.
 pub(crate) async fn compact_when_quiet(daemon: Rc<Daemon>) {
-    let appends = daemon.writer.appends();
-    let mut pause = QUIET;
-    loop {
-        let seen = appends.count();
-        sleep(QUIET).await;
-        if appends.count() != seen {
-            continue;
-        }
-        let attempt = compact(&daemon).await.unwrap_or_else(|error| {
+    let attempt = async || {
+        compact(&daemon).await.unwrap_or_else(|error| {
             // A closed store is the daemon's end, and a failure to apply is told by the store.
             tracing::debug!(error = &error as &dyn std::error::Error, "space can't be given back now");
             Attempt::GivenUp
-        });
-        match attempt {
+        })
+    };
+    when_quiet(daemon.writer.changes(), attempt).await;
+}
+
+/// Makes attempts whenever nothing has changed for a while, for ever: until one is over, and then once something has changed.
+async fn when_quiet(changes: &Activity, attempt: impl AsyncFn() -> Attempt) {
+    let mut pause = QUIET;
+    loop {
+        let seen = changes.count();
+        sleep(QUIET).await;
+        if changes.count() != seen {
+            continue;
+        }
+        match attempt().await {
             Attempt::Over => {
                 pause = QUIET;
-                appends.beyond(seen).await;
+                changes.beyond(seen).await;
             }
             Attempt::NotYet => {}
             Attempt::GivenUp => {
@@ -134,3 +141,6 @@ async fn leave(former: Former) -> Result<(), WriteError> {
     // To unmap a large file takes a while.
     aside(move || drop(former)).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,8 +120,9 @@ async fn mend(daemon: &Daemon, repairs: Repairs) -> Result<(), WriteError> {
     if !repairs.lost_blobs.is_empty() {
         daemon.writer.checkpoint().await?;
         let reader = daemon.reader()?;
-        let commands = daemon.writer.settle(blocking(move || reader.naming(&repairs.lost_blobs)).await?)?;
-        bulk::delete(daemon, commands, |_, _| ()).await?;
+        let (commands, lost) = blocking(move || (reader.naming(&repairs.lost_blobs), repairs.lost_blobs)).await?;
+        bulk::delete(daemon, daemon.writer.settle(commands)?, |_, _| ()).await?;
+        daemon.writer.with(|store| store.forget_lost(&lost))?;
     }
     if repairs.rebuild {
         daemon.writer.checkpoint().await?;

@@ -82,7 +82,9 @@ pub(crate) async fn follow_rules(daemon: Rc<Daemon>) {
     let mut config = daemon.config.clone();
     while config.changed().await.is_ok() {
         let rules = config.borrow_and_update().rules();
-        let Ok(left) = daemon.writer.with(|store| store.set_rules(rules)) else { return };
+        let Ok(remembering) = daemon.writer.read(|store| store.remembering(&rules)) else { return };
+        let remembered = aside(remembering).await.unwrap_or_default();
+        let Ok(left) = daemon.writer.with(|store| store.take_up(rules, remembered)) else { return };
         daemon.writer.turn().await.ok();
         if let Some(left) = left {
             aside(move || Learned::keep(left)).await.ok();

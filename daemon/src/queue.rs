@@ -6,7 +6,7 @@ use datacache_proto::time::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::crowd::Crowd;
-use crate::store::{Batch, BatchResult, Command, Store};
+use crate::store::{Batch, BatchResult, Command, Owner, Store};
 use crate::writer::Outcomes;
 
 /// How many slices may be evicted in one turn.
@@ -34,6 +34,8 @@ pub(crate) struct Slot {
     pub(crate) durable: bool,
     /// The earliest deadline that the batch brings.
     pub(crate) expires: Option<Timestamp>,
+    /// Whether it had to wait for room already.
+    pub(crate) was_crowded: bool,
     /// Where the answer goes.
     pub(crate) reply: oneshot::Sender<Outcomes>,
 }
@@ -42,7 +44,8 @@ impl Queue {
     /// Takes a batch in behind all others; returns where its answer will come.
     pub(crate) fn push(&mut self, batch: Batch, durable: bool) -> oneshot::Receiver<Outcomes> {
         let (reply, answered) = oneshot::channel();
-        self.slots.push_back(Slot { number: self.next, durable, expires: earliest_expiry(&batch), reply });
+        let (number, expires) = (self.next, earliest_expiry(&batch));
+        self.slots.push_back(Slot { number, durable, expires, was_crowded: false, reply });
         self.batches.push_back(batch);
         self.next += 1;
         answered
@@ -78,11 +81,17 @@ impl Queue {
             let took = self.results.len();
             done.extend(self.slots.drain(..took).zip(self.results.drain(..)));
             let Some(owner) = store.blocked_by().filter(|_| took == 0) else { return done };
-            // Those behind it may need no room.
-            store.note_crowded();
-            if let (Some(slot), Some(batch)) = (self.slots.pop_front(), self.batches.pop_front()) {
-                self.crowd.push(owner, slot, batch);
+            self.set_first_aside(store, owner);
+        }
+    }
+
+    /// Has the first batch wait for room apart from those behind it, which may need none.
+    fn set_first_aside(&mut self, store: &mut Store, owner: Owner) {
+        if let (Some(mut slot), Some(batch)) = (self.slots.pop_front(), self.batches.pop_front()) {
+            if !std::mem::replace(&mut slot.was_crowded, true) {
+                store.note_crowded();
             }
+            self.crowd.push(owner, slot, batch);
         }
     }
 
@@ -130,7 +139,11 @@ fn earliest_expiry(batch: &Batch) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{NewValue, Put, Rule, Rules};
+    use crate::{Config, OpenStore};
     use datacache_proto::key::Key;
+    use datacache_proto::paths::Paths;
+    use datacache_proto::types::Codec;
 
     fn touch(key: i64, expires: Option<u64>) -> Batch {
         let expires = expires.map(Timestamp::from_millis);
@@ -156,6 +169,40 @@ mod tests {
         assert_eq!(keys(&queue), [1, 2, 4]);
         assert_eq!(queue.slots.iter().map(|slot| slot.number).collect::<Vec<_>>(), [1, 2, 4]);
         assert_eq!((queue.first(), queue.next()), (1, 5));
+    }
+
+    fn put(key: i64) -> Batch {
+        let (codec, value) = (Codec::Bytes, NewValue::Inline(vec![7].into()));
+        let (namespace, key) = ("n".into(), Key::from(key).into());
+        let put = Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None };
+        Batch::of(Command::Put(put), None)
+    }
+
+    #[test]
+    fn a_batch_whose_room_another_one_took_has_waited_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let [store, socket, store_link, config] = ["c", "sock", "store", "f"].map(|name| folder.path().join(name));
+        let mut config = Config::defaults(Paths { store, socket, store_link, config, is_default: false });
+        config.rules = Rules { all: Rule { limit_entries: Some(3), ..Rule::default() }, ..Rules::none() };
+        let (mut store, now) = (OpenStore::open(&config).unwrap().store, Timestamp::now());
+        (0..3).for_each(|key| store.write(&mut [put(key)].into(), now, &mut Vec::new()));
+        let mut queue = Queue::default();
+        let _answered = queue.push(put(5), false);
+        for other in [10, 11] {
+            store.write(&mut queue.batches, now, &mut Vec::new());
+            let owner = store.blocked_by().expect("there are three already");
+            queue.set_first_aside(&mut store, owner);
+            let mut slices = SLICES;
+            while queue.batches.is_empty() && slices > 0 {
+                queue.make_way(&mut store, now, &mut slices, &mut Vec::new());
+            }
+            let mut results = Vec::new();
+            store.write(&mut [put(other)].into(), now, &mut results);
+            assert!(matches!(results[..], [Ok(_)]), "{results:?}");
+            assert_eq!(store.space().waits, 1);
+        }
+        assert_eq!(queue.write_to(&mut store, now).len(), 1);
+        assert_eq!(store.space().waits, 1);
     }
 
     #[test]

@@ -50,6 +50,8 @@ struct Inner {
     wake: Arc<Notify>,
     /// Turns that brought something into the log.
     appends: Activity,
+    /// The same, and steps of packing that freed pages of the index.
+    changes: Activity,
     /// Whether there is more than there should be below a limit.
     surplus: Notify,
     queue: RefCell<Queue>,
@@ -65,6 +67,7 @@ impl Writer {
             is_in_turn: Cell::new(false),
             wake: open.wake,
             appends: Activity::default(),
+            changes: Activity::default(),
             surplus: Notify::new(),
             queue: RefCell::default(),
             waiting: RefCell::default(),
@@ -134,6 +137,11 @@ impl Writer {
     /// Returns a count of the turns that brought something into the log.
     pub(crate) fn appends(&self) -> &Activity {
         &self.0.appends
+    }
+
+    /// Returns a count of those, and of steps of packing: of all after which more of the index may be free.
+    pub(crate) fn changes(&self) -> &Activity {
+        &self.0.changes
     }
 
     /// Waits until there is more than there should be below a limit; for one waiter.
@@ -270,7 +278,11 @@ impl Inner {
         let mut store = self.store.borrow_mut();
         let Some(store) = store.as_mut() else { return false };
         let now = Timestamp::now();
+        let packings = store.counters().packings;
         store.progress(now);
+        if store.counters().packings > packings {
+            self.changes.note();
+        }
         let done = self.noting(store, |store| self.queue.borrow_mut().write_to(store, now));
         let took_any = !done.is_empty();
         self.reply(store, done);
@@ -292,6 +304,7 @@ impl Inner {
         let done = act(store);
         if store.counters().frames > before {
             self.appends.note();
+            self.changes.note();
         }
         done
     }

@@ -78,7 +78,8 @@ pub trait Cache {
     async fn suspect(namespace: String, key: Key) -> Result<bool, WireError>;
     /// Has the daemon read its settings again, as a hang-up does; where they can't be taken, the old ones hold.
     async fn reload() -> Result<Reloaded, WireError>;
-    /// Tells whether a value of so many bytes can be added to a namespace at all, before it is sent: it can't where it is above a limit.
+    /// Tells whether a value of so many bytes can be added to a namespace at all, before it is sent: it can't where it is above a limit. Several
+    /// that are to be added together are asked for as one.
     async fn fits(namespace: String, bytes: u64) -> Result<(), WireError>;
 }
 

@@ -365,3 +365,27 @@ async fn what_never_fits_is_refused_before_any_of_it_is_sent() {
     assert_eq!((daemon.staged(), daemon.state().calls_of("fits").len()), (0, 8));
     assert_eq!(daemon.state().calls_of("upload").len(), 10);
 }
+
+/// That was found once all of them had been sent.
+#[tokio::test]
+async fn values_that_never_fit_together_are_refused_before_any_of_them_is_sent() {
+    let daemon = FakeDaemon::start();
+    daemon.state().room = Some(100_000);
+    let value = |byte| vec![byte; 40_000];
+    for transfer in [Transfer::Staging, Transfer::Chunks] {
+        let cache = opened(&daemon, transfer).await;
+        let error = cache.add_many([("a", value(1)), ("b", value(2)), ("c", value(3))]).await.unwrap_err();
+        assert!(error.is_too_large() && error.is_no_space(), "{error}");
+        assert!(!error.to_string().contains("item"), "it is no item's fault: {error}");
+        assert_eq!((daemon.staged(), daemon.state().calls_of("upload_begin").len()), (0, 0));
+        let error = cache.add_many([("a", value(1)), ("b", vec![2; 100_001])]).await.unwrap_err();
+        assert!(error.is_too_large() && error.to_string().contains("item"), "{error}");
+    }
+    let cache = opened(&daemon, Transfer::Staging).await;
+    cache.add_many([("a", value(1)), ("b", value(1)), ("c", value(1))]).await.unwrap();
+    cache.add_many([("a", value(1)), ("a", value(2)), ("a", value(3))]).await.unwrap();
+    cache.add_many([value(1), value(1), value(2)]).await.unwrap();
+    daemon.state().room = None;
+    daemon.state().value_max = Some(50_000);
+    cache.add_many([("a", value(1)), ("b", value(2))]).await.unwrap();
+}

@@ -24,7 +24,7 @@ fn crowd(waiting: &[(u64, &str, Owner)]) -> (Crowd, Vec<oneshot::Receiver<crate:
 
 fn slot(number: u64) -> (Slot, oneshot::Receiver<crate::writer::Outcomes>) {
     let (reply, answered) = oneshot::channel();
-    (Slot { number, durable: false, expires: None, reply }, answered)
+    (Slot { number, durable: false, expires: None, was_crowded: false, reply }, answered)
 }
 
 fn batch(namespace: &str) -> Batch {

@@ -162,7 +162,8 @@ impl Evictor {
                 self.queues.join(place.queue, head.bytes);
                 self.fruitless += 1;
             }
-            Verdict::Pass | Verdict::Drop => {}
+            Verdict::Pass => plan.passed.join(queue, head.bytes),
+            Verdict::Drop => {}
             Verdict::Evict => {
                 plan.evicted = plan.evicted.plus(Volume::one(head.bytes));
                 self.fruitless = 0;

@@ -1,6 +1,7 @@
 //! What is to be done, in the order in which it was decided.
 
 use super::place::{Place, Queue};
+use super::queues::Queues;
 use super::volume::Volume;
 
 /// What becomes of a place that was the first of its queue. In any case it is the first no longer.
@@ -41,11 +42,21 @@ pub struct Plan {
     pub steps: Vec<(Queue, Verdict)>,
     /// What is evicted, all in all.
     pub evicted: Volume,
+    /// What is passed over, by the queues that it leaves.
+    pub(super) passed: Queues,
     /// Why there are not more steps.
     pub ending: Ending,
 }
 
 impl Plan {
+    /// Returns what is held in a queue and is passed over: what it takes now, and not when it was given its place.
+    pub fn passed(&self, queue: Queue) -> Volume {
+        match queue {
+            Queue::Small => self.passed.small,
+            Queue::Main => self.passed.main,
+        }
+    }
+
     /// Tells whether places are to join a queue again.
     pub(super) fn keeps(&self) -> bool {
         self.steps.iter().any(|(_, verdict)| matches!(verdict, Verdict::Keep { .. }))

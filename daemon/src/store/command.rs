@@ -165,6 +165,13 @@ pub enum Condition {
     NotAfter(u64),
     /// It has this version.
     Version(u64),
+    /// It has this version and names this blob, which is damaged or gone, and was not added again since that was found.
+    Lost {
+        /// The version.
+        version: u64,
+        /// The blob.
+        digest: Digest,
+    },
 }
 
 /// What came of a command.

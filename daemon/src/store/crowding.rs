@@ -6,7 +6,7 @@ use datacache_proto::time::Timestamp;
 
 use super::making_way::Owner;
 use super::plan::Cursor;
-use super::pools::PoolId;
+use super::pool::PoolId;
 
 /// A look for what has expired, slice by slice.
 #[derive(Debug, Default)]

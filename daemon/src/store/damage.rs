@@ -36,6 +36,16 @@ impl Damage {
         !self.blobs.is_empty() && record.value.digest().is_some_and(|digest| self.blobs.contains(&digest))
     }
 
+    /// Tells whether a blob is damaged or gone, and what named it is still being looked for.
+    pub(super) fn is_lost(&self, digest: &Digest) -> bool {
+        self.blobs.contains(digest)
+    }
+
+    /// What names a blob that was moved out of the way is a miss from now on.
+    pub(super) fn lose(&mut self, digest: Digest) {
+        self.blobs.insert(digest);
+    }
+
     /// The entries that named a blob are gone, or it is there again.
     pub(super) fn pardon(&mut self, digest: &Digest) {
         self.blobs.remove(digest);
@@ -111,6 +121,11 @@ impl Store {
         }
     }
 
+    /// Takes in that what named blobs that were lost is gone.
+    pub fn forget_lost(&mut self, digests: &HashSet<Digest>) {
+        digests.iter().for_each(|digest| self.damage.pardon(digest));
+    }
+
     /// Moves a damaged blob out of the way of its readers.
     fn put_away(&self, digest: &Digest) {
         match self.blobs.set_aside(digest) {
@@ -136,9 +151,9 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::super::blob::Found;
-    use super::super::command::{Batch, NewValue};
+    use super::super::command::{Batch, NewValue, Put};
     use super::super::table_keys::{expiry_key, namespace_prefix, tag_key};
-    use super::super::testing::{DEADLINE, NOW, put, stage, store, wait};
+    use super::super::testing::{DEADLINE, NOW, put, put_of, stage, store, wait};
     use super::super::threads::Event;
     use super::*;
     use datacache_proto::layout::blob_path;
@@ -194,6 +209,12 @@ mod tests {
             wait(&mut self.store, |store| store.applied() >= target);
             self.is_hit().then(|| fs::read(&self.path).unwrap())
         }
+    }
+
+    fn write(store: &mut Store, command: Command) {
+        let mut results = Vec::new();
+        store.write(&mut [Batch::of(command, None)].into(), NOW, &mut results);
+        results.pop().expect("there is room").unwrap();
     }
 
     #[test]
@@ -257,6 +278,35 @@ mod tests {
         assert_eq!(sought, lost);
     }
 
+    /// Its entry was sought while it was gone, and was removed once it was there again.
+    #[test]
+    fn content_that_comes_before_the_entries_of_what_was_damaged_are_removed_stays_and_so_do_they() {
+        let mut subject = Subject::new();
+        let other = Command::Put(Put {
+            key: Key::from("other").into(),
+            ..put_of(stage(&subject.store.blobs(), subject.digest))
+        });
+        write(&mut subject.store, other);
+        let target = subject.store.request_checkpoint();
+        wait(&mut subject.store, |store| store.applied() >= target);
+        let damaged = subject.found();
+        subject.store.condemn(subject.digest, Some(damaged));
+        subject.store.progress(NOW);
+        let condemned = loop {
+            match subject.store.events.recv_timeout(DEADLINE).expect("its entries are sought in time") {
+                condemned @ Event::Condemned { .. } => break condemned,
+                other => subject.store.take(other, NOW),
+            }
+        };
+        let value = stage(&subject.store.blobs(), subject.digest);
+        put(&mut subject.store, value);
+        subject.store.take(condemned, NOW);
+        let namespace = subject.store.namespace("n").unwrap();
+        assert_eq!(subject.store.counts(namespace).entries, 2);
+        assert!(subject.store.lookup(namespace, &Key::from("other"), NOW, |_| ()).unwrap().is_some());
+        assert_eq!(subject.settled().unwrap(), b"value");
+    }
+
     /// Each operation that named it made it good again.
     #[test]
     fn a_damaged_value_that_is_touched_stays_a_miss() {
@@ -264,10 +314,7 @@ mod tests {
         let damaged = subject.found();
         subject.store.condemn(subject.digest, Some(damaged));
         let namespace = subject.store.namespace("n").unwrap();
-        let touch = Command::Touch { namespace, key: Key::from("k"), expires: None };
-        let mut results = Vec::new();
-        subject.store.write(&mut [Batch::of(touch, None)].into(), NOW, &mut results);
-        results.pop().expect("there is room").unwrap();
+        write(&mut subject.store, Command::Touch { namespace, key: Key::from("k"), expires: None });
         assert!(!subject.is_hit());
         assert_eq!(subject.settled(), None);
     }

@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use datacache_proto::key::Key;
-use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::recent::{KeyHash, Offset};
 use datacache_proto::time::Timestamp;
 
@@ -14,13 +13,12 @@ use super::draft::Placed;
 use super::error::StoreError;
 use super::making_way::Owner;
 use super::place_walk::PlaceWalk;
-use super::placing::Places;
-use super::pools::{Pool, PoolId};
+use super::pool::{Pool, PoolId};
 use super::queues::Queued;
 use super::rules::{Rule, Rules};
-use super::states::Learned;
+use super::states::{Learned, Remembered};
 use super::store::Store;
-use crate::eviction::{Ending, Head, Plan, Queue, Verdict, Volume};
+use crate::eviction::{Head, Plan, Verdict, Volume};
 
 /// How many places are looked at in one go: as many of the longest keys fit a frame.
 pub(super) const SLICE: usize = 96;
@@ -76,8 +74,7 @@ impl Store {
             return Ok(false);
         }
         if self.has_lost_count(id) {
-            // What is held and was passed over does not count: where there is any, all of it has to be passed over once more.
-            if self.free_in(id) != self.standing_in(id) { self.begin_anew(id) } else { self.count_places(id) }
+            self.recount(id);
         }
         let begun = Instant::now();
         let (plan, looked) = match self.plan_slice(id, wanted) {
@@ -89,7 +86,10 @@ impl Store {
         };
         let done = self.carry_out(begun, (&plan, wanted), &looked, now);
         match done {
-            Ok(true) => self.note_fruits(id, &plan),
+            Ok(true) => {
+                self.pools.get_mut(id).lines.pass(&plan);
+                self.note_fruits(id, &plan);
+            }
             // What was planned is still there.
             Ok(false) | Err(_) => self.begin_anew(id),
         }
@@ -119,38 +119,6 @@ impl Store {
             Some(error) => Err(error),
             // Of what is gone no step is carried out.
             None => Ok((plan, looked)),
-        }
-    }
-
-    /// Tells whether a pool's sums are far above what there is: an entry that is deleted takes its place along unseen.
-    fn has_lost_count(&mut self, id: PoolId) -> bool {
-        let (real, counted) = (self.standing_in(id).entries, self.pools.get_mut(id).evictor.standing().entries);
-        counted > real + real / 16 + SLICE as u64
-    }
-
-    /// Takes in whether a plan led to anything. If the queues gave out and nobody went, the sums may be wrong, and then places may have
-    /// been passed over that were dealt with in vain; and if neither is so, what is left is not looked for again before there is more.
-    fn note_fruits(&mut self, id: PoolId, plan: &Plan) {
-        let pool = self.pools.get_mut(id);
-        if plan.steps.iter().any(|(_, verdict)| *verdict == Verdict::Evict) {
-            (pool.fruitless, pool.has_learned) = (0, true);
-            return;
-        }
-        if plan.ending != Ending::Nothing {
-            return;
-        }
-        if !plan.steps.is_empty() {
-            // Places of what is gone were met that were not counted any more: what is behind them is to be seen.
-            return self.count_places(id);
-        }
-        pool.fruitless += 1;
-        match pool.fruitless {
-            1 => self.count_places(id),
-            2 => self.begin_anew(id),
-            _ => {
-                pool.fruitless = 0;
-                self.pools.get_mut(id).missing = self.free_in(id);
-            }
         }
     }
 
@@ -261,11 +229,25 @@ impl Store {
 
     /// Takes up other limits and policies. They hold from now on; what is too much goes bit by bit. Returns what policies have learned whose
     /// namespaces are no pools any more, to be written down; `None` where that is nothing.
+    ///
+    /// Blocks where a namespace becomes a pool: see [`Store::remembering`].
     pub fn set_rules(&mut self, rules: Rules) -> Option<Learned> {
+        let remembered = self.remembering(&rules)();
+        self.take_up(rules, remembered)
+    }
+
+    /// Returns what reads what those have learned before that become pools by other rules, for another thread: it may be large.
+    pub fn remembering(&self, rules: &Rules) -> impl FnOnce() -> Remembered + Send + use<> {
+        let (states, newcomers) = (self.pools.states().clone(), self.pools.newcomers(rules, self.memory.namespaces()));
+        move || states.remember(newcomers)
+    }
+
+    /// Does what [`Store::set_rules`] does, without a wait, where it is known what was learned before.
+    pub fn take_up(&mut self, rules: Rules, remembered: Remembered) -> Option<Learned> {
         let size = self.lookup.tables.room.disk().map_or(0, |disk| disk.size);
         let limit = if size > 0 { rules.limit_on(size) } else { rules.all.limit };
         let rules = Rules { all: Rule { limit, ..rules.all }, is_limit_auto: false, ..rules };
-        let left = self.pools.set_rules(rules, self.memory.namespaces());
+        let left = self.pools.set_rules(rules, remembered, self.memory.namespaces());
         self.know_places();
         self.look_at_disk();
         (!left.is_empty()).then(|| Learned::new(self.pools.states().clone(), left))
@@ -287,68 +269,6 @@ impl Store {
     pub(super) fn keep_learned(&mut self) {
         self.crowding.kept = None;
         std::iter::from_fn(|| self.learned()).for_each(Learned::keep);
-    }
-
-    /// Sees to it that no pool thinks that fewer entries stand in its queues than there are: what is beyond would never be looked at.
-    pub(super) fn know_places(&mut self) {
-        let pools: Vec<_> = self.pools.all().map(|(id, pool)| (id, pool.evictor.standing())).collect();
-        for (id, standing) in pools {
-            if !standing.covers(self.standing_in(id)) {
-                self.begin_anew(id);
-            }
-        }
-    }
-
-    /// Has a pool begin with its first places once more.
-    pub(super) fn begin_anew(&mut self, id: PoolId) {
-        self.count_places(id);
-        let pool = self.pools.get_mut(id);
-        pool.missing = Volume::default();
-        pool.lines.rewind();
-    }
-
-    /// Puts a pool's sums right, as far as that can be told: how many stand in which queue is only known of all pools together, and of
-    /// one of several by its own sums.
-    fn count_places(&mut self, id: PoolId) {
-        let all = self.standing_in(id);
-        let [small, main] = self.lengths(id);
-        let part = |number: u64| {
-            let part = u128::from(number) * u128::from(small) / u128::from((small + main).max(1));
-            u64::try_from(part).unwrap_or(number)
-        };
-        let small = Volume { bytes: part(all.bytes), entries: part(all.entries) };
-        // Nobody: a queue that is taken for empty is not looked at, and one that is empty is found to be.
-        let one = Volume { bytes: 0, entries: 1 };
-        self.pools.get_mut(id).evictor.correct(small.plus(one), all.less(small).plus(one));
-    }
-
-    /// Returns in what proportion the entries of a pool stand in its queues.
-    fn lengths(&mut self, id: PoolId) -> [u64; 2] {
-        let queues = [Queue::Small, Queue::Main];
-        let counted = queues.map(|queue| self.pools.get_mut(id).evictor.volume(queue).entries);
-        let is_alone = self.pools.owners().next().is_none();
-        if is_alone || counted.contains(&0) { queues.map(|queue| self.length(queue)) } else { counted }
-    }
-
-    /// Returns how many stand in a queue of all pools; what can't be looked at is none.
-    fn length(&self, queue: Queue) -> u64 {
-        let tables = &self.lookup.tables;
-        let count = |places: Places| -> heed::Result<u64> { places.of(queue).len(&*tables.env.read_txn()?) };
-        tables.places.and_then(|places| count(places).ok()).unwrap_or(0) + self.queues.length(queue)
-    }
-
-    /// Returns what the entries of a pool are.
-    fn standing_in(&self, id: PoolId) -> Volume {
-        let own = |namespace| self.level_of(namespace).lasting;
-        match id {
-            PoolId::Own(namespace) => own(namespace),
-            PoolId::Shared => {
-                let all = self.memory.total();
-                let others = self.pools.owners().map(|(namespace, _)| own(namespace));
-                let others = others.fold(own(DIRECTORY_NAMESPACE), Volume::plus);
-                Volume { bytes: all.charge, entries: all.entries }.less(others)
-            }
-        }
     }
 }
 

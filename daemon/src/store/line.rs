@@ -2,25 +2,32 @@
 
 use std::collections::BTreeSet;
 
+use crate::eviction::Volume;
+
 /// The namespaces of a queue, each with a number that its next place has at least. So a look at the next place is one at few
 /// namespaces, however many there are: a number is right when it was looked at, and no place comes to stand before it later.
 #[derive(Debug, Default)]
-pub(super) struct Line(BTreeSet<(u64, u32)>);
+pub(super) struct Line {
+    next: BTreeSet<(u64, u32)>,
+    /// What is held of what was passed over since the first places: there, and not met again.
+    pub(super) passed: Volume,
+}
 
 impl Line {
     /// Takes a namespace in that is not there, from its first place on.
     pub(super) fn enter(&mut self, namespace: u32) {
-        self.0.insert((0, namespace));
+        self.next.insert((0, namespace));
     }
 
     /// Forgets a namespace.
     pub(super) fn leave(&mut self, namespace: u32) {
-        self.0.retain(|(_, known)| *known != namespace);
+        self.next.retain(|(_, known)| *known != namespace);
     }
 
     /// Begins once more with the first places of all.
     pub(super) fn rewind(&mut self) {
-        self.0 = self.0.iter().map(|(_, namespace)| (0, *namespace)).collect();
+        self.next = self.next.iter().map(|(_, namespace)| (0, *namespace)).collect();
+        self.passed = Volume::default();
     }
 
     /// Takes the next place out; `None` where there is none whose number is less than `end`.
@@ -34,18 +41,18 @@ impl Line {
         end: u64,
         mut first: impl FnMut(u32, u64) -> Result<Option<(u64, T)>, E>,
     ) -> Result<Option<(u32, T)>, E> {
-        while let Some(&(least, namespace)) = self.0.first().filter(|(least, _)| *least < end) {
+        while let Some(&(least, namespace)) = self.next.first().filter(|(least, _)| *least < end) {
             let found = first(namespace, least)?;
-            self.0.remove(&(least, namespace));
-            let is_next = |number: u64| self.0.first().is_none_or(|(other, _)| number <= *other);
+            self.next.remove(&(least, namespace));
+            let is_next = |number: u64| self.next.first().is_none_or(|(other, _)| number <= *other);
             match found {
                 Some((number, place)) if is_next(number) => {
-                    self.0.insert((number + 1, namespace));
+                    self.next.insert((number + 1, namespace));
                     return Ok(Some((namespace, place)));
                 }
-                Some((number, _)) => self.0.insert((number, namespace)),
+                Some((number, _)) => self.next.insert((number, namespace)),
                 // What it gets from now on has a number beyond.
-                None => self.0.insert((end, namespace)),
+                None => self.next.insert((end, namespace)),
             };
         }
         Ok(None)

@@ -11,7 +11,7 @@ use super::command::{Batch, Command, Outcome};
 use super::counts::Counts;
 use super::error::StoreError;
 use super::evicting::SLICE;
-use super::pools::PoolId;
+use super::pool::PoolId;
 use super::share::{NEW_NAMESPACE, Share};
 use super::store::Store;
 use crate::eviction::{Policy, Volume};
@@ -45,9 +45,9 @@ type Judgement = (Owner, Admission);
 
 impl Store {
     /// Returns below whose limit a batch has no room yet, or never.
-    pub(super) fn lacks_room(&mut self, batch: &Batch) -> Option<Owner> {
-        match self.judge(batch) {
-            Ok((_, Admission::Fits)) | Err(_) => self.unfit(batch).map(|_| Owner::Namespace(NEW_NAMESPACE)),
+    pub(super) fn lacks_room(&mut self, batch: &Batch, now: Timestamp) -> Option<Owner> {
+        match self.judge(batch, now) {
+            Ok((_, Admission::Fits)) | Err(_) => self.unfit(batch, now).map(|_| Owner::Namespace(NEW_NAMESPACE)),
             Ok((owner, _)) => Some(owner),
         }
     }
@@ -58,11 +58,11 @@ impl Store {
             // It hears of that when it is tried.
             return Way::Clear;
         }
-        if let Some(error) = self.unfit(batch) {
+        if let Some(error) = self.unfit(batch, now) {
             return self.refuse(error);
         }
         self.draft.begin(self.last_seq + 1);
-        match self.judge(batch) {
+        match self.judge(batch, now) {
             // As above.
             Err(_) | Ok((_, Admission::Fits)) => Way::Clear,
             Ok((other, _)) if other != owner => Way::Elsewhere(other),
@@ -71,7 +71,7 @@ impl Store {
                 Way::Wait
             }
             Ok((_, Admission::Never(bytes))) => self.refuse(self.never_fits(owner, bytes)),
-            Ok((_, Admission::Refuse(FullCause::Reserve))) => self.refuse_for_others(batch),
+            Ok((_, Admission::Refuse(FullCause::Reserve))) => self.refuse_for_others(batch, now),
             Ok((_, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
             Ok((_, Admission::Evict(excess))) => self.evict_for(batch, owner, excess, now),
         }
@@ -83,9 +83,9 @@ impl Store {
     }
 
     /// Refuses a batch that others on the disk leave too little for, if they still do.
-    fn refuse_for_others(&mut self, batch: &Batch) -> Way {
+    fn refuse_for_others(&mut self, batch: &Batch, now: Timestamp) -> Way {
         self.look_at_disk();
-        match self.judge(batch) {
+        match self.judge(batch, now) {
             Ok((owner, Admission::Refuse(cause))) => self.refuse(self.full(owner, cause)),
             _ => Way::Again,
         }
@@ -106,7 +106,7 @@ impl Store {
         if self.is_for_others(owner, excess) {
             // It may not be so any more.
             self.look_at_disk();
-            if self.lacks_room(batch).is_none() {
+            if self.lacks_room(batch, now).is_none() {
                 return Way::Clear;
             }
         }
@@ -132,16 +132,16 @@ impl Store {
             swept => swept,
         };
         match relieved {
-            Ok(true) if self.lacks_room_after_slice(batch) => Way::Again,
+            Ok(true) if self.lacks_room_after_slice(batch, now) => Way::Again,
             Ok(true) => Way::Clear,
             Ok(false) => Way::Wait,
             Err(error) => Way::Refused(error),
         }
     }
 
-    fn lacks_room_after_slice(&mut self, batch: &Batch) -> bool {
+    fn lacks_room_after_slice(&mut self, batch: &Batch, now: Timestamp) -> bool {
         self.draft.begin(self.last_seq + 1);
-        self.lacks_room(batch).is_some()
+        self.lacks_room(batch, now).is_some()
     }
 
     /// Removes a slice of what has expired, which goes before anything is evicted; tells whether there was anything. That is looked for
@@ -264,7 +264,7 @@ impl Store {
     }
 
     /// Tells what a batch has to wait for: first as if all of it were new, which costs little, and then by what it replaces.
-    fn judge(&mut self, batch: &Batch) -> Result<Judgement, StoreError> {
+    fn judge(&mut self, batch: &Batch, now: Timestamp) -> Result<Judgement, StoreError> {
         let adds = batch.commands.iter().any(|command| matches!(command, Command::Put(_)));
         if !adds || !self.has_limits() {
             return Ok((Owner::Store, Admission::Fits));
@@ -274,7 +274,7 @@ impl Store {
         if judged.1 == Admission::Fits || batch.call.is_some_and(is_done) {
             return Ok((Owner::Store, Admission::Fits));
         }
-        Ok(self.judge_by(&self.shares(batch)?))
+        Ok(self.judge_by(&self.shares(batch, now)?))
     }
 
     fn has_limits(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What can never have room, however much is evicted.
 
 use datacache_proto::error::FullCause;
+use datacache_proto::time::Timestamp;
 
 use super::admission::{Admission, Level, Limits};
 use super::charge::blocks;
@@ -38,7 +39,7 @@ impl Store {
     }
 
     /// Returns why a batch can't begin a namespace, which has its limits from the first entry on; what fits an empty one can.
-    pub(super) fn unfit(&self, batch: &Batch) -> Option<StoreError> {
+    pub(super) fn unfit(&self, batch: &Batch, now: Timestamp) -> Option<StoreError> {
         if self.pools.rules().namespaces.is_empty() || self.lookup.tables.places.is_none() {
             return None;
         }
@@ -46,7 +47,7 @@ impl Store {
             Command::Put(put) if self.memory.namespace(&put.namespace).is_none() => Some(&put.namespace),
             _ => None,
         })?;
-        let (limits, shares) = (self.pools.limits_of_new(name)?, self.shares(batch).ok()?);
+        let (limits, shares) = (self.pools.limits_of_new(name)?, self.shares(batch, now).ok()?);
         let share = shares.iter().find(|share| share.namespace == NEW_NAMESPACE)?;
         match limits.admit(Level::default(), share.own) {
             Admission::Never(bytes) => Some(limits.never(bytes, Some(name.to_string()))),

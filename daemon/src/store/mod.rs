@@ -16,7 +16,7 @@
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
-//! | make way for a batch below a limit, evict | the owner's | `making_way`, `misfit`, `share`, `evicting`, `place_walk`, `pools`, `line`, `queues`, `admission`, `marks` |
+//! | make way for a batch below a limit, evict | the owner's | `making_way`, `misfit`, `share`, `evicting`, `place_walk`, `place_count`, `pools`, `pool`, `line`, `queues`, `admission`, `marks` |
 //! | tell what is taken and what may be | the owner's | `space`, `usage`, `leaving`, `headroom`, `rules`, `stats` |
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `placing`, `replay`, `salvage` |
@@ -132,9 +132,11 @@ mod opening;
 mod options;
 mod outcomes;
 mod packing;
+mod place_count;
 mod place_walk;
 mod placing;
 mod plan;
+mod pool;
 mod pools;
 mod position;
 mod progress;
@@ -204,7 +206,7 @@ pub use position::Position;
 pub use readers::{Place, Readers};
 pub use repair::{Corrections, Repairs};
 pub use rules::{Reserve, Rule, Rules};
-pub use states::Learned;
+pub use states::{Learned, Remembered};
 pub use store::{Counters, Store};
 pub use successor::{Former, Succession, Successor};
 pub use tag_walk::{CountedTag, SampledEntry, TagWalk};

@@ -7,46 +7,14 @@ use datacache_proto::layout::DIRECTORY_NAMESPACE;
 use datacache_proto::recent::KeyHash;
 
 use super::admission::Limits;
-use super::line::Line;
 use super::marks::Marks;
+use super::pool::{Lines, Pool, PoolId};
 use super::rules::{Rule, Rules};
-use super::states::States;
-use crate::eviction::{Addition, Evictor, Place, Policy, Queue, Volume};
+use super::states::{Remembered, States};
+use crate::eviction::{Addition, Evictor, Place, Policy};
 
 /// What an empty index takes (a page for each table), and what the log needs to go on.
 const BASE: u64 = 128 << 10;
-
-/// Names a pool: that of one namespace, or the one that all others share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum PoolId {
-    Own(u32),
-    Shared,
-}
-
-/// Those who share a policy, and where its queues are.
-#[derive(Debug)]
-pub(super) struct Pool {
-    pub(super) evictor: Evictor,
-    /// What it is limited to; not the shared one.
-    pub(super) limits: Limits,
-    pub(super) policy: Policy,
-    pub(super) lines: Lines,
-    /// Whether room is being made, down to the low mark.
-    pub(super) is_relieving: bool,
-    /// How many slices on end led to nothing.
-    pub(super) fruitless: u8,
-    /// Whether anything was evicted since what it has learned was last taken to be written down.
-    pub(super) has_learned: bool,
-    /// What is counted as if it could be evicted, and was looked for in vain.
-    pub(super) missing: Volume,
-}
-
-/// Where a pool's queues are.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    small: Line,
-    main: Line,
-}
 
 /// All pools.
 #[derive(Debug)]
@@ -64,76 +32,47 @@ pub(super) struct Pools {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark(usize);
 
-impl Pool {
-    fn new(evictor: Evictor, policy: Policy, limits: Limits) -> Self {
-        Self {
-            evictor,
-            limits,
-            policy,
-            lines: Lines::default(),
-            is_relieving: false,
-            fruitless: 0,
-            has_learned: false,
-            missing: Volume::default(),
-        }
-    }
-
-    /// Takes up another rule.
-    fn follow(&mut self, policy: Policy, limits: Limits) {
-        self.evictor.follow(policy);
-        (self.policy, self.limits) = (policy, limits);
-        (self.fruitless, self.missing) = (0, Volume::default());
-    }
-}
-
-impl Lines {
-    /// Returns that of a queue.
-    pub(super) fn of(&mut self, queue: Queue) -> &mut Line {
-        match queue {
-            Queue::Small => &mut self.small,
-            Queue::Main => &mut self.main,
-        }
-    }
-
-    /// Begins once more with the first places.
-    pub(super) fn rewind(&mut self) {
-        self.small.rewind();
-        self.main.rewind();
-    }
-
-    fn enter(&mut self, namespace: u32) {
-        self.small.enter(namespace);
-        self.main.enter(namespace);
-    }
-
-    fn leave(&mut self, namespace: u32) {
-        self.small.leave(namespace);
-        self.main.leave(namespace);
-    }
-}
-
 impl Pools {
     /// Makes the pools for these namespaces, with what was learned before.
     pub(super) fn new<'n>(rules: Rules, states: States, namespaces: impl IntoIterator<Item = (&'n str, u32)>) -> Self {
         let policy = rules.all.policy.unwrap_or_default();
         let shared = Pool::new(states.load(PoolId::Shared, policy), policy, Limits::default());
+        let namespaces: Vec<_> = namespaces.into_iter().collect();
+        let own = namespaces.iter().filter(|(name, _)| own_rule(&rules, name).is_some());
+        let mut remembered = states.remember(own.map(|(_, number)| *number));
         let mut pools =
             Self { rules, states, shared, members: BTreeSet::new(), own: BTreeMap::new(), journal: Vec::new() };
-        namespaces.into_iter().for_each(|(name, number)| pools.enter(name, number));
+        namespaces.into_iter().for_each(|(name, number)| pools.join(name, number, &mut remembered));
         pools
     }
 
-    /// Takes up other rules. What was learned stays with those whose pool does; what others have is returned.
+    /// Returns the namespaces, of these, that become pools by other rules.
+    pub(super) fn newcomers<'n>(
+        &self,
+        rules: &Rules,
+        namespaces: impl IntoIterator<Item = (&'n str, u32)>,
+    ) -> Vec<u32> {
+        let new = namespaces.into_iter().filter(|(_, number)| !self.own.contains_key(number));
+        new.filter(|(name, _)| own_rule(rules, name).is_some()).map(|(_, number)| number).collect()
+    }
+
+    /// Takes up other rules; `remembered` is what newcomers have learned before. What was learned stays with those whose pool does, and so does how far they have come; what others have learned
+    /// is returned.
     pub(super) fn set_rules<'n>(
         &mut self,
         rules: Rules,
+        mut remembered: Remembered,
         namespaces: impl IntoIterator<Item = (&'n str, u32)>,
     ) -> Vec<(PoolId, Evictor)> {
         self.rules = rules;
         let policy = self.policy();
         self.shared.follow(policy, Limits::default());
-        self.shared.lines = Lines::default();
-        self.members.clear();
+        let namespaces: Vec<_> = namespaces.into_iter().collect();
+        if namespaces.iter().any(|(name, number)| self.members.contains(number) && self.rule_of(name).is_some()) {
+            // What was passed over of those that leave nobody knows.
+            self.shared.lines = Lines::default();
+            self.members.clear();
+        }
         let (mut before, mut left) = (std::mem::take(&mut self.own), Vec::new());
         for (name, number) in namespaces {
             match (self.rule_of(name), before.remove(&number)) {
@@ -145,15 +84,20 @@ impl Pools {
                 (_, before) => {
                     let before = before.map(|(_, pool)| pool).filter(|pool| pool.has_learned);
                     left.extend(before.map(|pool| (PoolId::Own(number), pool.evictor)));
-                    self.enter(name, number);
+                    self.join(name, number, &mut remembered);
                 }
             }
         }
         left
     }
 
-    /// Takes a namespace in: one that is new, or whose number another one had that came to nothing.
+    /// Takes a namespace in: one that is new, or whose number another one had that came to nothing. It has learned nothing: what is kept of
+    /// its number is not its own.
     pub(super) fn enter(&mut self, name: &str, number: u32) {
+        self.join(name, number, &mut Remembered::default());
+    }
+
+    fn join(&mut self, name: &str, number: u32, remembered: &mut Remembered) {
         if number == DIRECTORY_NAMESPACE {
             return;
         }
@@ -168,7 +112,7 @@ impl Pools {
             self.shared.lines.leave(number);
         }
         let (policy, limits) = self.resolved(rule);
-        let mut pool = Pool::new(self.states.load(PoolId::Own(number), policy), policy, limits);
+        let mut pool = Pool::new(remembered.take(number, policy), policy, limits);
         pool.lines.enter(number);
         self.own.insert(number, (name.to_owned(), pool));
     }
@@ -204,8 +148,7 @@ impl Pools {
     }
 
     fn rule_of(&self, name: &str) -> Option<Rule> {
-        let is_own = |rule: &Rule| rule.limit.is_some() || rule.limit_entries.is_some() || rule.policy.is_some();
-        self.rules.namespaces.get(name).copied().filter(is_own)
+        own_rule(&self.rules, name)
     }
 
     /// Returns the limits that a namespace will have which is not there yet; `None` where it has none of its own.
@@ -276,6 +219,12 @@ impl Pools {
     }
 }
 
+/// Returns the rule that makes a namespace a pool by itself.
+fn own_rule(rules: &Rules, name: &str) -> Option<Rule> {
+    let is_own = |rule: &Rule| rule.limit.is_some() || rule.limit_entries.is_some() || rule.policy.is_some();
+    rules.namespaces.get(name).copied().filter(is_own)
+}
+
 fn share(limit: u64, percent: u8) -> u64 {
     u64::try_from(u128::from(limit) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
@@ -283,8 +232,10 @@ fn share(limit: u64, percent: u8) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::command::{Batch, Command, NewValue, Put};
+    use super::super::states::Learned;
     use super::super::testing::{NOW, put_of, store};
     use super::*;
+    use crate::eviction::{Queue, Volume};
     use datacache_proto::key::Key;
     use datacache_proto::log::MAX_FRAME;
 
@@ -310,9 +261,38 @@ mod tests {
             pools.all().map(|(id, pool)| (id, all(pool).bytes)).collect()
         };
         assert_eq!(volumes(&pools), [(PoolId::Own(1), 10), (PoolId::Shared, 20)]);
-        pools.set_rules(rules(None), [("own", 1), ("other", 2)]);
+        pools.set_rules(rules(None), Remembered::default(), [("own", 1), ("other", 2)]);
         assert!(pools.own(1).is_none());
         assert_eq!(pools.members, BTreeSet::from([1, 2]));
+    }
+
+    /// Each time that the settings were read, all that is held was passed over once more.
+    #[test]
+    fn what_was_passed_over_is_known_until_a_namespace_leaves_and_is_never_more_than_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pools = pools(&folder);
+        let volume = |entries| Volume { bytes: 10 * entries, entries };
+        let passed = |pools: &Pools| pools.all().map(|(_, pool)| pool.lines.passed().entries).collect::<Vec<_>>();
+        let pass = |pools: &mut Pools| {
+            for pool in [&mut pools.own.get_mut(&1).unwrap().1, &mut pools.shared] {
+                pool.lines.of(Queue::Small).passed = volume(2);
+                pool.lines.of(Queue::Main).passed = volume(3);
+            }
+        };
+        pass(&mut pools);
+        pools.set_rules(rules(Some(1 << 20)), Remembered::default(), [("own", 1), ("other", 2), ("new", 3)]);
+        assert_eq!(passed(&pools), [5, 5]);
+        for (held, left) in [(4, 4), (1, 1), (5, 1)] {
+            pools.shared.lines.let_go(volume(held));
+            assert_eq!(pools.shared.lines.passed(), volume(left));
+        }
+        pools.set_rules(rules(None), Remembered::default(), [("own", 1), ("other", 2), ("new", 3)]);
+        assert_eq!(passed(&pools), [1], "who comes is yet to be looked at");
+        pools.set_rules(rules(Some(1 << 20)), Remembered::default(), [("own", 1), ("other", 2), ("new", 3)]);
+        assert_eq!(passed(&pools), [0, 0], "who leaves had some of it");
+        pass(&mut pools);
+        pools.shared.lines.rewind();
+        assert_eq!(passed(&pools), [5, 0]);
     }
 
     #[test]
@@ -350,6 +330,27 @@ mod tests {
         assert_eq!(try_all(vec![put("a", 1)], true), 1);
         (0..3).for_each(|_| assert_eq!(try_all(vec![put("b", 1), put("c", MAX_FRAME)], false), 1));
         assert_eq!(try_all(vec![put("b", 1), put("c", 1)], true), 3);
+    }
+
+    /// It was read on the thread that answers the calls; and what a lost namespace had learned was taken for that of a new one.
+    #[test]
+    fn what_was_learned_before_is_that_of_newcomers_and_of_no_new_namespace() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut before = pools(&folder);
+        before.add(1, KeyHash::from_bits(1), 10);
+        let evictor = before.own(1).unwrap().1.evictor.clone();
+        Learned::new(before.states.clone(), vec![(PoolId::Own(1), evictor.clone())]).keep();
+        let is_known = |pools: &Pools| pools.own(1).unwrap().1.evictor == evictor;
+        assert!(is_known(&pools(&folder)), "at a start it is known");
+        let mut pools = Pools::new(rules(None), States::new(folder.path()), [("own", 1), ("other", 2)]);
+        let limited = rules(Some(1 << 20));
+        assert_eq!(pools.newcomers(&limited, [("own", 1), ("other", 2)]), [1]);
+        let remembered = pools.states.remember([1]);
+        pools.set_rules(limited.clone(), remembered, [("own", 1), ("other", 2)]);
+        assert!(is_known(&pools));
+        assert_eq!(pools.newcomers(&limited, [("own", 1), ("other", 2)]), []);
+        pools.enter("own", 1);
+        assert!(!is_known(&pools));
     }
 
     #[test]

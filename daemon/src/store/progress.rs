@@ -75,7 +75,7 @@ impl Store {
             Event::Damaged { digest, file } => self.condemn(digest, Some(file)),
             Event::Condemned { digests, commands } => {
                 commands.into_iter().for_each(|command| self.write_own(command, now));
-                digests.iter().for_each(|digest| self.damage.pardon(digest));
+                self.forget_lost(&digests);
             }
             Event::Orphans(digests) => self.dropped.extend(digests),
             Event::Discarded { charge } => self.memory.leaving_mut().removed(charge),

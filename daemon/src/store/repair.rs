@@ -22,7 +22,7 @@ use super::verify_places::Moved;
 /// What is left to do after [`Store::conclude`].
 #[derive(Debug, Default)]
 pub struct Repairs {
-    /// Blobs whose entries go; [`Reader::naming`] finds them.
+    /// Blobs whose entries go, if they are not added again before: [`Reader::naming`] finds them, then [`Store::forget_lost`].
     pub lost_blobs: HashSet<Digest>,
     /// Deletes of damaged records.
     pub commands: Vec<Command>,
@@ -82,6 +82,7 @@ impl Store {
                     warn!(%digest, %error, "a damaged blob can't be set aside");
                     return false;
                 }
+                self.damage.lose(digest);
                 repairs.lost_blobs.insert(digest);
                 true
             }
@@ -108,7 +109,7 @@ impl Store {
 }
 
 impl Reader {
-    /// Finds the entries that name one of these blobs, as conditional deletes. Blocks: it looks at every record, however many blobs
+    /// Finds the entries that name one of these blobs, as deletes that hold while those are lost. Blocks: it looks at every record, however many blobs
     /// there are.
     ///
     /// # Errors
@@ -120,9 +121,9 @@ impl Reader {
             for row in self.tables.all_entries(&txn)? {
                 let (index_key, row) = row?;
                 let Some((namespace, key, record)) = entry_of(index_key, row) else { continue };
-                if record.value.digest().is_some_and(|digest| digests.contains(&digest)) {
-                    commands.push(Command::Delete { namespace, key, when: Condition::Version(record.version) });
-                }
+                let Some(digest) = record.value.digest().filter(|digest| digests.contains(digest)) else { continue };
+                let when = Condition::Lost { version: record.version, digest };
+                commands.push(Command::Delete { namespace, key, when });
             }
             Ok(commands)
         };

@@ -6,6 +6,7 @@ use datacache_proto::layout::is_cut;
 use datacache_proto::log::{Kind, OPERATION_HEAD};
 use datacache_proto::recent::KeyHash;
 use datacache_proto::record::{Record, TagsBuf, Value};
+use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
 
 use super::admission::Need;
@@ -44,7 +45,7 @@ struct Standing {
 #[derive(Clone, Copy, Debug)]
 struct Old {
     standing: Standing,
-    /// Whether it has the value of the put, and no lease ends it.
+    /// Whether it has the value of the put, its time is not over, and no lease ends it.
     is_same_for_good: bool,
 }
 
@@ -57,10 +58,12 @@ struct Ahead<'b> {
 }
 
 impl Standing {
-    fn of_put(namespace: u32, put: &Put) -> Self {
+    fn of_put(namespace: u32, put: &Put, old: Option<Old>) -> Self {
         let value = put.value.as_value();
         let blob = value.digest().map(|digest| (digest, blocks(value.len())));
-        Self { charge: charge_of(namespace, put), is_held: put.pinned || put.holder.is_some(), blob }
+        // A lease on what is there for good holds nothing.
+        let is_held = put.pinned || put.holder.is_some() && !old.is_some_and(|old| old.is_same_for_good);
+        Self { charge: charge_of(namespace, put), is_held, blob }
     }
 
     fn of_before(before: &Before) -> Self {
@@ -76,11 +79,11 @@ impl Standing {
 
 impl Share {
     /// Adds what a put comes to in its namespace.
-    fn add_own(&mut self, put: &Put, new: Standing, old: Option<Old>) {
+    fn add_own(&mut self, new: Standing, old: Option<Old>) {
         let more = new.charge.saturating_sub(old.map_or(0, |old| old.standing.charge));
         self.own.bytes += more;
         self.own.entries += u64::from(old.is_none());
-        self.own.held = self.own.held.plus(held_by(put, new, old));
+        self.own.held = self.own.held.plus(held_by(new, old));
     }
 
     /// Adds what the store pays: `new` bytes come, and `old` ones go, of which the files go later.
@@ -97,8 +100,8 @@ impl Store {
         let mut shares = Vec::new();
         for put in puts(batch) {
             let namespace = self.number_of(put);
-            let (new, share) = (Standing::of_put(namespace, put), share_of(&mut shares, namespace));
-            share.add_own(put, new, None);
+            let (new, share) = (Standing::of_put(namespace, put, None), share_of(&mut shares, namespace));
+            share.add_own(new, None);
             share.add_all(put, (new.charge, 0), 0);
         }
         shares
@@ -106,28 +109,30 @@ impl Store {
 
     /// Returns what a batch adds, by namespace: what takes the place of other entries needs only what it has more, and a file that another
     /// entry names is there already.
-    pub(super) fn shares(&self, batch: &Batch) -> Result<Vec<Share>, StoreError> {
+    pub(super) fn shares(&self, batch: &Batch, now: Timestamp) -> Result<Vec<Share>, StoreError> {
         let (mut shares, mut ahead) = (Vec::new(), Ahead::default());
         for put in puts(batch) {
             let namespace = self.number_of(put);
-            let new = Standing::of_put(namespace, put);
-            let old = match ahead.entries.insert((&put.namespace, &put.key), new) {
-                Some(standing) => Some(Old { standing, is_same_for_good: false }),
+            let key = (&put.namespace[..], &put.key[..]);
+            let old = match ahead.entries.get(&key) {
+                Some(&standing) => Some(Old { standing, is_same_for_good: false }),
                 None if namespace == NEW_NAMESPACE => None,
-                None => self.replaced(namespace, put)?,
+                None => self.replaced(namespace, put, now)?,
             };
+            let new = Standing::of_put(namespace, put, old);
+            ahead.entries.insert(key, new);
             let replaced = old.map(|old| old.standing);
             let blob = replaced.and_then(|replaced| replaced.blob);
             let (comes, goes) = self.turn_files(&mut ahead.references, new.blob, blob)?;
             let share = share_of(&mut shares, namespace);
-            share.add_own(put, new, old);
+            share.add_own(new, old);
             share.add_all(put, (new.rows() + comes, comes), replaced.map_or(0, |replaced| replaced.rows() + goes));
         }
         Ok(shares)
     }
 
     /// Returns what a put replaces, as of the end of the draft.
-    fn replaced(&self, namespace: u32, put: &Put) -> Result<Option<Old>, StoreError> {
+    fn replaced(&self, namespace: u32, put: &Put, now: Timestamp) -> Result<Option<Old>, StoreError> {
         let (key, hash) = (&put.key[..], KeyHash::of(namespace, &put.key));
         let count = |record: &Record<'_>| self.lookup.tables.counts_of(namespace, key, record);
         let look = |seen: Seen<'_>| Before::of(seen, count, |record| put.has_content_of(record));
@@ -136,7 +141,10 @@ impl Store {
             Some((operation, _)) => look(seen(operation.body, hash)),
             None => self.lookup.see(&self.lookup.snapshot(), namespace, key, hash, |seen, _| look(seen))?,
         };
-        Ok(before.map(|before| Old { standing: Standing::of_before(&before), is_same_for_good: same && !before.bound }))
+        Ok(before.map(|before| {
+            let is_same_for_good = same && before.is_live(now) && !before.bound;
+            Old { standing: Standing::of_before(&before), is_same_for_good }
+        }))
     }
 
     /// Returns what the file takes that comes into being, and what the one does that goes, as one entry takes the place of another.
@@ -183,11 +191,9 @@ fn share_of(shares: &mut Vec<Share>, namespace: u32) -> &mut Share {
 }
 
 /// Returns what comes to be held by a put: of what is held already, what it grows by.
-fn held_by(put: &Put, new: Standing, old: Option<Old>) -> Volume {
-    // A lease on what is there for good holds nothing.
-    let is_held = put.pinned || put.holder.is_some() && !old.is_some_and(|old| old.is_same_for_good);
+fn held_by(new: Standing, old: Option<Old>) -> Volume {
     match old.map(|old| old.standing).filter(|old| old.is_held) {
-        _ if !is_held => Volume::default(),
+        _ if !new.is_held => Volume::default(),
         Some(old) => Volume { bytes: new.charge.saturating_sub(old.charge), entries: 0 },
         None => Volume::one(new.charge),
     }

@@ -103,6 +103,7 @@ impl Store {
     pub(super) fn note_packed(&mut self, packed: Option<Packed>) {
         self.sparseness.is_under_way = false;
         let freed = packed.as_ref().map_or(0, |packed| packed.freed);
+        self.counters.packings += u64::from(freed > 0);
         let was_in_vain = match packed {
             Some(Packed { to, is_round, freed }) => {
                 self.sparseness.at = to;

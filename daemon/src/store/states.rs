@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::blob::create_private;
 use super::folder::{EVICTION, no_link};
-use super::pools::PoolId;
+use super::pool::PoolId;
 use crate::eviction::{Evictor, Policy};
 
 /// The most that a state takes, and more.
@@ -33,6 +33,10 @@ struct Order {
     /// The latest of each pool that was written. Held while one is: two have the same name before they have their place.
     written: Mutex<BTreeMap<PoolId, u64>>,
 }
+
+/// What namespaces learned when they were pools before, which they become again.
+#[derive(Debug, Default)]
+pub struct Remembered(BTreeMap<u32, Evictor>);
 
 /// States that are to be written.
 #[derive(Debug)]
@@ -54,6 +58,12 @@ impl States {
         let mut evictor = self.kept(id).unwrap_or_else(|| Evictor::new(policy));
         evictor.follow(policy);
         evictor
+    }
+
+    /// Returns what was kept of these namespaces. Blocks: a state may be large.
+    pub(super) fn remember(&self, namespaces: impl IntoIterator<Item = u32>) -> Remembered {
+        let kept = |number| Some((number, self.kept(PoolId::Own(number))?));
+        Remembered(namespaces.into_iter().filter_map(kept).collect())
     }
 
     fn kept(&self, id: PoolId) -> Option<Evictor> {
@@ -85,6 +95,15 @@ impl States {
             PoolId::Own(namespace) => self.folder.join(format!("namespace-{namespace}")),
             PoolId::Shared => self.folder.join("shared"),
         }
+    }
+}
+
+impl Remembered {
+    /// Takes out what a namespace learned, to follow a policy from now on.
+    pub(super) fn take(&mut self, namespace: u32, policy: Policy) -> Evictor {
+        let mut evictor = self.0.remove(&namespace).unwrap_or_else(|| Evictor::new(policy));
+        evictor.follow(policy);
+        evictor
     }
 }
 

@@ -150,6 +150,8 @@ pub struct Counters {
     pub segments: u64,
     /// Times that nothing could be written before a segment was applied, each from the first attempt until it could.
     pub waits: u64,
+    /// Steps of packing that freed pages of the index.
+    pub packings: u64,
     /// Records and blobs that were found to be damaged, by readers or by the store itself.
     pub damaged: u64,
 }

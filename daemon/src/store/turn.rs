@@ -15,6 +15,7 @@ use super::body::{KEEP, encode_keep, encode_lease};
 use super::charge::{index_key_length, moved_row, place_row};
 use super::command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 use super::counts::{Change, Counts};
+use super::damage::Damage;
 use super::draft::{Decision, Draft, Placed};
 use super::error::StoreError;
 use super::expiring::Replaced;
@@ -36,6 +37,7 @@ pub(super) struct Turn<'s> {
     pub(super) pools: &'s mut Pools,
     pub(super) draft: &'s mut Draft,
     pub(super) blobs: &'s BlobStore,
+    pub(super) damage: &'s mut Damage,
     pub(super) now: Timestamp,
     /// How many segments were retired, see [`Foresight`](super::foresight::Foresight).
     pub(super) segments: u64,
@@ -124,7 +126,7 @@ impl Turn<'_> {
 
     /// Adopts the blob of a command that comes alone; those of several were adopted and written through before, see
     /// `adopter`, or the caller has to do that first.
-    fn adopt(&self, batch: &Batch) -> Result<(), StoreError> {
+    fn adopt(&mut self, batch: &Batch) -> Result<(), StoreError> {
         for command in &batch.commands {
             let Command::Put(put) = command else { continue };
             let NewValue::Blob(incoming) = &put.value else { continue };
@@ -133,6 +135,8 @@ impl Turn<'_> {
                 false if batch.commands.len() == 1 => self.blobs.adopt(incoming)?,
                 false => return Err(StoreError::BlobChanged),
             }
+            // The file that is there is good, also for those that named the one before.
+            self.damage.pardon(&incoming.digest());
         }
         Ok(())
     }
@@ -268,6 +272,10 @@ impl Turn<'_> {
             // What had expired anyway was gone for every reader: it goes, and is not counted.
             Condition::NotAfter(seq) => (before.seq <= *seq, live),
             Condition::Version(version) => (before.version == *version, live),
+            Condition::Lost { version, digest } => {
+                let names = before.version == *version && before.digest == Some(*digest);
+                (names && self.damage.is_lost(digest), live)
+            }
         };
         if holds {
             self.remove(place, before, replaces)?;

@@ -89,7 +89,7 @@ impl Store {
             if !done.is_empty() && (self.refusal(batch).is_some() || self.is_short()) {
                 break;
             }
-            if let Some(owner) = self.lacks_room(batch) {
+            if let Some(owner) = self.lacks_room(batch, now) {
                 self.crowding.blocked_by = done.is_empty().then_some(owner);
                 break;
             }
@@ -115,8 +115,9 @@ impl Store {
     }
 
     pub(super) fn turn(&mut self, now: Timestamp) -> Turn<'_> {
-        let Self { lookup, memory, pools, draft, blobs, counters, .. } = self;
-        Turn { lookup, snapshot: lookup.snapshot(), memory, pools, draft, blobs, now, segments: counters.segments }
+        let Self { lookup, memory, pools, draft, blobs, damage, counters, .. } = self;
+        let (snapshot, segments) = (lookup.snapshot(), counters.segments);
+        Turn { lookup, snapshot, memory, pools, draft, blobs, damage, now, segments }
     }
 
     /// Appends the draft, on which was decided since `begun` for so many `batches`, and publishes what it decides. After an error
@@ -172,10 +173,6 @@ impl Store {
         approach(&self.lookup.index.words(), self.draft.decided().iter().map(|decided| decided.decision.hash));
         for decided in self.draft.decided() {
             self.named.active.extend(decided.decision.digest);
-            if decided.decision.kind == Kind::Put {
-                // The file that was just adopted is good, also for those that named the one before.
-                decided.decision.digest.iter().for_each(|digest| self.damage.pardon(digest));
-            }
             if decided.superseded {
                 continue;
             }

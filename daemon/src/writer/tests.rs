@@ -12,6 +12,7 @@ use datacache_proto::types::Codec;
 use futures::poll;
 use std::io::Write as _;
 use std::pin::pin;
+use std::time::Duration;
 
 fn writer() -> (tempfile::TempDir, Writer) {
     writer_with(Rules::none())
@@ -276,4 +277,30 @@ async fn a_writer_that_works_gives_a_sign_of_life_and_another_does_not() {
     let mut turn = pin!(writer.turn());
     tokio::task::yield_now().await;
     assert!(poll!(&mut turn).is_pending());
+}
+
+/// Space that it freed was not given back before somebody wrote.
+#[tokio::test(flavor = "local")]
+async fn packing_is_a_change_although_nothing_is_written() {
+    let (_folder, writer) = writer();
+    at_work(&writer);
+    let put = |number: u64| {
+        let key = Key::from(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[..]).into();
+        let (namespace, codec, value) = ("n".into(), Codec::Bytes, NewValue::Inline(vec![7; 300].into()));
+        Command::Put(Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None })
+    };
+    for first in (0..4_000).step_by(100) {
+        writer.write(Batch::all((first..first + 100).map(put).collect(), None), false).await.unwrap();
+    }
+    writer.checkpoint().await.unwrap();
+    let (changes, appends) = (writer.changes().count(), writer.appends().count());
+    assert_eq!(changes, appends);
+    let limit = writer.read(|store| store.usage().total() * 9 / 10).unwrap();
+    let all = Rule { limit: Some(limit), ..Rule::default() };
+    writer.with(|store| store.set_rules(Rules { all, ..Rules::none() })).unwrap();
+    writer.turn().await.unwrap();
+    let changed = tokio::time::timeout(Duration::from_secs(60), writer.changes().beyond(changes)).await;
+    assert!(changed.is_ok(), "nobody hears of it");
+    assert_eq!(writer.appends().count(), appends);
+    assert!(writer.read(|store| store.counters().packings > 0).unwrap());
 }

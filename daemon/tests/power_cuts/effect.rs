@@ -106,6 +106,6 @@ fn goes(entry: &Entry, when: &Condition, now: u64) -> bool {
         Condition::Tagged(tag) => entry.is_live(now) && entry.tags.contains(tag.as_str()),
         // Nobody writes meanwhile.
         Condition::NotAfter(_) => true,
-        Condition::Version(version) => entry.version == *version,
+        Condition::Version(version) | Condition::Lost { version, .. } => entry.version == *version,
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Driver {
     store: Option<Store>,
     wakes: Receiver<()>,
     folder: TempDir,
+    /// In how many slices way was made for calls: each looks at a bounded number of places.
+    pub(crate) slices: usize,
 }
 
 impl Driver {
@@ -32,7 +34,7 @@ impl Driver {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, wakes) = open(&folder.path().join("store"));
-        Self { store: Some(store), wakes, folder }
+        Self { store: Some(store), wakes, folder, slices: 0 }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -109,6 +111,7 @@ impl Driver {
 
     fn make_way(&mut self, batch: &Batch) -> Way {
         let owner = self.store().blocked_by().expect("it has no room");
+        self.slices += 1;
         self.store().make_way(batch, owner, NOW)
     }
 

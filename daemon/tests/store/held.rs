@@ -3,10 +3,11 @@
 use std::ops::{Bound, Range};
 
 use datacache_daemon::eviction::Policy;
-use datacache_daemon::store::{BatchResult, Holder, Put, Reserve, Rule, Rules, StoreError};
+use datacache_daemon::store::{BatchResult, Command, Condition, Holder, Put, Reserve, Rule, Rules, StoreError};
 use datacache_proto::error::FullCause;
 use datacache_proto::layout::{index_key, tables};
 use datacache_proto::process::Process;
+use datacache_proto::time::Timestamp;
 use heed::{Env, RwTxn};
 
 use crate::driver::{Driver, NOW, inline};
@@ -79,6 +80,40 @@ fn where_most_entries_are_held_the_others_make_way_at_little_cost() {
             assert_eq!(count(&mut driver, "default", PINNED..PINNED + held), held as usize);
         }
     }
+}
+
+/// All that is held was passed over once more, slice by slice, each time that many had been deleted, or the settings were read again.
+#[test]
+fn what_was_passed_over_is_not_looked_at_again_where_others_are_deleted() {
+    const HELD: i64 = 4_750;
+    for policy in [Policy::S3Fifo, Policy::Fifo] {
+        let limits = rules(Rule { policy: Some(policy), ..entries(5_000).all });
+        let mut driver = limited(limits.clone());
+        put_all(&mut driver, "default", PINNED..PINNED + HELD, 5);
+        put_all(&mut driver, "default", 0..300, 5);
+        for round in 1..4 {
+            delete_all(&mut driver, 100_000 * (round - 1)..100_000 * (round - 1) + 300);
+            for first in (0..26).map(|turn| 100_000 * round + 1_000 + 200 * turn) {
+                let put = |key| Command::Put(add("default", key, inline(b"value")));
+                driver.write((first..first + 200).map(put).collect()).unwrap();
+                delete_all(&mut driver, first..first + 200);
+            }
+            driver.checkpoint();
+            driver.store().set_rules(limits.clone());
+            let before = driver.slices;
+            put_all(&mut driver, "default", 100_000 * round..100_000 * round + 300, 5);
+            let slices = driver.slices - before;
+            assert!(slices <= 10, "{slices} slices of an eviction for 300 additions by {policy}");
+            assert!(total(&mut driver) <= 5_000);
+        }
+        assert_eq!(count(&mut driver, "default", PINNED..PINNED + HELD), HELD as usize);
+    }
+}
+
+/// Deletes entries of the first namespace in one call.
+fn delete_all(driver: &mut Driver, keys: Range<i64>) {
+    let delete = |key: i64| Command::Delete { namespace: 1, key: key.into(), when: Condition::Live };
+    driver.write(keys.map(delete).collect()).unwrap();
 }
 
 #[test]
@@ -221,19 +256,46 @@ fn a_bound_value_that_takes_the_place_of_another_counts_as_held_in_full() {
     assert!((5..15).contains(&refused), "{refused}");
 }
 
+/// It was taken for a lease on what is there for good, or for one more on what is held: neither counted, and all of the store was held.
+#[test]
+fn what_is_held_is_counted_where_what_had_expired_or_stood_before_it_in_the_batch_was_the_same() {
+    let holder = Some(Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 });
+    let ended = Some(Timestamp::from_millis(NOW.as_millis() - 1));
+    let value = |key, byte: u8| add("default", key, inline(&vec![byte; 100_000]));
+    for (expires, pinned, batched) in [(ended, false, false), (ended, true, false), (None, false, true)] {
+        let mut driver = limited(Rules { held_percent: 50, ..bytes(4 * MIB) });
+        let mut refused = 0;
+        for key in 0..30 {
+            put(&mut driver, Put { expires, ..value(key, 7) }).unwrap();
+            let held = |byte| Command::Put(Put { pinned, holder: holder.filter(|_| !pinned), ..value(key, byte) });
+            let told = driver.write(if batched { vec![held(7), held(8)] } else { vec![held(7)] });
+            refused += u32::from(matches!(told, Err(StoreError::Full { cause: FullCause::HeldLimit { .. }, .. })));
+            assert!(driver.store().space().held_bytes <= 2 * MIB, "{key}");
+        }
+        assert!((5..15).contains(&refused), "{refused}");
+    }
+}
+
 /// The log has their places until it is applied, and they were taken for all that there is.
 #[test]
 fn what_is_left_is_found_behind_the_places_of_all_that_went() {
-    let limits = entries(300);
-    let mut driver = limited(limits.clone());
-    put_all(&mut driver, "default", PINNED..PINNED + 250, 5);
-    put_all(&mut driver, "default", 0..3_000, 5);
-    for key in 3_000..3_100 {
-        // It begins with the first places once more.
-        driver.store().set_rules(limits.clone());
-        put_all(&mut driver, "default", key..key + 1, 5);
+    for (limit, held) in [(300, 250), (3, 0), (3, 2)] {
+        let limits = entries(limit);
+        let own = Rule { policy: Some(Policy::S3Fifo), ..Rule::default() };
+        let apart = Rules { namespaces: [("default".to_owned(), own)].into(), ..limits.clone() };
+        let mut driver = limited(limits.clone());
+        put_all(&mut driver, "default", PINNED..PINNED + held, 5);
+        put_all(&mut driver, "default", 0..3_000, 5);
+        for key in 3_000..3_030 {
+            // A pool that is new begins with the first places.
+            driver.store().set_rules(apart.clone());
+            driver.store().set_rules(limits.clone());
+            let before = driver.slices;
+            put_all(&mut driver, "default", key..key + 1, 5);
+            assert!(driver.slices - before <= 80, "{} slices with {held} of {limit} held", driver.slices - before);
+        }
+        assert!(total(&mut driver) <= limit);
     }
-    assert!(total(&mut driver) <= 300);
 }
 
 /// Only damage takes places away, and a repair makes them anew.

@@ -47,6 +47,7 @@ impl Subject {
         let report = reader.verify(&blobs).unwrap();
         let (verification, repairs) = self.store().conclude(report, repair);
         self.0.write(reader.naming(&repairs.lost_blobs).unwrap()).unwrap();
+        self.store().forget_lost(&repairs.lost_blobs);
         self.0.write(repairs.commands).unwrap();
         if repairs.rebuild {
             self.0.checkpoint();
@@ -113,15 +114,18 @@ fn nothing_is_found_in_a_sound_store() {
     assert_eq!(verification.bytes, 10 * 100 + 4 * 50_000);
 }
 
+/// Damages the third blob.
+fn flip_a_bit(store: &Path) {
+    let path = path_of(store, 2);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[777] ^= 4;
+    fs::write(&path, bytes).unwrap();
+}
+
 #[test]
 fn a_flipped_bit_in_a_blob_is_found_and_its_entry_goes() {
-    let mut subject = Subject::filled().tampered(|store| {
-        let path = path_of(store, 2);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[777] ^= 4;
-        fs::write(&path, bytes).unwrap();
-    });
+    let mut subject = Subject::filled().tampered(flip_a_bit);
     let verification = subject.verify(true);
     assert_eq!(faults(&verification), only(Fault::DamagedBlob));
     assert!(verification.findings[0].repaired);
@@ -130,6 +134,25 @@ fn a_flipped_bit_in_a_blob_is_found_and_its_entry_goes() {
     // The same content can be stored again.
     let blob = subject.0.stage(&content(2));
     subject.0.put("again", blob);
+    subject.verify_until_clean();
+    assert_eq!(subject.0.len(), 14);
+}
+
+/// It went with what was found to be damaged before.
+#[test]
+fn content_that_is_added_again_during_a_repair_stays() {
+    let mut subject = Subject::filled().tampered(flip_a_bit);
+    subject.0.checkpoint();
+    let (reader, blobs) = (subject.store().reader(), subject.store().blobs());
+    let report = reader.verify(&blobs).unwrap();
+    let lost = subject.store().conclude(report, true).1.lost_blobs;
+    assert_eq!((lost.len(), subject.0.get("blob 2")), (1, None), "it is a miss by now");
+    let deletes = reader.naming(&lost).unwrap();
+    let blob = subject.0.stage(&content(2));
+    subject.0.put("blob 2", blob);
+    subject.0.write(deletes).unwrap();
+    subject.store().forget_lost(&lost);
+    assert!(subject.0.get("blob 2").is_some());
     subject.verify_until_clean();
     assert_eq!(subject.0.len(), 14);
 }
