@@ -49,6 +49,10 @@ pub enum Found {
     Damaged(File),
 }
 
+/// Tells a file from another in its place: by its number, and by when it was last changed, for numbers are given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity([u64; 2], [i64; 2]);
+
 impl BlobStore {
     pub(super) fn new(store: &Path, tables: Arc<Tables>) -> Self {
         let tables = Arc::new(Mutex::new(tables));
@@ -146,6 +150,12 @@ impl BlobStore {
             |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()));
         let there = number(fs::metadata(blob_path(&self.store, digest)));
         there.is_some() && there != file.and_then(|file| number(file.metadata()))
+    }
+
+    /// Returns which file has the blob's name; `None` where none has.
+    pub(super) fn identity_of(&self, digest: &Digest) -> Option<Identity> {
+        let metadata = fs::metadata(blob_path(&self.store, digest)).ok()?;
+        Some(Identity([metadata.dev(), metadata.ino()], [metadata.ctime(), metadata.ctime_nsec()]))
     }
 
     /// Moves a blob out of the way, to be removed or looked at by somebody else; returns where it is now. On a full filesystem

@@ -45,7 +45,7 @@ impl Store {
                 continue;
             }
             let repaired = repair && self.mend(&suspicion, &mut repairs);
-            let Suspicion { fault, entry, digest } = suspicion;
+            let Suspicion { fault, entry, digest, .. } = suspicion;
             let entry = entry.and_then(|Place { namespace, key }| Some((names.get(&namespace)?.clone(), key?)));
             findings.push(Finding { fault, entry, digest, repaired });
         }
@@ -53,14 +53,17 @@ impl Store {
         (Verification { entries, blobs, bytes, findings, moved_aside: None }, repairs)
     }
 
-    /// A blob that the log names may be there before the index knows it, or be gone from the index's snapshot.
+    /// A blob that the log names may be there before the index knows it, or be gone from the index's snapshot; and one that was added since
+    /// it was looked at is not what was found.
     fn stands(&self, suspicion: &Suspicion) -> bool {
         let Some(digest) = &suspicion.digest else { return true };
         let named = self.named.active.contains(digest) || self.named.applying.contains(digest);
         let known = || self.is_unknown(digest).is_ok_and(|unknown| !unknown);
         match suspicion.fault {
             Fault::OrphanBlob => !named && !known(),
-            Fault::MissingBlob | Fault::DamagedBlob => named || known(),
+            Fault::MissingBlob | Fault::DamagedBlob => {
+                (named || known()) && self.blobs.identity_of(digest) == suspicion.file
+            }
             _ => true,
         }
     }

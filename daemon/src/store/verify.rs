@@ -11,7 +11,7 @@ use datacache_proto::record::Record;
 use datacache_proto::types::{Digest, Fault};
 use heed::RoTxn;
 
-use super::blob::{BlobStore, Found};
+use super::blob::{BlobStore, Found, Identity};
 use super::blob_row::BlobRow;
 use super::counts::{BLOBS_COUNTED, Change, Counts};
 use super::error::StoreError;
@@ -40,6 +40,8 @@ pub(super) struct Suspicion {
     pub(super) fault: Fault,
     pub(super) entry: Option<Place>,
     pub(super) digest: Option<Digest>,
+    /// The file that was there as a blob was looked at; `None` where none was, or it is about something else.
+    pub(super) file: Option<Identity>,
 }
 
 /// An entry by namespace and key; no key where that can't be told any more.
@@ -51,7 +53,7 @@ pub(super) struct Place {
 
 impl Report {
     fn suspect(&mut self, fault: Fault, entry: Option<Place>, digest: Option<Digest>) {
-        self.suspicions.push(Suspicion { fault, entry, digest });
+        self.suspicions.push(Suspicion { fault, entry, digest, file: None });
     }
 }
 
@@ -66,9 +68,7 @@ impl Reader {
         for (digest, row) in &rows {
             report.blobs += 1;
             report.bytes += row.length;
-            if let Some(fault) = fault_of(blobs, digest, row.length) {
-                report.suspect(fault, None, Some(*digest));
-            }
+            report.suspicions.extend(suspicion_of(blobs, digest, row.length));
         }
         let mut orphans = Vec::new();
         let listed =
@@ -285,10 +285,13 @@ fn verify_references(
 }
 
 /// Reads a blob; what can't be read is as bad as what is wrong.
-fn fault_of(blobs: &BlobStore, digest: &Digest, length: u64) -> Option<Fault> {
-    match blobs.examine_blob(digest, length) {
-        Ok(Found::Sound(_)) => None,
-        Ok(Found::Missing) => Some(Fault::MissingBlob),
-        Ok(Found::Damaged(_)) | Err(_) => Some(Fault::DamagedBlob),
-    }
+fn suspicion_of(blobs: &BlobStore, digest: &Digest, length: u64) -> Option<Suspicion> {
+    // Before it is read: what comes in its place meanwhile is another.
+    let file = blobs.identity_of(digest);
+    let fault = match blobs.examine_blob(digest, length) {
+        Ok(Found::Sound(_)) => return None,
+        Ok(Found::Missing) => Fault::MissingBlob,
+        Ok(Found::Damaged(_)) | Err(_) => Fault::DamagedBlob,
+    };
+    Some(Suspicion { fault, entry: None, digest: Some(*digest), file })
 }

@@ -157,6 +157,25 @@ fn content_that_is_added_again_during_a_repair_stays() {
     assert_eq!(subject.0.len(), 14);
 }
 
+/// A look takes minutes. What had come since then was set aside in the place of what was found, and its entry was gone.
+#[test]
+fn content_that_is_added_again_before_what_was_found_is_told_stays_and_is_no_finding() {
+    let is_gone = |store: &Path| fs::remove_file(path_of(store, 2)).unwrap();
+    for tamper in [flip_a_bit as fn(&Path), is_gone] {
+        let mut subject = Subject::filled().tampered(tamper);
+        subject.0.checkpoint();
+        let (reader, blobs) = (subject.store().reader(), subject.store().blobs());
+        let report = reader.verify(&blobs).unwrap();
+        let blob = subject.0.stage(&content(2));
+        subject.0.put("blob 2", blob);
+        let (verification, repairs) = subject.store().conclude(report, true);
+        assert_eq!((faults(&verification), repairs.lost_blobs.len()), (BTreeMap::new(), 0));
+        assert!(subject.0.get("blob 2").is_some());
+        subject.verify_until_clean();
+        assert_eq!(subject.0.len(), 14);
+    }
+}
+
 /// It was hashed before, and nothing tells of the change: it was taken for equal, and the damage stayed.
 #[test]
 fn content_that_is_added_again_takes_the_place_of_what_its_disk_damaged() {
