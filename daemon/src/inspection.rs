@@ -114,15 +114,22 @@ async fn examine(daemon: &Daemon, repair: bool) -> Result<Option<Verification>, 
 }
 
 async fn mend(daemon: &Daemon, repairs: Repairs) -> Result<(), WriteError> {
+    let lost = repairs.lost_blobs.clone();
+    let mended = carry_out(daemon, repairs).await;
+    // Also where that failed: who reads an entry that is left finds that its value is gone, and has it removed.
+    daemon.writer.with(|store| store.forget_lost(&lost))?;
+    mended
+}
+
+async fn carry_out(daemon: &Daemon, repairs: Repairs) -> Result<(), WriteError> {
     // Orphans are removed when the writer comes round.
     daemon.writer.turn().await?;
     bulk::delete(daemon, repairs.commands, |_, _| ()).await?;
     if !repairs.lost_blobs.is_empty() {
         daemon.writer.checkpoint().await?;
         let reader = daemon.reader()?;
-        let (commands, lost) = blocking(move || (reader.naming(&repairs.lost_blobs), repairs.lost_blobs)).await?;
-        bulk::delete(daemon, daemon.writer.settle(commands)?, |_, _| ()).await?;
-        daemon.writer.with(|store| store.forget_lost(&lost))?;
+        let commands = daemon.writer.settle(blocking(move || reader.naming(&repairs.lost_blobs)).await?)?;
+        bulk::delete(daemon, commands, |_, _| ()).await?;
     }
     if repairs.rebuild {
         daemon.writer.checkpoint().await?;
@@ -154,8 +161,21 @@ fn size(finding: &Finding) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadlines::Deadlines;
+    use crate::store::{Batch, Command, NewValue, Put, Rules};
+    use crate::writer::Writer;
+    use crate::{Config, OpenStore};
     use datacache_proto::key::Key;
+    use datacache_proto::layout::blob_path;
+    use datacache_proto::paths::Paths;
     use datacache_proto::time::Timestamp;
+    use datacache_proto::types::{Codec, Digest};
+    use sha2::Digest as _;
+    use std::fs;
+    use std::time::Duration;
+    use tokio::sync::watch;
+    use tokio::task::spawn_local;
+    use tokio::time::timeout;
 
     /// Nothing was wrong with what was left, which was nothing.
     #[test]
@@ -183,5 +203,39 @@ mod tests {
         findings.truncate(3);
         shorten(&mut findings);
         assert_eq!(findings.len(), 3);
+    }
+
+    /// Its entries were misses that nobody removed, until the daemon's end.
+    #[tokio::test(flavor = "local")]
+    async fn a_value_that_was_lost_is_found_to_be_gone_although_its_repair_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [store, socket, store_link, config] = ["c", "sock", "store", "f"].map(|name| folder.path().join(name));
+        let mut config =
+            Config::defaults(Paths { store: store.clone(), socket, store_link, config, is_default: false });
+        config.rules = Rules::none();
+        let writer = Writer::new(OpenStore::open(&config).unwrap(), Deadlines::default());
+        let (_config, receiver) = watch::channel(config);
+        let daemon = Daemon::new(receiver.into(), writer.clone()).unwrap();
+        spawn_local(async move { writer.work().await });
+        let digest = Digest(sha2::Sha256::digest(b"value").into());
+        fs::write(daemon.blobs.staging().join("staged"), b"value").unwrap();
+        let value = NewValue::Blob(daemon.blobs.receive("staged", 5, digest, false).unwrap());
+        let (namespace, key, codec) = ("n".into(), Key::from("k").into(), Codec::Bytes);
+        let put = Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None };
+        daemon.writer.write(Batch::of(Command::Put(put), None), false).await.unwrap();
+        daemon.writer.checkpoint().await.unwrap();
+        fs::remove_file(blob_path(&store, &digest)).unwrap();
+        let report = daemon.reader().unwrap().verify(&daemon.blobs).unwrap();
+        let (_, repairs) = daemon.writer.with(|store| store.conclude(report, true)).unwrap();
+        assert_eq!(repairs.lost_blobs.len(), 1);
+        daemon.lifecycle.advance(Stage::Draining);
+        mend(&daemon, repairs).await.unwrap_err();
+        daemon.writer.with(|store| store.condemn(digest, None)).unwrap();
+        let is_gone = async {
+            while daemon.writer.read(|store| store.space().entries).unwrap() > 0 {
+                daemon.writer.turn().await.unwrap();
+            }
+        };
+        timeout(Duration::from_secs(60), is_gone).await.expect("its entry is removed");
     }
 }
