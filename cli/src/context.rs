@@ -96,7 +96,12 @@ impl Context {
 
     /// Tells whether it can be seen, without asking, that no daemon runs and only systemd listens. Whoever listens elsewhere is asked.
     pub(crate) fn is_unserved(&self) -> Result<bool, Failure> {
-        Ok(!self.names_socket() && service::is_installed() && is_unserved(&self.paths()?))
+        Ok(self.activated()?.is_some_and(|paths| is_unserved(&paths)))
+    }
+
+    /// Returns the places where systemd may start a daemon for whoever connects, and [`is_unserved`] tells more; `None` where it won't.
+    pub(crate) fn activated(&self) -> Result<Option<Paths>, Failure> {
+        (!self.names_socket() && service::is_installed()).then(|| self.paths()).transpose()
     }
 
     fn names_store(&self) -> bool {

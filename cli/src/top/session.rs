@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, interval: Duration) -> Result<(), Failure> 
     let store = context.served_store()?.display().to_string();
     let (events, happened) = channel();
     event::hear_signals(events.clone()).map_err(|source| Failure::System { what: "hold signals back", source })?;
-    let orders = source::begin(&context.calling(), events.clone());
+    let orders = source::begin(&context.calling(), context.activated()?, events.clone());
     let taken = Takeover::begin().map_err(no_terminal)?;
     event::hear_keys(events);
     let mut session = Session {

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use datacache_client::Options;
 use datacache_client::blocking::DataCache;
+use datacache_proto::paths::Paths;
 use datacache_proto::types::{Stats, TagStats};
 
 use super::event::Event;
 use super::measurement::Measurement;
 use crate::failure::chain;
+use crate::unserved::is_unserved;
 
 /// They are counted no oftener, and may be many.
 const TAGS_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +39,8 @@ pub(super) enum News {
 struct Source {
     /// Start no daemon: one that was stopped while somebody only looked is to stay stopped.
     options: Options,
+    /// Where systemd would start one for whoever connects.
+    activated: Option<Paths>,
     cache: Option<DataCache>,
     /// When tags were asked for.
     asked_tags: Option<Instant>,
@@ -44,9 +48,10 @@ struct Source {
 }
 
 /// Begins to take orders.
-pub(super) fn begin(options: &Options, events: Sender<Event>) -> Sender<Order> {
+pub(super) fn begin(options: &Options, activated: Option<Paths>, events: Sender<Event>) -> Sender<Order> {
     let (orders, ordered) = channel();
-    let mut source = Source { options: options.clone().start(false), cache: None, asked_tags: None, events };
+    let options = options.clone().start(false);
+    let mut source = Source { options, activated, cache: None, asked_tags: None, events };
     thread::spawn(move || source.serve(&ordered));
     orders
 }
@@ -89,9 +94,14 @@ impl Source {
     }
 
     fn connected(&mut self) -> Result<&DataCache, Why> {
+        let none_runs = || Why("no daemon runs".to_owned());
+        // Also where there is a connection: it would be made anew.
+        if self.activated.as_ref().is_some_and(is_unserved) {
+            return Err(none_runs());
+        }
         let cache = match self.cache.take() {
             Some(cache) => cache,
-            None => DataCache::try_connect(self.options.clone())?.ok_or_else(|| Why("no daemon runs".to_owned()))?,
+            None => DataCache::try_connect(self.options.clone())?.ok_or_else(none_runs)?,
         };
         Ok(self.cache.insert(cache))
     }
@@ -113,5 +123,30 @@ struct Why(String);
 impl From<datacache_client::Error> for Why {
     fn from(error: datacache_client::Error) -> Self {
         Self(chain(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datacache_proto::layout::LOCK;
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::os::unix::net::UnixListener;
+
+    /// Whoever stopped the daemon had it again two seconds later.
+    #[test]
+    fn where_systemd_listens_and_no_daemon_runs_nobody_connects() {
+        let folder = tempfile::tempdir().unwrap();
+        let [store, socket, store_link, config] = ["s", "sock", "store", "c"].map(|name| folder.path().join(name));
+        fs::create_dir(&store).unwrap();
+        fs::write(store.join(LOCK), "").unwrap();
+        let systemd = UnixListener::bind(&socket).unwrap();
+        systemd.set_nonblocking(true).unwrap();
+        let options = Options::new().dir(&store).socket(&socket).start(false);
+        let activated = Some(Paths { store, socket, store_link, config, is_default: false });
+        let mut source = Source { options, activated, cache: None, asked_tags: None, events: channel().0 };
+        assert!(matches!(source.measure(), News::Gone { why } if why == "no daemon runs"));
+        assert_eq!(systemd.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     }
 }
