@@ -81,6 +81,9 @@ impl Context {
             return self.check_store();
         }
         check_store_at(self.paths()?.store).or_else(|failure| {
+            if self.is_unserved()? {
+                return Err(failure);
+            }
             let served = DataCache::try_connect(self.calling())?;
             served.map(drop).ok_or(failure)
         })

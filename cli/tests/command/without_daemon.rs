@@ -1,5 +1,8 @@
 //! What is answered where no daemon runs and none may be started.
 
+use std::io::ErrorKind;
+use std::os::unix::net::UnixListener;
+
 use crate::home::Home;
 
 #[test]
@@ -41,6 +44,23 @@ fn status_tells_where_a_daemon_would_be_and_starts_none() {
     assert_eq!(state["running"], false);
     assert_eq!(state["store"], home.path().join(".cache/datacache").to_str().unwrap());
     assert_eq!(state["socket"], home.path().join("run/datacache/sock").to_str().unwrap());
+}
+
+/// With the units a daemon was started for whoever only looked, which made the store.
+#[test]
+fn looking_where_systemd_listens_and_no_store_is_connects_to_nobody() {
+    let home = Home::new();
+    home.file(".config/systemd/user/datacache.socket", b"");
+    let socket = home.path().join("run/datacache/sock");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let systemd = UnixListener::bind(socket).unwrap();
+    systemd.set_nonblocking(true).unwrap();
+    for line in ["get k", "get-file k", "stat k", "ls"] {
+        let ended = home.run(&line.split(' ').collect::<Vec<_>>());
+        assert!(ended.error(1).contains("there is no store at"), "{line}: {ended:?}");
+    }
+    assert_eq!(home.run(&["status"]).status(), 3);
+    assert_eq!(systemd.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 #[test]
