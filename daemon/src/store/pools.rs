@@ -56,8 +56,8 @@ impl Pools {
         new.filter(|(name, _)| own_rule(rules, name).is_some()).map(|(_, number)| number).collect()
     }
 
-    /// Takes up other rules; `remembered` is what newcomers have learned before. What was learned stays with those whose pool does, and so does how far they have come; what others have learned
-    /// is returned.
+    /// Takes up other rules; `remembered` is what newcomers have learned before. What was learned stays with those whose pool does, and so
+    /// does how far they have come; what others have learned is returned.
     pub(super) fn set_rules<'n>(
         &mut self,
         rules: Rules,

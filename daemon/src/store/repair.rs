@@ -112,8 +112,8 @@ impl Store {
 }
 
 impl Reader {
-    /// Finds the entries that name one of these blobs, as deletes that hold while those are lost. Blocks: it looks at every record, however many blobs
-    /// there are.
+    /// Finds the entries that name one of these blobs, as deletes that hold while those are lost. Blocks: it looks at every record, however
+    /// many blobs there are.
     ///
     /// # Errors
     /// Where the index can't be read.
