@@ -10,7 +10,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::file::{self, FileError};
 use super::nearest::nearest;
-use super::replace::{folder_of, replace};
+use super::replace::{folder_of, replace, target_of};
 use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, PLACES, SETTINGS, name_in};
 use super::settings::Config;
 
@@ -90,18 +90,16 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 /// Where there is no such setting, the value is not within its bounds, or the file can't be read, understood or written.
 pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError> {
     check(place)?;
-    let fault = |source| EditError::Write { path: paths.config.clone(), source };
-    std::fs::create_dir_all(folder_of(&paths.config)).map_err(fault)?;
-    let _lock = lock(paths)?;
-    let before = read(&paths.config)?;
-    let mut after = before.clone();
-    put(&mut after, place, value);
-    write(paths, place, &before, &after).map_err(|error| match error {
-        EditError::Value(Fault { name, reason, .. }) if name == place.full_name() => {
-            EditError::Refused { name, value: value.to_owned(), reason }
-        }
-        other => other,
-    })
+    let edited = || {
+        let before = read(&paths.config)?;
+        let mut after = before.clone();
+        put(&mut after, place, value);
+        edited(paths, place, &before, &after).map_err(|error| refused(error, place, value))
+    };
+    // What is refused leaves no folder behind.
+    edited()?;
+    let _lock = lock(paths, Missing::Make)?;
+    write(paths, &edited()?)
 }
 
 /// Removes a setting from the file; tells whether it was there. What the file sets by a wrong name can be removed, too.
@@ -109,13 +107,13 @@ pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError
 /// # Errors
 /// Where there is no such setting, or the file can't be read, understood without it, or written.
 pub fn unset(paths: &Paths, place: Place<'_>) -> Result<bool, EditError> {
-    let _lock = lock(paths)?;
+    let _lock = lock(paths, Missing::Leave)?;
     let before = read(&paths.config)?;
     let mut after = before.clone();
     if !remove(&mut after, place) {
         return check(place).map(|()| false);
     }
-    write(paths, place, &before, &after)?;
+    write(paths, &edited(paths, place, &before, &after)?)?;
     Ok(true)
 }
 
@@ -135,12 +133,27 @@ fn check(place: Place<'_>) -> Result<(), EditError> {
     Err(EditError::Unknown { name: place.name.to_owned(), of_namespace: place.namespace.is_some(), nearest })
 }
 
-/// Has whoever else changes the file wait, so that neither change is lost, until what is returned is dropped; `None` where there is no
-/// folder that it could lie in.
-fn lock(paths: &Paths) -> Result<Option<File>, EditError> {
-    let lock = |folder: File| folder.lock().map(|()| Some(folder));
-    match File::open(folder_of(&paths.config)).and_then(lock) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+/// What to do where there is no folder for the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Leave,
+}
+
+/// Has whoever else changes the file wait, also by another link to it, so that neither change is lost, until what is returned is dropped;
+/// `None` where there is no folder that it could lie in.
+fn lock(paths: &Paths, missing: Missing) -> Result<Option<File>, EditError> {
+    let lock = || {
+        let target = target_of(&paths.config)?;
+        let folder = folder_of(&target);
+        if missing == Missing::Make {
+            std::fs::create_dir_all(folder)?;
+        }
+        let folder = File::open(folder)?;
+        folder.lock().map(|()| Some(folder))
+    };
+    match lock() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::Leave => Ok(None),
         locked => locked.map_err(|source| EditError::Write { path: paths.config.clone(), source }),
     }
 }
@@ -154,13 +167,27 @@ fn read(path: &Path) -> Result<DocumentMut, FileError> {
     text.parse().map_err(|error: toml_edit::TomlError| file::syntax_error(path, &text, error.span(), error.message()))
 }
 
-/// Writes the file if a daemon would take it. What is wrong elsewhere is told with the line that it has before the change.
-fn write(paths: &Paths, place: Place<'_>, before: &DocumentMut, after: &DocumentMut) -> Result<(), EditError> {
+/// Returns the text of the file if a daemon would take it. What is wrong elsewhere is told with the line that it has before the change.
+fn edited(paths: &Paths, place: Place<'_>, before: &DocumentMut, after: &DocumentMut) -> Result<String, EditError> {
     let text = after.to_string();
     try_out(paths, &text).map_err(|error| match try_out(paths, &before.to_string()) {
         Err(as_it_is) if !is_about(place, &as_it_is) && !is_about(place, &error) => as_it_is,
         _ => error,
     })?;
+    Ok(text)
+}
+
+/// Tells what value was refused, where it was that of the setting.
+fn refused(error: EditError, place: Place<'_>, value: &str) -> EditError {
+    match error {
+        EditError::Value(Fault { name, reason, .. }) if name == place.full_name() => {
+            EditError::Refused { name, value: value.to_owned(), reason }
+        }
+        other => other,
+    }
+}
+
+fn write(paths: &Paths, text: &str) -> Result<(), EditError> {
     let path = &paths.config;
     replace(path, text.as_bytes()).map_err(|source| EditError::Write { path: path.clone(), source })
 }

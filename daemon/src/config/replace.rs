@@ -33,7 +33,10 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Returns where a link leads in the end, also if there is nothing yet.
-fn target_of(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// Where there are too many links.
+pub(super) fn target_of(path: &Path) -> io::Result<PathBuf> {
     let mut target = path.to_owned();
     for _ in 0..=LINKS_MAX {
         let Ok(next) = fs::read_link(&target) else { return Ok(target) };

@@ -15,16 +15,30 @@ pub(super) const SERVICE: &str = "datacache.service";
 
 const SOCKET_TEXT: &str = include_str!("../../../../systemd/datacache.socket");
 const SERVICE_TEXT: &str = include_str!("../../../../systemd/datacache.service");
+/// Where units of users lie in the folders that have some.
+const FOLDER: &str = "systemd/user";
 /// What stands in the texts for the path of the program.
 const PROGRAM: &str = "@DATACACHE@";
 
-/// Tells whether the unit that listens is installed for this user.
+/// Where systemd looks for the units of all users: those of the administrator, and those that came with packages.
+const OF_ALL_USERS: [&str; 6] = ["/etc", "/run", "/usr/local/share", "/usr/share", "/usr/local/lib", "/usr/lib"];
+
+/// Tells whether the unit that listens is there for this user, by us or from a package.
 pub(crate) fn is_installed() -> bool {
-    BaseDirs::new().is_some_and(|base| folder(&base).join(SOCKET).exists())
+    let own = BaseDirs::new().map(|base| {
+        let run = base.runtime_dir().map(Path::to_owned);
+        [Some(base.config_dir().to_owned()), Some(base.data_dir().to_owned()), run]
+    });
+    let own = own.into_iter().flatten().flatten();
+    is_in(own.chain(OF_ALL_USERS.map(PathBuf::from)))
+}
+
+fn is_in(folders: impl IntoIterator<Item = PathBuf>) -> bool {
+    folders.into_iter().any(|folder| folder.join(FOLDER).join(SOCKET).exists())
 }
 
 fn folder(base: &BaseDirs) -> PathBuf {
-    base.config_dir().join("systemd/user")
+    base.config_dir().join(FOLDER)
 }
 
 /// The unit files as they should be.
@@ -170,6 +184,16 @@ mod tests {
         assert_eq!(quoted("/usr/bin/datacache"), "/usr/bin/datacache");
         assert_eq!(quoted("/a b/c"), "\"/a b/c\"");
         assert_eq!(quoted("/100%/x"), "\"/100%%/x\"");
+    }
+
+    #[test]
+    fn a_unit_is_found_in_whichever_folder_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = ["a", "b"].map(|name| folder.path().join(name));
+        assert!(!is_in(folders.clone()));
+        fs::create_dir_all(folders[1].join(FOLDER)).unwrap();
+        fs::write(folders[1].join(FOLDER).join(SOCKET), "").unwrap();
+        assert!(is_in(folders));
     }
 
     #[test]

@@ -58,10 +58,14 @@ fn comments_and_order_stay_and_what_is_new_stands_below_what_there_is() {
 fn changes_at_the_same_time_are_all_there() {
     let folder = tempfile::tempdir().unwrap();
     let paths = paths(folder.path());
-    let names: Vec<_> = (0..12).map(|number| format!("n{number}")).collect();
+    let names: Vec<_> = (0..48).map(|number| format!("n{number}")).collect();
+    // By a link as well, which lies elsewhere.
+    let link = folder.path().join("link.toml");
+    std::os::unix::fs::symlink(&paths.config, &link).unwrap();
+    let both = [paths.clone(), Paths { config: link, ..paths.clone() }];
     std::thread::scope(|scope| {
-        for name in &names {
-            scope.spawn(|| set(&paths, of(Some(name), "limit_entries"), "9").unwrap());
+        for (name, paths) in names.iter().zip(both.iter().cycle()) {
+            scope.spawn(|| set(paths, of(Some(name), "limit_entries"), "9").unwrap());
         }
     });
     let text = std::fs::read_to_string(&paths.config).unwrap();
@@ -105,6 +109,14 @@ fn what_a_daemon_would_not_take_is_refused_and_the_file_stays() {
     assert!(!unset(&paths, of(None, "limit")).unwrap());
     assert!(unset(&paths, of(None, "limits")).is_err());
     assert_eq!(std::fs::read_to_string(&paths.config).unwrap(), before);
+}
+
+#[test]
+fn what_is_refused_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = paths(folder.path());
+    assert!(set(&paths, of(None, "limit"), "1 KiB").is_err() && !unset(&paths, of(None, "limit")).unwrap());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
