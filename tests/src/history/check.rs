@@ -12,7 +12,7 @@ use super::spot::{Spot, Step};
 
 /// How much the wall clock may have drifted since it was compared, in nanoseconds.
 const DRIFT: u64 = 1_000_000;
-/// What is told of a key that is wrong: so many of the events before it was.
+/// What is told of a key that is wrong: so many of the events before it was, and so many after.
 const TOLD: usize = 40;
 
 /// What was done to keys, each by itself.
@@ -29,6 +29,10 @@ pub struct Wrong {
     pub key: u64,
     /// What began before it could no longer be explained, in the order in which it began.
     pub events: Vec<Event>,
+    /// What ended after that, in that order: whether it stayed wrong, and what came of what was under way.
+    pub after: Vec<Event>,
+    /// How the clocks compared.
+    pub clock: WallClock,
 }
 
 impl Histories {
@@ -72,7 +76,11 @@ fn check(key: u64, events: &[Event], clock: WallClock) -> Result<(), Wrong> {
     let mut ends: Vec<u64> = events.iter().filter_map(|event| event.ended).collect();
     ends.sort_unstable();
     let first = ends.partition_point(|end| is_linear(&until(events, *end), clock));
-    Err(Wrong { key, events: until(events, ends.get(first).copied().unwrap_or(u64::MAX)) })
+    let moment = ends.get(first).copied().unwrap_or(u64::MAX);
+    let mut after: Vec<_> =
+        events.iter().filter(|event| event.ended.is_some_and(|end| end > moment)).cloned().collect();
+    after.sort_by_key(|event| event.ended);
+    Err(Wrong { key, events: until(events, moment), after, clock })
 }
 
 /// Returns what a history was at a moment: of changes that had not ended it was unknown whether they would be done.
@@ -118,18 +126,32 @@ fn is_replaced(events: &[Event], given: &Event, moment: u64) -> bool {
 }
 
 impl fmt::Display for Wrong {
-    /// Tells the end of the history, in microseconds since it began.
+    /// Tells the end of the history and what came after, in microseconds since it began.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let begun = self.events.first().map_or(0, |event| event.begun);
-        writeln!(f, "no order explains what was done to key {}; the last one is what does not fit:", self.key)?;
+        writeln!(
+            f,
+            "no order explains what was done to key {}; what does not fit is the last one before the line:",
+            self.key
+        )?;
         let mut events: Vec<&Event> = self.events.iter().collect();
         events.sort_by_key(|event| event.ended.unwrap_or(event.begun));
-        for event in &events[events.len().saturating_sub(TOLD)..] {
-            let micros = |moment: u64| moment.saturating_sub(begun) / 1_000;
-            let ended = event.ended.map_or_else(|| "?".to_owned(), |ended| micros(ended).to_string());
-            writeln!(f, "{:>9} to {ended:>9} us: {:?}", micros(event.begun), event.act)?;
+        let (before, after) = (&events[events.len().saturating_sub(TOLD)..], self.after.iter().take(TOLD));
+        before.iter().try_for_each(|event| self.tell(f, event))?;
+        writeln!(f, "{:->78}", "")?;
+        after.into_iter().try_for_each(|event| self.tell(f, event))
+    }
+}
+
+impl Wrong {
+    fn tell(&self, f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
+        let begun = self.events.first().map_or(0, |event| event.begun);
+        let micros = |moment: u64| moment.saturating_sub(begun) / 1_000;
+        let ended = event.ended.map_or_else(|| "?".to_owned(), |ended| micros(ended).to_string());
+        write!(f, "{:>9} to {ended:>9} us: worker {}: {:?}", micros(event.begun), event.worker, event.act)?;
+        match event.act.life().map(|life| self.clock.moment_of(life.deadline)) {
+            Some(end) => writeln!(f, ", which ends at {} to {} us", micros(*end.start()), micros(*end.end())),
+            None => writeln!(f),
         }
-        Ok(())
     }
 }
 
@@ -182,6 +204,7 @@ mod tests {
     fn is_right(acts: impl IntoIterator<Item = (u64, Option<u64>, Act)>) -> bool {
         let events = acts.into_iter().map(|(begun, ended, act)| Event {
             key: 1,
+            worker: 0,
             begun: begun * MS,
             ended: ended.map(|ended| ended * MS),
             act,
@@ -281,9 +304,11 @@ mod tests {
     #[test]
     fn what_is_told_of_a_wrong_history_ends_where_it_became_wrong() {
         let acts = [(0, 1, put(1)), (2, 3, put(2)), (4, 5, get(2)), (6, 7, get(1)), (8, 9, put(4)), (10, 11, get(4))];
-        let events = acts.map(|(begun, end, act)| Event { key: 1, begun, ended: Some(end), act });
+        let events = acts.map(|(begun, end, act)| Event { key: 1, worker: 0, begun, ended: Some(end), act });
         let wrong = Histories::new(events.clone(), CLOCK).check().unwrap_err();
-        assert_eq!((wrong.key, &wrong.events[..]), (1, &events[..4]));
-        assert!(wrong.to_string().ends_with("Get { seen: Some(1) }\n"), "{wrong}");
+        assert_eq!((wrong.key, &wrong.events[..], &wrong.after[..]), (1, &events[..4], &events[4..]));
+        let told = wrong.to_string();
+        let (before, after) = told.split_once("\n---").unwrap();
+        assert!(before.ends_with("Get { seen: Some(1) }") && after.ends_with("Get { seen: Some(4) }\n"), "{wrong}");
     }
 }

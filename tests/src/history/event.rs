@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Event {
     /// The key.
     pub key: u64,
+    /// The worker that did it.
+    pub worker: u64,
     /// When it began, see [`monotonic`](super::monotonic).
     pub begun: u64,
     /// When it had ended; `None` where it is unknown whether it was done at all.

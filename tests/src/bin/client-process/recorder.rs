@@ -110,7 +110,7 @@ impl<'l> Recorder<'l> {
         let Some(values) = known(values)? else { return Ok(()) };
         for (key, value) in keys.iter().zip(values) {
             let act = Act::Get { seen: number_of(value.as_deref())? };
-            self.events.push(Event { key: *key, begun, ended: Some(ended), act });
+            self.events.push(Event { key: *key, worker: self.worker, begun, ended: Some(ended), act });
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl<'l> Recorder<'l> {
     ) -> Done {
         let ended = Some(monotonic());
         if let Some(seen) = known(seen)? {
-            self.events.push(Event { key, begun, ended, act: act(seen)? });
+            self.events.push(Event { key, worker: self.worker, begun, ended, act: act(seen)? });
         }
         Ok(())
     }
@@ -204,7 +204,8 @@ impl<'l> Recorder<'l> {
             Err(error) if error.is_unavailable() => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        self.events.extend(acts.into_iter().map(|(key, act)| Event { key, begun, ended, act }));
+        let worker = self.worker;
+        self.events.extend(acts.into_iter().map(|(key, act)| Event { key, worker, begun, ended, act }));
         self.changes += 1;
         self.unknown += u64::from(ended.is_none());
         self.ledger.begin(self.worker, self.unknown);
