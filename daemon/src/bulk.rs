@@ -9,10 +9,6 @@ use crate::stats::Events;
 use crate::store::{Batch, Command, Cursor, Holder, Outcome, Plan, Reader, StoreError};
 use crate::writer::WriteError;
 
-/// How many commands go into one batch.
-const SLICE: usize = 256;
-/// How many bytes of keys go into one batch of deletes (1 MiB): all of it goes into one frame, and keys can be long.
-const SLICE_BYTES: usize = 1 << 20;
 /// How many leases are given back in one batch: each may write the longest key there is twice, and a frame bears 63 of that.
 const RELEASES: usize = 32;
 /// How many entries are planned at a time.
@@ -51,7 +47,7 @@ pub(crate) async fn expire(daemon: &Daemon, namespace: Option<u32>, now: Timesta
     let mut count = 0;
     loop {
         daemon.writer.room_for_bulk().await;
-        let plan = daemon.writer.with(|store| store.plan_expired(namespace, now, cursor.as_ref(), SLICE))?;
+        let plan = daemon.writer.with(|store| store.plan_expired(namespace, now, cursor.as_ref(), Batch::SLICE))?;
         let plan = daemon.writer.settle(plan)?;
         let removed = delete(daemon, plan.commands, |events, count| events.expired += count).await?;
         count += removed;
@@ -114,7 +110,7 @@ pub(crate) async fn delete(
     while !commands.is_empty() {
         daemon.writer.room_for_bulk().await;
         daemon.check_serving()?;
-        let rest = commands.split_off(slice_of(&commands));
+        let rest = commands.split_off(Batch::slice_of(&commands));
         let slice = std::mem::replace(&mut commands, rest);
         let namespaces: Vec<_> = slice.iter().map(namespace_of).collect();
         let outcomes = daemon.writer.write(Batch::all(slice, None), false).await?;
@@ -126,23 +122,6 @@ pub(crate) async fn delete(
         }
     }
     Ok(count)
-}
-
-/// Returns how many of `commands`, which are not none, go into one batch.
-fn slice_of(commands: &[Command]) -> usize {
-    let mut bytes = 0;
-    let fits = commands.iter().take(SLICE).take_while(|command| {
-        bytes += key_length(command);
-        bytes <= SLICE_BYTES
-    });
-    fits.count().max(1)
-}
-
-fn key_length(command: &Command) -> usize {
-    match command {
-        Command::Delete { key, .. } => key.encoded().len(),
-        _ => 0,
-    }
 }
 
 fn namespace_of(command: &Command) -> Option<u32> {

@@ -1,7 +1,7 @@
 //! Space that is free in the index, given back to the filesystem: once nobody writes, and nothing is packed, the index is copied into a
 //! smaller file, and the daemon goes on there. How one index takes the place of the other is the store's affair (`successor`).
 //!
-//! A write during the copy wins, and it is tried again later, after ever longer pauses.
+//! A write during the copy wins, and it is tried again later, after ever longer pauses. So it is where a store can't come to rest.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -20,6 +20,9 @@ use crate::writer::WriteError;
 
 /// For how long nothing has changed when a copy is begun.
 const QUIET: Duration = Duration::from_secs(5);
+/// How often on end it is tried again soon while the store's threads have something to do. More often they have not: they can't do it,
+/// as on a full disk.
+const SOON: u32 = 12;
 /// The longest pause after an attempt that came to nothing; the first is as long as [`QUIET`].
 const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// How long the index that was replaced is kept open: longer than threads of the blocking pool that have looked into it wait for
@@ -53,19 +56,27 @@ pub(crate) async fn compact_when_quiet(daemon: Rc<Daemon>) {
 
 /// Makes attempts whenever nothing has changed for a while, for ever: until one is over, and then once something has changed.
 async fn when_quiet(changes: &Activity, attempt: impl AsyncFn() -> Attempt) {
-    let mut pause = QUIET;
+    let (mut pause, mut early) = (QUIET, 0);
     loop {
         let seen = changes.count();
         sleep(QUIET).await;
         if changes.count() != seen {
+            early = 0;
             continue;
         }
         match attempt().await {
             Attempt::Over => {
-                pause = QUIET;
+                (pause, early) = (QUIET, 0);
                 changes.beyond(seen).await;
             }
-            Attempt::NotYet => {}
+            Attempt::NotYet if early < SOON => early += 1,
+            Attempt::NotYet => {
+                // A change may be what it waits for, as where room was made.
+                match select(pin!(sleep(pause)), pin!(changes.beyond(seen))).await {
+                    Either::Left(_) => pause = (2 * pause).min(PAUSE_MAX),
+                    Either::Right(_) => (pause, early) = (QUIET, 0),
+                }
+            }
             Attempt::GivenUp => {
                 sleep(pause).await;
                 pause = (2 * pause).min(PAUSE_MAX);

@@ -27,7 +27,9 @@ impl From<StoreError> for WireError {
             StoreError::Append { source } => failed(StoreStep::Append, source.raw_os_error()),
             StoreError::Read { source } => failed(StoreStep::Read, errno_of(source)),
             StoreError::ApplyFailed { errno } => failed(StoreStep::Apply, *errno),
-            StoreError::Blob { source, .. } => failed(StoreStep::Blob, source.raw_os_error()),
+            StoreError::Blob { source, .. } | StoreError::Unexamined { source, .. } => {
+                failed(StoreStep::Blob, source.raw_os_error())
+            }
             StoreError::BlobChanged => failed(StoreStep::Blob, None),
             StoreError::NoSpace { folder } => Self::NoSpace { folder: folder.to_string_lossy().into_owned() },
             StoreError::IndexFull { limit } => Self::IndexFull { limit: *limit },

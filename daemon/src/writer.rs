@@ -295,7 +295,7 @@ impl Inner {
         if store.has_surplus() {
             self.surplus.notify_one();
         }
-        (took_any || queue.is_making_way()) && !queue.is_empty()
+        (took_any || queue.is_making_way()) && !queue.is_empty() || store.has_more_to_remove()
     }
 
     /// Does something that may write to the store, and notes whether it did.

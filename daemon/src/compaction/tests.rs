@@ -61,6 +61,19 @@ async fn what_is_not_ready_is_tried_again_soon_and_what_was_given_up_after_ever_
     assert_eq!(attempts(1_000, &[GivenUp, GivenUp, Over, GivenUp], &[100]).await[..5], [5, 15, 30, 105, 115]);
 }
 
+/// A store that was short of room on a full disk had an idle daemon wake up every five seconds, for ever.
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn what_does_not_get_ready_is_tried_after_ever_longer_pauses_until_something_changes() {
+    use Attempt::NotYet;
+    let made = attempts(20_000, &[NotYet], &[]).await;
+    let gaps: Vec<_> = made.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(gaps.len() < 60 && gaps[..12] == [5; 12], "{gaps:?}");
+    assert!(gaps.is_sorted() && gaps.last() == Some(&605), "{gaps:?}");
+    let made = attempts(20_000, &[NotYet], &[15_000]).await;
+    let after: Vec<_> = made.into_iter().filter(|second| *second > 15_000).take(4).collect();
+    assert_eq!(after, [15_005, 15_010, 15_015, 15_020]);
+}
+
 /// A daemon with a store that its writer works on.
 struct Subject {
     daemon: Rc<Daemon>,

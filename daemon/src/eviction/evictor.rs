@@ -3,7 +3,7 @@
 use datacache_proto::recent::KeyHash;
 
 use super::clock::{MOST_READS, judge_frequent, judge_recent};
-use super::place::{Head, Note, Place, Queue, State};
+use super::place::{Front, Head, Note, Place, Queue, State};
 use super::plan::{Ending, Plan, Verdict};
 use super::policy::Policy;
 use super::queues::Queues;
@@ -95,9 +95,9 @@ impl Evictor {
 
     /// Plans a slice of an eviction: what to do until `excess` is gone, after a look at `most` places at most.
     ///
-    /// `next` takes the first place out of a queue, `None` where nobody stands there. It need not see again what the plan keeps,
+    /// `next` takes the first place out of a queue. It need not see again what the plan keeps,
     /// which joins the end of a queue when the plan is carried out: where it gives out before that, the slice ends.
-    pub fn plan(&mut self, excess: Volume, most: usize, mut next: impl FnMut(Queue) -> Option<Head>) -> Plan {
+    pub fn plan<F: Into<Front>>(&mut self, excess: Volume, most: usize, mut next: impl FnMut(Queue) -> F) -> Plan {
         let mut plan = Plan::default();
         while !plan.evicted.covers(excess) {
             let Some(queue) = self.turn() else {
@@ -108,13 +108,13 @@ impl Evictor {
                 plan.ending = Ending::Slice;
                 break;
             }
-            match next(queue) {
-                Some(head) => self.step(&mut plan, queue, &head),
-                None if plan.keeps() => {
+            match next(queue).into() {
+                Front::Head(head) => self.step(&mut plan, queue, &head),
+                Front::Nobody if !plan.keeps() => self.queues.clear(queue),
+                Front::Nobody | Front::Later => {
                     plan.ending = Ending::Slice;
                     break;
                 }
-                None => self.queues.clear(queue),
             }
         }
         plan

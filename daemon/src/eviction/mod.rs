@@ -130,7 +130,7 @@ mod tests;
 mod volume;
 
 pub use evictor::{Addition, Evictor};
-pub use place::{Head, Note, Place, Queue, State};
+pub use place::{Front, Head, Note, Place, Queue, State};
 pub use plan::{Ending, Plan, Verdict};
 pub use policy::{Policy, UnknownPolicy};
 pub use saved::SavedError;

@@ -54,6 +54,24 @@ pub struct Head {
     pub state: State,
 }
 
+/// What stands first in a queue, as far as its owner finds out.
+#[derive(Clone, Copy, Debug)]
+pub enum Front {
+    /// An entry.
+    Head(Head),
+    /// Nobody.
+    Nobody,
+    /// It has looked for as long as a slice may.
+    Later,
+}
+
+/// For an owner that finds out at once.
+impl From<Option<Head>> for Front {
+    fn from(first: Option<Head>) -> Self {
+        first.map_or(Self::Nobody, Self::Head)
+    }
+}
+
 /// What may be done with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

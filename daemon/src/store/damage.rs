@@ -1,7 +1,7 @@
 //! What is found to be damaged while the store is in use: a miss from that moment on, counted, and removed in the writer's next turn.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 
@@ -13,11 +13,15 @@ use heed::MdbError;
 use tracing::{error, warn};
 
 use super::command::{Command, Condition};
+use super::condemned::Damaged;
 use super::error::StoreError;
 use super::examiner::{Occasion, Verdict};
 use super::lmdb_damage::is_damage_in_use;
 use super::store::Store;
 use super::verifier::BlobJob;
+
+/// Blobs that are lost, each with the number of its loss: one that was added again, and is lost once more, has another.
+pub type Lost = HashMap<Digest, u64>;
 
 /// Damage that was found and is not dealt with yet.
 #[derive(Debug, Default)]
@@ -25,7 +29,9 @@ pub(super) struct Damage {
     /// Entries whose records a look found to be damaged.
     records: RefCell<Vec<(u32, Key)>>,
     /// Blobs that are damaged or gone, and whose entries are still being looked for.
-    blobs: HashSet<Digest>,
+    blobs: Lost,
+    /// How many there were.
+    losses: u64,
     /// Set when the log or the index can't be read where they must be: the next daemon puts that right.
     needs_restart: Cell<bool>,
 }
@@ -33,22 +39,36 @@ pub(super) struct Damage {
 impl Damage {
     /// Tells whether a record's value is known to be damaged.
     pub(super) fn has(&self, record: &Record<'_>) -> bool {
-        !self.blobs.is_empty() && record.value.digest().is_some_and(|digest| self.blobs.contains(&digest))
+        !self.blobs.is_empty() && record.value.digest().is_some_and(|digest| self.is_lost(&digest))
     }
 
     /// Tells whether a blob is damaged or gone, and what named it is still being looked for.
     pub(super) fn is_lost(&self, digest: &Digest) -> bool {
-        self.blobs.contains(digest)
+        self.blobs.contains_key(digest)
     }
 
-    /// What names a blob that was moved out of the way is a miss from now on.
-    pub(super) fn lose(&mut self, digest: Digest) {
-        self.blobs.insert(digest);
+    /// What names a blob that was moved out of the way is a miss from now on. Returns the number of its loss.
+    pub(super) fn lose(&mut self, digest: Digest) -> u64 {
+        self.losses += 1;
+        self.blobs.insert(digest, self.losses);
+        self.losses
     }
 
-    /// The entries that named a blob are gone, or it is there again.
+    /// Tells whether a blob has not been there again since it was lost.
+    pub(super) fn is_still_lost(&self, digest: &Digest, loss: u64) -> bool {
+        self.blobs.get(digest) == Some(&loss)
+    }
+
+    /// The blob is there again.
     pub(super) fn pardon(&mut self, digest: &Digest) {
         self.blobs.remove(digest);
+    }
+
+    /// The entries are gone that named a blob when it was lost. That it was lost again since then is dealt with apart.
+    pub(super) fn forget(&mut self, digest: &Digest, loss: u64) {
+        if self.is_still_lost(digest, loss) {
+            self.blobs.remove(digest);
+        }
     }
 
     pub(super) fn needs_restart(&self) -> bool {
@@ -110,20 +130,21 @@ impl Store {
     /// Takes note of a blob that is damaged, or gone: `file` is what was found in its place. What names it is a miss from now on,
     /// unless its content was added again meanwhile.
     pub fn condemn(&mut self, digest: Digest, file: Option<File>) {
-        if !self.blobs.is_replaced(&digest, file.as_ref()) && self.damage.blobs.insert(digest) {
+        if !self.blobs.is_replaced(&digest, file.as_ref()) && !self.damage.is_lost(&digest) {
+            let loss = self.damage.lose(digest);
             error!(%digest, "a value is damaged or gone; the entries that name it are dropped");
             self.counters.damaged += 1;
             // Now: whoever reads directly finds the entries until they are gone.
             self.put_away(&digest);
             let target = self.request_checkpoint();
-            self.damaged.push((target, digest, file));
+            self.damaged.push(Damaged { target, digest, loss, file });
             (self.options.wake)();
         }
     }
 
     /// Takes in that what named blobs that were lost is gone.
-    pub fn forget_lost(&mut self, digests: &HashSet<Digest>) {
-        digests.iter().for_each(|digest| self.damage.pardon(digest));
+    pub fn forget_lost(&mut self, lost: &Lost) {
+        lost.iter().for_each(|(digest, loss)| self.damage.forget(digest, *loss));
     }
 
     /// Moves a damaged blob out of the way of its readers.
@@ -152,6 +173,7 @@ impl Store {
 mod tests {
     use super::super::blob::Found;
     use super::super::command::{Batch, NewValue, Put};
+    use super::super::store::Next;
     use super::super::table_keys::{expiry_key, namespace_prefix, tag_key};
     use super::super::testing::{DEADLINE, NOW, put, put_of, stage, store, wait};
     use super::super::threads::Event;
@@ -200,6 +222,20 @@ mod tests {
         fn is_hit(&self) -> bool {
             let namespace = self.store.namespace("n").unwrap();
             self.store.lookup(namespace, &Key::from("k"), NOW, |_| ()).unwrap().is_some()
+        }
+
+        /// Has the entries sought that name it, and returns what is told of that, which is not dealt with.
+        fn sought(&mut self) -> Event {
+            self.store.progress(NOW);
+            loop {
+                match self.store.events.recv_timeout(DEADLINE).expect("its entries are sought in time") {
+                    condemned @ Event::Condemned { .. } => return condemned,
+                    other => {
+                        self.store.take(other, NOW);
+                        self.store.progress(NOW);
+                    }
+                }
+            }
         }
 
         /// Has all of it dealt with, and returns what is stored then, if anything is.
@@ -266,16 +302,16 @@ mod tests {
     #[test]
     fn the_entries_of_all_damaged_values_are_looked_for_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut store, lost) = (store(&folder), HashSet::from([1, 2, 3].map(|byte| Digest([byte; 32]))));
+        let (mut store, lost) = (store(&folder), [1, 2, 3].map(|byte| Digest([byte; 32])));
         lost.iter().for_each(|digest| store.condemn(*digest, None));
         store.progress(NOW);
         let sought = loop {
             match store.events.recv_timeout(DEADLINE).expect("they are looked for in time") {
-                Event::Condemned { digests, .. } => break digests,
+                Event::Condemned { lost, .. } => break lost,
                 other => store.take(other, NOW),
             }
         };
-        assert_eq!(sought, lost);
+        assert_eq!(sought, lost.into_iter().zip(1..).collect());
     }
 
     /// Its entry was sought while it was gone, and was removed once it was there again.
@@ -291,20 +327,67 @@ mod tests {
         wait(&mut subject.store, |store| store.applied() >= target);
         let damaged = subject.found();
         subject.store.condemn(subject.digest, Some(damaged));
-        subject.store.progress(NOW);
-        let condemned = loop {
-            match subject.store.events.recv_timeout(DEADLINE).expect("its entries are sought in time") {
-                condemned @ Event::Condemned { .. } => break condemned,
-                other => subject.store.take(other, NOW),
-            }
-        };
+        let condemned = subject.sought();
         let value = stage(&subject.store.blobs(), subject.digest);
         put(&mut subject.store, value);
         subject.store.take(condemned, NOW);
+        subject.store.progress(NOW);
         let namespace = subject.store.namespace("n").unwrap();
         assert_eq!(subject.store.counts(namespace).entries, 2);
         assert!(subject.store.lookup(namespace, &Key::from("other"), NOW, |_| ()).unwrap().is_some());
         assert_eq!(subject.settled().unwrap(), b"value");
+    }
+
+    /// The end of the first look was that of the second too, whose deletes were not to hold any more: its entry stayed, without a value.
+    #[test]
+    fn what_names_content_that_is_lost_again_while_its_entries_are_sought_goes_as_well() {
+        let mut subject = Subject::new();
+        let damaged = subject.found();
+        subject.store.condemn(subject.digest, Some(damaged));
+        let first = subject.sought();
+        let value = stage(&subject.store.blobs(), subject.digest);
+        write(&mut subject.store, Command::Put(Put { key: Key::from("other").into(), ..put_of(value) }));
+        subject.store.condemn(subject.digest, Some(File::open(&subject.path).unwrap()));
+        subject.store.take(first, NOW);
+        subject.store.progress(NOW);
+        let namespace = subject.store.namespace("n").unwrap();
+        assert!(subject.store.lookup(namespace, &Key::from("other"), NOW, |_| ()).unwrap().is_none());
+        wait(&mut subject.store, |store| store.counts(namespace).entries == 0);
+        assert_eq!(subject.settled(), None);
+    }
+
+    /// All were removed in one turn, each in a frame of its own, and all other writers waited; and those that had to wait for a segment
+    /// were left.
+    #[test]
+    fn the_many_entries_of_a_damaged_value_go_in_slices_and_wait_for_room() {
+        let mut subject = Subject::new();
+        let names = |key: i64| {
+            let value = stage(&subject.store.blobs(), subject.digest);
+            Batch::of(Command::Put(Put { key: Key::from(key).into(), ..put_of(value) }), None)
+        };
+        let batches: Vec<_> = (0..700).map(names).collect();
+        for batch in batches {
+            subject.store.write(&mut [batch].into(), NOW, &mut Vec::new());
+        }
+        let namespace = subject.store.namespace("n").unwrap();
+        assert_eq!(subject.store.counts(namespace).entries, 701);
+        let damaged = subject.found();
+        subject.store.condemn(subject.digest, Some(damaged));
+        let condemned = subject.sought();
+        subject.store.take(condemned, NOW);
+        let next = std::mem::replace(&mut subject.store.next, Next::Later);
+        let segment_bytes = std::mem::replace(&mut subject.store.options.segment_bytes, 1);
+        subject.store.progress(NOW);
+        assert_eq!((subject.store.counts(namespace).entries, subject.store.has_more_to_remove()), (701, false));
+        (subject.store.next, subject.store.options.segment_bytes) = (next, segment_bytes);
+        for left in [701 - 256, 701 - 2 * 256] {
+            let frames = subject.store.counters().frames;
+            subject.store.progress(NOW);
+            assert_eq!((subject.store.counts(namespace).entries, subject.store.has_more_to_remove()), (left, true));
+            assert_eq!(subject.store.counters().frames, frames + 1);
+        }
+        subject.store.progress(NOW);
+        assert_eq!((subject.store.counts(namespace).entries, subject.store.damage.blobs.len()), (0, 0));
     }
 
     /// Each operation that named it made it good again.

@@ -153,6 +153,17 @@ pub enum StoreError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The file of a value could not be read when all of them were looked at, which says nothing about it.
+    #[error(
+        "failed to read the value {}: nothing is decided about it or any other; see to what is short, or who may read it, and verify again",
+        .path.display()
+    )]
+    Unexamined {
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// A staged file is not what was said.
     #[error("the staged file `{name}` can't be taken: {fault}")]
     Staged {

@@ -11,6 +11,7 @@ use super::admission::Level;
 use super::command::{Batch, Command, Outcome};
 use super::draft::Placed;
 use super::error::StoreError;
+use super::line::Taken;
 use super::making_way::Owner;
 use super::place_walk::PlaceWalk;
 use super::pool::{Pool, PoolId};
@@ -18,10 +19,13 @@ use super::queues::Queued;
 use super::rules::{Rule, Rules};
 use super::states::{Learned, Remembered};
 use super::store::Store;
-use crate::eviction::{Head, Plan, Verdict, Volume};
+use crate::eviction::{Front, Plan, Verdict, Volume};
 
 /// How many places are looked at in one go: as many of the longest keys fit a frame.
 pub(super) const SLICE: usize = 96;
+
+/// How many looks for a next place there are in one go: as many names of namespaces as there may be would hold up all calls.
+const LOOKS: usize = 1_000;
 
 /// As many operations may wait to be applied while more is evicted on a disk that is full.
 const UNAPPLIED_WHILE_SHORT: u64 = 400;
@@ -102,17 +106,22 @@ impl Store {
         let (walk, access) = (PlaceWalk { lookup, snapshot: lookup.snapshot(), queues }, access.access());
         let Pool { evictor, lines, .. } = pools.get_mut(id);
         let (mut looked, mut failure) = (Vec::new(), None);
-        let mut next = |queue| -> Result<Option<Head>, StoreError> {
-            let taken = lines.of(queue).take(end, |namespace, from| walk.first(namespace, queue, from))?;
-            let Some((namespace, first)) = taken else { return Ok(None) };
+        let mut looks = LOOKS;
+        let mut next = |queue| -> Result<Front, StoreError> {
+            let taken = lines.of(queue).take(end, &mut looks, |namespace, from| walk.first(namespace, queue, from))?;
+            let (namespace, first) = match taken {
+                Taken::Place(namespace, first) => (namespace, first),
+                Taken::Nobody => return Ok(Front::Nobody),
+                Taken::Later => return Ok(Front::Later),
+            };
             let head = walk.look(namespace, &first, |hash| access.frequency(hash))?;
             looked.push(first.key.map(|key| Looked { namespace, key, hash: head.hash, birth: first.birth }));
-            Ok(Some(head))
+            Ok(Front::Head(head))
         };
         let plan = evictor.plan(wanted, SLICE, |queue| {
             next(queue).unwrap_or_else(|error| {
                 failure = Some(error);
-                None
+                Front::Later
             })
         });
         match failure {
@@ -280,5 +289,39 @@ fn step(verdict: Verdict, looked: &Looked) -> Option<(Command, (KeyHash, u8))> {
         Verdict::Evict => Some((Command::Evict { namespace, key, birth }, (hash, 0))),
         Verdict::Keep { place, frequency } => Some((Command::Keep { namespace, key, birth, place }, (hash, frequency))),
         Verdict::Pass | Verdict::Drop => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command::{NewValue, Put};
+    use super::super::testing::{NOW, put_of, store, wait};
+    use super::*;
+
+    /// The first slice after a start looked at every name that was ever given, and all calls waited.
+    #[test]
+    fn a_slice_looks_for_places_no_longer_than_it_may_however_many_namespaces_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(&folder);
+        let put = |number: usize| {
+            let namespace = format!("n{number}").into();
+            Command::Put(Put { namespace, ..put_of(NewValue::Inline(vec![1].into())) })
+        };
+        let names = 2 * LOOKS + 100;
+        let mut results = Vec::new();
+        store.write(&mut [Batch::all((0..names).map(put).collect(), None)].into(), NOW, &mut results);
+        results.pop().expect("there is room").unwrap();
+        let target = store.request_checkpoint();
+        wait(&mut store, |store| store.applied() >= target);
+        store.begin_anew(PoolId::Shared);
+        let wanted = Volume { bytes: 0, entries: 10 };
+        let mut left = || {
+            assert!(store.evict_slice(PoolId::Shared, wanted, NOW).unwrap());
+            store.space().entries
+        };
+        let names = names as u64;
+        assert_eq!([left(), left()], [names; 2]);
+        // Both queues have all names looked at.
+        assert!((0..10).any(|_| left() <= names - 10));
     }
 }

@@ -13,6 +13,17 @@ pub(super) struct Line {
     pub(super) passed: Volume,
 }
 
+/// What was taken out of a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken<T> {
+    /// The next place, and whose it is.
+    Place(u32, T),
+    /// There is none.
+    Nobody,
+    /// No look is left: the line is nearer to its next place than before.
+    Later,
+}
+
 impl Line {
     /// Takes a namespace in that is not there, from its first place on.
     pub(super) fn enter(&mut self, namespace: u32) {
@@ -30,7 +41,8 @@ impl Line {
         self.passed = Volume::default();
     }
 
-    /// Takes the next place out; `None` where there is none whose number is less than `end`.
+    /// Takes the next place out, of those whose number is less than `end`. Uses up some of `looks`: at first each namespace needs one,
+    /// however few have a place.
     ///
     /// `first` returns the first place of a namespace whose number is at least what it is told, and that number.
     ///
@@ -39,23 +51,26 @@ impl Line {
     pub(super) fn take<T, E>(
         &mut self,
         end: u64,
+        looks: &mut usize,
         mut first: impl FnMut(u32, u64) -> Result<Option<(u64, T)>, E>,
-    ) -> Result<Option<(u32, T)>, E> {
+    ) -> Result<Taken<T>, E> {
         while let Some(&(least, namespace)) = self.next.first().filter(|(least, _)| *least < end) {
+            let Some(left) = looks.checked_sub(1) else { return Ok(Taken::Later) };
+            *looks = left;
             let found = first(namespace, least)?;
             self.next.remove(&(least, namespace));
             let is_next = |number: u64| self.next.first().is_none_or(|(other, _)| number <= *other);
             match found {
                 Some((number, place)) if is_next(number) => {
                     self.next.insert((number + 1, namespace));
-                    return Ok(Some((namespace, place)));
+                    return Ok(Taken::Place(namespace, place));
                 }
                 Some((number, _)) => self.next.insert((number, namespace)),
                 // What it gets from now on has a number beyond.
                 None => self.next.insert((end, namespace)),
             };
         }
-        Ok(None)
+        Ok(Taken::Nobody)
     }
 }
 
@@ -70,7 +85,13 @@ mod tests {
             let place = places[namespace as usize].iter().find(|number| **number >= from && **number < end);
             Ok::<_, Infallible>(place.map(|number| (*number, *number)))
         };
-        std::iter::from_fn(|| line.take(end, &mut first).unwrap()).collect()
+        let mut looks = usize::MAX;
+        let taken = std::iter::from_fn(|| match line.take(end, &mut looks, &mut first).unwrap() {
+            Taken::Place(namespace, number) => Some((namespace, number)),
+            Taken::Nobody => None,
+            Taken::Later => panic!("there are looks enough"),
+        });
+        taken.collect()
     }
 
     #[test]
@@ -89,7 +110,25 @@ mod tests {
     fn a_look_that_fails_changes_nothing() {
         let mut line = Line::default();
         line.enter(1);
-        assert_eq!(line.take(5, |_, _| Err::<Option<(u64, ())>, _>("damaged")), Err("damaged"));
-        assert_eq!(line.take(5, |_, from| Ok::<_, Infallible>(Some((from + 2, from)))), Ok(Some((1, 0))));
+        assert_eq!(line.take(5, &mut 9, |_, _| Err::<Option<(u64, ())>, _>("damaged")), Err("damaged"));
+        let taken = line.take(5, &mut 9, |_, from| Ok::<_, Infallible>(Some((from + 2, from))));
+        assert_eq!(taken, Ok(Taken::Place(1, 0)));
+    }
+
+    #[test]
+    fn no_more_is_looked_at_than_may_be_and_the_next_goes_on_from_there() {
+        let mut line = Line::default();
+        (0..100).for_each(|namespace| line.enter(namespace));
+        let mut slices = Vec::new();
+        let last = loop {
+            let mut looks = 30;
+            let first = |namespace, _| Ok::<_, Infallible>((namespace == 99).then_some((7, ())));
+            let taken = line.take(10, &mut looks, first).unwrap();
+            slices.push(looks);
+            if taken != Taken::Later {
+                break taken;
+            }
+        };
+        assert_eq!((last, slices), (Taken::Place(99, ()), vec![0, 0, 0, 20]));
     }
 }

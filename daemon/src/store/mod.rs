@@ -10,7 +10,7 @@
 //! | | thread | file |
 //! | --- | --- | --- |
 //! | decide, append, publish | the owner's | `write`, `turn`, `before`, `charge`, `draft`, `memory`, `pools` |
-//! | make a miss of what is damaged | the owner's | `damage` |
+//! | make a miss of what is damaged | the owner's | `damage`, `condemned` |
 //! | look, count, plan an expiry sweep | the owner's | `lookup`, `trail`, `len`, `sweep`, `expiring` |
 //! | tell what clients read themselves, and who reads | the owner's | `reads`, `access`, `readers` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
@@ -88,6 +88,7 @@ mod body;
 mod charge;
 mod closing;
 mod command;
+mod condemned;
 mod content;
 mod counts;
 mod crowding;
@@ -158,6 +159,7 @@ mod scarcity;
 mod segment;
 mod share;
 mod shared;
+mod slice;
 mod space;
 mod sparseness;
 mod states;
@@ -191,6 +193,7 @@ pub use adopter::Adopter;
 pub use blob::{BlobStore, Found};
 pub use command::{Batch, Command, Condition, Holder, NewValue, Outcome, Put};
 pub use counts::Counts;
+pub use damage::Lost;
 pub use elders::{Elder, ElderWalk, Elders};
 pub use error::{OpenError, StoreError};
 pub use examiner::{Examiner, Occasion, Verdict, examine};

@@ -8,6 +8,7 @@ use datacache_proto::time::Timestamp;
 use tracing::debug;
 
 use super::adopter::Adopter;
+use super::condemned::Condemned;
 use super::crowding::Crowding;
 use super::damage::Damage;
 use super::draft::Draft;
@@ -99,6 +100,7 @@ impl Store {
             dropped: VecDeque::new(),
             dropped_later: Vec::new(),
             damaged: Vec::new(),
+            condemned: Condemned::default(),
             damage: Damage::default(),
             swept: Timestamp::default(),
             counters: Counters::default(),

@@ -92,8 +92,9 @@ impl Pools {
     }
 
     /// Takes a namespace in: one that is new, or whose number another one had that came to nothing. It has learned nothing: what is kept of
-    /// its number is not its own.
+    /// its number is not its own, and goes.
     pub(super) fn enter(&mut self, name: &str, number: u32) {
+        self.states.forget(number);
         self.join(name, number, &mut Remembered::default());
     }
 
@@ -351,6 +352,24 @@ mod tests {
         assert_eq!(pools.newcomers(&limited, [("own", 1), ("other", 2)]), []);
         pools.enter("own", 1);
         assert!(!is_known(&pools));
+    }
+
+    /// The next start took it for that of the namespace which had the number by then.
+    #[test]
+    fn what_was_learned_under_a_number_goes_when_the_number_is_given_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lost = pools(&folder);
+        lost.add(1, KeyHash::from_bits(1), 10);
+        let evictor = lost.own(1).unwrap().1.evictor.clone();
+        let learned = [1, 2].map(|number| (PoolId::Own(number), evictor.clone()));
+        Learned::new(lost.states.clone(), learned.into()).keep();
+        let mut pools = Pools::new(rules(Some(1 << 30)), States::new(folder.path()), []);
+        pools.enter("own", 1);
+        drop(pools);
+        let pools = Pools::new(rules(Some(1 << 30)), States::new(folder.path()), [("own", 1)]);
+        assert_eq!(pools.own(1).unwrap().1.evictor, Evictor::new(Policy::default()));
+        let next = Pools::new(rules(Some(1 << 30)), States::new(folder.path()), [("own", 2)]);
+        assert!(next.own(2).unwrap().1.evictor == evictor, "that of others stays");
     }
 
     #[test]

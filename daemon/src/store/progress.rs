@@ -1,7 +1,6 @@
 //! Taking in what the store's threads did. On the writer's thread, so that the view, the counters and the fate of blobs are
 //! decided in one place.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datacache_proto::layout::LOG;
@@ -38,6 +37,7 @@ impl Store {
         }
         any |= self.remove_damaged(now);
         any |= self.condemn_damaged();
+        any |= self.remove_condemned(now);
         self.date_shortage(now);
         any | self.remove_dropped()
     }
@@ -73,10 +73,7 @@ impl Store {
             Event::SyncFailed { segment } => self.note_unsynced(segment),
             Event::Verified(digest) => self.write_own(Command::Verified { digest }, now),
             Event::Damaged { digest, file } => self.condemn(digest, Some(file)),
-            Event::Condemned { digests, commands } => {
-                commands.into_iter().for_each(|command| self.write_own(command, now));
-                self.forget_lost(&digests);
-            }
+            Event::Condemned { lost, commands } => self.condemned.push(lost, commands),
             Event::Orphans(digests) => self.dropped.extend(digests),
             Event::Discarded { charge } => self.memory.leaving_mut().removed(charge),
         }
@@ -190,33 +187,13 @@ impl Store {
     }
 
     /// Writes a command of the store's own. If it can't be written now it is not worth waiting for: a blob stays
-    /// unverified until the next start, a condemned entry is found by its reader.
+    /// unverified until the next start, a damaged entry is found by its next reader.
     pub(super) fn write_own(&mut self, command: Command, now: Timestamp) {
         let mut results = Vec::new();
         self.write(&mut [Batch::of(command, None)].into(), now, &mut results);
         if let Some(Err(error)) = results.pop() {
             warn!(error = &error as &dyn std::error::Error, "a note about a blob can't be written");
         }
-    }
-
-    /// The entries of damaged blobs are looked for in the index, once that has everything that may name them.
-    fn condemn_damaged(&mut self) -> bool {
-        let applied = self.applied;
-        let ready: Vec<_> = self.damaged.extract_if(.., |(target, ..)| *target <= applied).collect();
-        let mut lost = HashSet::new();
-        for (_, digest, file) in &ready {
-            if self.blobs.is_replaced(digest, file.as_ref()) {
-                // Somebody has added the right content meanwhile, and it is good for every entry that names it.
-                self.damage.pardon(digest);
-            } else {
-                lost.insert(*digest);
-            }
-        }
-        if !lost.is_empty() {
-            // All at once: each look is at every record.
-            self.verifier.send(BlobJob::Condemn { digests: lost, index: self.reader() });
-        }
-        !ready.is_empty()
     }
 
     /// Removes blobs that belong to nobody: no record of the index and no operation of the log names them *now*.
@@ -242,6 +219,12 @@ impl Store {
             (self.options.wake)();
         }
         !turn.is_empty()
+    }
+
+    /// Tells whether the next turn has something to remove, whatever comes until then.
+    #[must_use]
+    pub fn has_more_to_remove(&self) -> bool {
+        !self.dropped.is_empty() || self.condemned.can_go_on() && self.has_room_for_bulk()
     }
 
     /// Tells whether no record of the index names a blob.

@@ -1,14 +1,15 @@
 //! What follows from a look at the whole store: which suspicions stand, and how what can be mended is mended. Records go by way of
 //! the log, like everything; rows that are derived from records are derived anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use datacache_proto::types::{Digest, Fault, Finding, Verification};
+use datacache_proto::types::{Fault, Finding, Verification};
 use tracing::warn;
 
 use super::apply::derive_rows;
 use super::command::{Command, Condition};
 use super::counts::{Change, Counts};
+use super::damage::Lost;
 use super::error::StoreError;
 use super::placing::Places;
 use super::plan::Reader;
@@ -23,7 +24,7 @@ use super::verify_places::Moved;
 #[derive(Debug, Default)]
 pub struct Repairs {
     /// Blobs whose entries go, if they are not added again before: [`Reader::naming`] finds them, then [`Store::forget_lost`].
-    pub lost_blobs: HashSet<Digest>,
+    pub lost_blobs: Lost,
     /// Deletes of damaged records.
     pub commands: Vec<Command>,
     /// Whether derived rows have to be made anew: [`Reader::rebuild`], then [`Store::correct`].
@@ -85,8 +86,7 @@ impl Store {
                     warn!(%digest, %error, "a damaged blob can't be set aside");
                     return false;
                 }
-                self.damage.lose(digest);
-                repairs.lost_blobs.insert(digest);
+                repairs.lost_blobs.insert(digest, self.damage.lose(digest));
                 true
             }
             (Fault::OrphanBlob, _, Some(digest)) => {
@@ -117,14 +117,14 @@ impl Reader {
     ///
     /// # Errors
     /// Where the index can't be read.
-    pub fn naming(&self, digests: &HashSet<Digest>) -> Result<Vec<Command>, StoreError> {
+    pub fn naming(&self, lost: &Lost) -> Result<Vec<Command>, StoreError> {
         let find = || {
             let mut commands = Vec::new();
             let txn = self.tables.env.read_txn()?;
             for row in self.tables.all_entries(&txn)? {
                 let (index_key, row) = row?;
                 let Some((namespace, key, record)) = entry_of(index_key, row) else { continue };
-                let Some(digest) = record.value.digest().filter(|digest| digests.contains(digest)) else { continue };
+                let Some(digest) = record.value.digest().filter(|digest| lost.contains_key(digest)) else { continue };
                 let when = Condition::Lost { version: record.version, digest };
                 commands.push(Command::Delete { namespace, key, when });
             }

@@ -49,12 +49,30 @@ struct Old {
     is_same_for_good: bool,
 }
 
+/// A put that is before another of its key in a batch.
+#[derive(Clone, Copy, Debug)]
+struct Earlier<'b> {
+    put: &'b Put,
+    standing: Standing,
+    /// Whether no lease ends its entry.
+    is_for_good: bool,
+}
+
 /// What the puts of a batch come to that are before another in it.
 #[derive(Debug, Default)]
 struct Ahead<'b> {
-    entries: HashMap<(&'b str, &'b [u8]), Standing>,
+    entries: HashMap<(&'b str, &'b [u8]), Earlier<'b>>,
     /// By how much more entries a file is named.
     references: HashMap<Digest, i64>,
+}
+
+impl Earlier<'_> {
+    /// Returns it as what the next put of its key replaces.
+    fn replaced_by(&self, put: &Put, now: Timestamp) -> Old {
+        let same = self.put.codec == put.codec && self.put.value.as_value() == put.value.as_value();
+        let is_live = self.put.expires.is_none_or(|expires| now < expires);
+        Old { standing: self.standing, is_same_for_good: same && is_live && self.is_for_good }
+    }
 }
 
 impl Standing {
@@ -115,12 +133,13 @@ impl Store {
             let namespace = self.number_of(put);
             let key = (&put.namespace[..], &put.key[..]);
             let old = match ahead.entries.get(&key) {
-                Some(&standing) => Some(Old { standing, is_same_for_good: false }),
+                Some(earlier) => Some(earlier.replaced_by(put, now)),
                 None if namespace == NEW_NAMESPACE => None,
                 None => self.replaced(namespace, put, now)?,
             };
             let new = Standing::of_put(namespace, put, old);
-            ahead.entries.insert(key, new);
+            let is_for_good = put.holder.is_none() || old.is_some_and(|old| old.is_same_for_good);
+            ahead.entries.insert(key, Earlier { put, standing: new, is_for_good });
             let replaced = old.map(|old| old.standing);
             let blob = replaced.and_then(|replaced| replaced.blob);
             let (comes, goes) = self.turn_files(&mut ahead.references, new.blob, blob)?;

@@ -90,6 +90,17 @@ impl States {
         fs::rename(new, path)
     }
 
+    /// Removes what was kept of a namespace's number, which another one has from now on: numbers begin anew with an index that begins empty.
+    pub(super) fn forget(&self, namespace: u32) {
+        let path = self.path(PoolId::Own(namespace));
+        match fs::remove_file(&path) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound) => {
+                warn!(path = %path.display(), %error, "what another namespace has learned can't be removed");
+            }
+            _ => {}
+        }
+    }
+
     fn path(&self, id: PoolId) -> PathBuf {
         match id {
             PoolId::Own(namespace) => self.folder.join(format!("namespace-{namespace}")),

@@ -16,6 +16,7 @@ use super::access::AccessFile;
 use super::adopter::Adopter;
 use super::blob::BlobStore;
 use super::command::Holder;
+use super::condemned::{Condemned, Damaged};
 use super::counts::Counts;
 use super::crowding::Crowding;
 use super::damage::Damage;
@@ -104,9 +105,10 @@ pub struct Store {
     pub(super) dropped: VecDeque<Digest>,
     /// The same, to be looked at once the segment that is being applied is retired.
     pub(super) dropped_later: Vec<Digest>,
-    /// Damaged blobs, each with the sequence number that must be applied before its entries are looked for, and its file, open
-    /// so that no other gets its number.
-    pub(super) damaged: Vec<(u64, Digest, Option<File>)>,
+    /// Damaged blobs whose entries are to be looked for.
+    pub(super) damaged: Vec<Damaged>,
+    /// Those entries, once they are found.
+    pub(super) condemned: Condemned,
     pub(super) damage: Damage,
     /// Every entry that ended until then is planned to go; see [`Store::plan_expired`].
     pub(super) swept: Timestamp,

@@ -1,7 +1,6 @@
 //! The store's helpers: what the threads have in common that apply segments, sync them (`syncer`) and hash blobs (`verifier`), and
 //! the first of them. They are sent jobs, and what they did is heard of as events; nothing else is shared.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +15,7 @@ use tracing::{debug, error, info};
 use super::apply::Committed;
 use super::blob::BlobStore;
 use super::command::Command;
+use super::damage::Lost;
 use super::error::StoreError;
 use super::failpoint::failpoint;
 use super::lmdb_damage::is_damage_in_use;
@@ -56,7 +56,7 @@ pub(super) enum Event {
     /// A blob has not: this file.
     Damaged { digest: Digest, file: File },
     /// Entries that name damaged blobs.
-    Condemned { digests: HashSet<Digest>, commands: Vec<Command> },
+    Condemned { lost: Lost, commands: Vec<Command> },
     /// The file of a blob that nothing named any more is removed; it took `charge` bytes.
     Discarded { charge: u64 },
     /// Files among the blobs that the index does not know.

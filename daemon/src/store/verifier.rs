@@ -1,6 +1,6 @@
 //! The thread for slow work on blobs: hashes new ones, removes those that are set aside, finds what a crash left behind.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use tracing::{error, warn};
 use super::blob::BlobStore;
 use super::blob_row::BlobRow;
 use super::content::hash_unless;
+use super::damage::Lost;
 use super::failpoint::failpoint;
 use super::plan::Reader;
 use super::tables::Tables;
@@ -29,7 +30,7 @@ pub(super) enum BlobJob {
     /// Remove the file of a blob that nothing named any more, and tell of it: until then it takes `charge` bytes.
     Discard { path: PathBuf, charge: u64 },
     /// Find the entries that name damaged blobs. The index has everything that was acknowledged before.
-    Condemn { digests: HashSet<Digest>, index: Reader },
+    Condemn { lost: Lost, index: Reader },
     /// Find blobs that no record names, and blobs that were never hashed. Once, when the store is opened.
     Survey(Arc<Tables>),
 }
@@ -80,7 +81,7 @@ impl Verifier {
     fn do_long(&mut self, job: BlobJob) {
         match job {
             BlobJob::Verify { digest, equal } => self.verify(digest, equal),
-            BlobJob::Condemn { digests, index } => self.condemn(digests, &index),
+            BlobJob::Condemn { lost, index } => self.condemn(lost, &index),
             BlobJob::Survey(tables) => self.survey(tables),
             short => self.take(short),
         }
@@ -121,13 +122,13 @@ impl Verifier {
         }
     }
 
-    fn condemn(&self, digests: HashSet<Digest>, index: &Reader) {
-        let commands = index.naming(&digests).unwrap_or_else(|error| {
+    fn condemn(&self, lost: Lost, index: &Reader) {
+        let commands = index.naming(&lost).unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
             error!(error, "the entries of damaged blobs can't be found");
             Vec::new()
         });
-        self.outbox.send(Event::Condemned { digests, commands });
+        self.outbox.send(Event::Condemned { lost, commands });
     }
 
     fn survey(&mut self, tables: Arc<Tables>) {

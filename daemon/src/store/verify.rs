@@ -6,7 +6,8 @@ use std::ops::Bound;
 
 use datacache_proto::key::Key;
 use datacache_proto::layout::tables::END_OF_ENTRIES;
-use datacache_proto::layout::{DIRECTORY_NAMESPACE, index_key};
+use datacache_proto::layout::{DIRECTORY_NAMESPACE, blob_path, index_key};
+use datacache_proto::lost::is_lost;
 use datacache_proto::record::Record;
 use datacache_proto::types::{Digest, Fault};
 use heed::RoTxn;
@@ -61,14 +62,14 @@ impl Reader {
     /// Looks at everything. Blocks, for as long as it takes to read all blobs.
     ///
     /// # Errors
-    /// Where the index can't be read at all; a blob that can't be read is a finding.
+    /// Where the index can't be read at all, or a blob not for now; one whose bytes the disk has lost is a finding.
     pub fn verify(&self, blobs: &BlobStore) -> Result<Report, StoreError> {
         let mut report = Report::default();
         let rows = self.verify_rows(&mut report).map_err(|source| StoreError::Read { source })?;
         for (digest, row) in &rows {
             report.blobs += 1;
             report.bytes += row.length;
-            report.suspicions.extend(suspicion_of(blobs, digest, row.length));
+            report.suspicions.extend(suspicion_of(blobs, digest, row.length)?);
         }
         let mut orphans = Vec::new();
         let listed =
@@ -284,14 +285,18 @@ fn verify_references(
     Ok(rows)
 }
 
-/// Reads a blob; what can't be read is as bad as what is wrong.
-fn suspicion_of(blobs: &BlobStore, digest: &Digest, length: u64) -> Option<Suspicion> {
+/// Reads a blob. What can't be read for now, as where files that may be open are short, says nothing about it: it may be sound.
+fn suspicion_of(blobs: &BlobStore, digest: &Digest, length: u64) -> Result<Option<Suspicion>, StoreError> {
     // Before it is read: what comes in its place meanwhile is another.
     let file = blobs.identity_of(digest);
     let fault = match blobs.examine_blob(digest, length) {
-        Ok(Found::Sound(_)) => return None,
+        Ok(Found::Sound(_)) => return Ok(None),
         Ok(Found::Missing) => Fault::MissingBlob,
-        Ok(Found::Damaged(_)) | Err(_) => Fault::DamagedBlob,
+        Ok(Found::Damaged(_)) => Fault::DamagedBlob,
+        Err(source) if is_lost(&source) => Fault::DamagedBlob,
+        Err(source) => {
+            return Err(StoreError::Unexamined { path: blob_path(blobs.folder(), digest), source });
+        }
     };
-    Some(Suspicion { fault, entry: None, digest: Some(*digest), file })
+    Ok(Some(Suspicion { fault, entry: None, digest: Some(*digest), file }))
 }

@@ -276,6 +276,24 @@ fn what_is_held_is_counted_where_what_had_expired_or_stood_before_it_in_the_batc
     }
 }
 
+/// The second of them was counted as held, and the batch refused.
+#[test]
+fn leases_in_one_batch_on_what_is_there_for_good_hold_nothing() {
+    let holder = Some(Holder { process: Process { boot: 1, pid: 2, start: 3 }, scope: 4 });
+    let value = |key: i64| add("default", key, inline(&vec![7; 100_000]));
+    let mut driver = limited(Rules { held_percent: 50, ..bytes(4 * MIB) });
+    for key in 0..21 {
+        put(&mut driver, Put { pinned: key < 19, ..value(key) }).unwrap();
+    }
+    let leased = || (0..3).flat_map(|_| (19..21).map(|key| Command::Put(Put { holder, ..value(key) }))).collect();
+    let held = driver.store().space().held_bytes;
+    assert!(held + 200_000 > 2 * MIB, "{held}");
+    for _ in 0..2 {
+        driver.write(leased()).unwrap();
+    }
+    assert_eq!(driver.store().space().held_bytes, held);
+}
+
 /// The log has their places until it is applied, and they were taken for all that there is.
 #[test]
 fn what_is_left_is_found_behind_the_places_of_all_that_went() {

@@ -221,6 +221,24 @@ fn a_missing_blob_is_found_and_its_entry_goes() {
     subject.verify_until_clean();
 }
 
+/// Sound values were removed by a repair while the daemon was short of file descriptors.
+#[test]
+fn a_value_that_can_not_be_read_for_now_ends_the_look_and_is_not_taken_for_damaged() {
+    let mut subject = Subject::filled();
+    subject.0.checkpoint();
+    let path = path_of(&subject.0.path(), 2);
+    let aside = path.with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    // Whoever opens it is told of too many links, root too.
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let (reader, blobs) = (subject.store().reader(), subject.store().blobs());
+    let told = reader.verify(&blobs).unwrap_err().to_string();
+    assert!(told.contains(path.to_str().unwrap()) && told.ends_with("verify again"), "{told}");
+    fs::rename(&aside, &path).unwrap();
+    assert_eq!(subject.verify(true).findings, []);
+    assert_eq!(subject.0.len(), 14);
+}
+
 #[test]
 fn a_damaged_record_is_found_and_its_entry_goes() {
     let mut subject = Subject::filled().tampered(|store| {
