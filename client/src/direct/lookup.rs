@@ -1,4 +1,7 @@
 //! One look at a key: the shared index, the log, LMDB, in the order in which every reader looks.
+//!
+//! An entry that is found and has ended by then is there no more, but nor need there be nothing: if the process stood still between the two,
+//! another one may have taken its place meanwhile. What had not ended for certain when the look began is looked for again.
 
 use std::ops::Range;
 
@@ -7,6 +10,7 @@ use datacache_proto::layout::{DIRECTORY_NAMESPACE, index_key};
 use datacache_proto::log::{Kind, OPERATION_HEAD};
 use datacache_proto::recent::{Candidate, Found, KeyHash, Location, find};
 use datacache_proto::record::{Record, RecordError, Value};
+use datacache_proto::time::Timestamp;
 use datacache_proto::types::Fallback;
 use heed::{RoTxn, WithTls};
 
@@ -38,6 +42,18 @@ impl From<Fallback> for Obstacle {
     }
 }
 
+/// What became of a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+enum Outcome {
+    /// It was shown what there is.
+    Shown,
+    /// There is nothing here that tells of the key.
+    Absent,
+    /// An entry was found that ended at that moment, perhaps after the look had begun.
+    Ended(Timestamp),
+}
+
 impl<'k> Place<'k> {
     #[inline]
     pub(super) fn of(namespace: u32, key: &'k Key) -> Self {
@@ -49,48 +65,81 @@ impl Map {
     /// Shows `judge` the live entry of a key, `None` where there is none.
     #[inline]
     pub(super) fn look(&self, place: Place<'_>, mut judge: impl FnMut(Option<&Record<'_>>)) -> Result<(), Obstacle> {
-        if self.look_in_log(place, &mut judge)? {
-            return Ok(());
+        let mut begun = Timestamp::default();
+        while let Outcome::Ended(moment) = self.look_from(begun, place, &mut judge)? {
+            begun = moment;
         }
-        self.read(|txn| self.look_in_index(txn, place, judge))
+        Ok(())
     }
 
-    /// Does that for many keys, with one transaction; returns what `judge` says of each.
+    /// Does that once; the moment `begun` has come.
+    #[inline]
+    fn look_from(
+        &self,
+        begun: Timestamp,
+        place: Place<'_>,
+        mut judge: impl FnMut(Option<&Record<'_>>),
+    ) -> Result<Outcome, Obstacle> {
+        match self.look_in_log(begun, place, &mut judge)? {
+            Outcome::Absent => self.read(|txn| self.look_in_index(txn, begun, place, judge)),
+            told => Ok(told),
+        }
+    }
+
+    /// Shows `judge` those of many keys, with one transaction; returns what it says of each.
     pub(super) fn look_many<T>(
         &self,
         places: &[Place<'_>],
         judge: impl Fn(Option<&Record<'_>>) -> T,
     ) -> Result<Vec<T>, Obstacle> {
+        let begun = Timestamp::default();
         let mut seen: Vec<Option<T>> = places.iter().map(|_| None).collect();
+        let (mut absent, mut ended) = (Vec::new(), Vec::new());
         // IMPORTANT: all of them, before the transaction begins.
         for (place, seen) in places.iter().zip(&mut seen) {
-            self.look_in_log(*place, |record| *seen = Some(judge(record)))?;
+            match self.look_in_log(begun, *place, |record| *seen = Some(judge(record)))? {
+                Outcome::Shown => {}
+                Outcome::Absent => absent.push((place, seen)),
+                Outcome::Ended(_) => ended.push((place, seen)),
+            }
         }
-        if seen.iter().any(Option::is_none) {
-            let mut absent = places.iter().zip(&mut seen).filter(|(_, seen)| seen.is_none());
+        if !absent.is_empty() {
             self.read(|txn| {
-                absent
-                    .try_for_each(|(place, seen)| self.look_in_index(txn, *place, |record| *seen = Some(judge(record))))
+                absent.into_iter().try_for_each(|(place, seen)| {
+                    let told = self.look_in_index(txn, begun, *place, |record| *seen = Some(judge(record)))?;
+                    if told != Outcome::Shown {
+                        ended.push((place, seen));
+                    }
+                    Ok(())
+                })
             })?;
+        }
+        for (place, seen) in ended {
+            self.look(*place, |record| *seen = Some(judge(record)))?;
         }
         Ok(seen.into_iter().flatten().collect())
     }
 
-    /// Looks where what is not in LMDB yet is found; `false` where that has to be asked, in a transaction that begins later.
+    /// Looks where what is not in LMDB yet is found; what is absent there is to be asked for in a transaction that begins later.
     #[inline]
-    fn look_in_log(&self, place: Place<'_>, mut judge: impl FnMut(Option<&Record<'_>>)) -> Result<bool, Obstacle> {
+    fn look_in_log(
+        &self,
+        begun: Timestamp,
+        place: Place<'_>,
+        mut judge: impl FnMut(Option<&Record<'_>>),
+    ) -> Result<Outcome, Obstacle> {
         if self.trust == Trust::Closed {
-            return Ok(false);
+            return Ok(Outcome::Absent);
         }
         let mut buffer = Buffer::default();
         let mut fetch = |at| self.fetch(at, place, &mut buffer);
         match find(&self.memory.recent(), place.hash, &mut fetch) {
-            Found::Absent { .. } => Ok(false),
+            Found::Absent { .. } => Ok(Outcome::Absent),
             Found::Here((Kind::Delete, _)) => {
                 judge(None);
-                Ok(true)
+                Ok(Outcome::Shown)
             }
-            Found::Here((_, body)) => show(&buffer.bytes()[body], place.hash, judge).map(|()| true),
+            Found::Here((_, body)) => show(&buffer.bytes()[body], place.hash, begun, judge),
             Found::Over => Err(Obstacle::Over),
             Found::Unstable | Found::Unreadable { .. } => Err(Fallback::Unreadable.into()),
         }
@@ -123,14 +172,15 @@ impl Map {
     fn look_in_index(
         &self,
         txn: &RoTxn<'_, WithTls>,
+        begun: Timestamp,
         place: Place<'_>,
         mut judge: impl FnMut(Option<&Record<'_>>),
-    ) -> Result<(), Obstacle> {
+    ) -> Result<Outcome, Obstacle> {
         match self.environment.entry(txn, &index_key(place.namespace, place.key))? {
-            Some(row) => show(row, place.hash, judge),
+            Some(row) => show(row, place.hash, begun, judge),
             None => {
                 judge(None);
-                Ok(())
+                Ok(Outcome::Shown)
             }
         }
     }
@@ -161,14 +211,22 @@ impl Map {
     }
 }
 
-/// Shows a record once its checksum is right, unless its time is over.
+/// Shows a record once its checksum is right. One whose time is over is none if that was so when the look began; `begun` had come by then.
 #[inline]
-fn show(bytes: &[u8], hash: KeyHash, mut judge: impl FnMut(Option<&Record<'_>>)) -> Result<(), Obstacle> {
+fn show(
+    bytes: &[u8],
+    hash: KeyHash,
+    begun: Timestamp,
+    mut judge: impl FnMut(Option<&Record<'_>>),
+) -> Result<Outcome, Obstacle> {
     match &Record::decode(bytes, hash.to_bits()) {
         Ok(record) => {
-            let is_over = record.expires.is_some_and(clock::has_come);
-            judge((!is_over).then_some(record));
-            Ok(())
+            let over = record.expires.filter(|expires| clock::has_come(*expires));
+            if let Some(moment) = over.filter(|moment| *moment > begun) {
+                return Ok(Outcome::Ended(moment));
+            }
+            judge(over.is_none().then_some(record));
+            Ok(Outcome::Shown)
         }
         Err(RecordError::Format { .. }) => Err(Fallback::Layout.into()),
         Err(_) => Err(Fallback::Unreadable.into()),
@@ -209,6 +267,25 @@ mod tests {
         store.put_row(layout::tables::ENTRIES, &index_key(1, Key::from("k").encoded()), &[7; 100]);
         let map = Map::open(store.path()).unwrap();
         assert_eq!(get(&map, 1, "k"), Err(Obstacle::Ask(Fallback::Unreadable)));
+    }
+
+    /// The process may stand still between its look and its look at the clock, and another entry take the place meanwhile.
+    #[test]
+    fn an_entry_that_ended_after_a_look_had_begun_is_looked_for_again() {
+        let store = Store::new();
+        let (moment, key) = (Timestamp::from_millis(5), Key::from("k"));
+        let place = Place::of(1, &key);
+        store.put_until(1, "k", b"v", Some(moment));
+        let map = Map::open(store.path()).unwrap();
+        let look = |begun| {
+            let mut seen = None;
+            let told = map.look_from(begun, place, |record| seen = Some(record.is_some())).unwrap();
+            (told, seen)
+        };
+        assert_eq!(look(Timestamp::from_millis(4)), (Outcome::Ended(moment), None));
+        assert_eq!(look(moment), (Outcome::Shown, Some(false)));
+        assert_eq!(get(&map, 1, "k"), Ok(None));
+        assert_eq!(map.look_many(&[place, place], |record| record.is_some()), Ok(vec![false, false]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use datacache_proto::layout::{
 use datacache_proto::process::pid_namespace;
 use datacache_proto::recent::{self, Header, KeyHash, MappedMut, Mark, View, Word, WordsMut};
 use datacache_proto::record::{Record, Value};
+use datacache_proto::time::Timestamp;
 use heed::types::Bytes;
 use heed::{Database, EnvOpenOptions};
 use memmap2::MmapRaw;
@@ -52,8 +53,13 @@ impl Store {
 
     /// Puts an entry into LMDB.
     pub(super) fn put(&self, namespace: u32, key: &str, value: &[u8]) {
+        self.put_until(namespace, key, value, None);
+    }
+
+    /// Puts one that ends at a moment.
+    pub(super) fn put_until(&self, namespace: u32, key: &str, value: &[u8], expires: Option<Timestamp>) {
         let (key, mut row) = (Key::from(key), Vec::new());
-        let record = Record::plain(1, Value::Inline(value));
+        let record = Record { expires, ..Record::plain(1, Value::Inline(value)) };
         record.encode(KeyHash::of(namespace, key.encoded()).to_bits(), &mut row);
         self.put_row(layout::tables::ENTRIES, &index_key(namespace, key.encoded()), &row);
     }
