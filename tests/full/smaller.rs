@@ -94,7 +94,8 @@ fn evicted(kind: Kind) {
     load.check(&cache);
     let limit = load.left() / 2;
     assert_eq!(home.run(["config", "set", "limit_entries", &limit.to_string()]).code(), 0);
-    eventually("the daemon evicts what is too much", PATIENCE, || {
+    // Slice by slice, each of which waits for a disk that other tests keep busy too.
+    eventually("the daemon evicts what is too much", 4 * PATIENCE, || {
         disk.take_all_but(0);
         cache.len().unwrap() <= limit
     });
