@@ -13,6 +13,8 @@ pub(super) struct Level {
     pub(super) lasting: Volume,
     /// Bytes that go by themselves when the log is applied.
     pub(super) passing: u64,
+    /// Bytes of pages that are in use, or will be, until the log is applied and pages are packed.
+    pub(super) swelling: u64,
     /// What of that is never evicted.
     pub(super) held: Volume,
 }
@@ -26,6 +28,8 @@ pub(super) struct Need {
     pub(super) held: Volume,
     /// Bytes that are needed until what is replaced is gone, besides.
     pub(super) passing: u64,
+    /// By how much pages may swell besides, as what comes splits them.
+    pub(super) swelling: u64,
 }
 
 /// The limits of a store or of a namespace.
@@ -69,6 +73,9 @@ impl Limits {
     const PASSING: u64 = 8;
     /// As much of it is evicted for. What is evicted goes by itself from then on: if all of that counted, it would be evicted for again.
     const EVICTED_FOR: u64 = 32;
+    /// Up to as large a part of the way from the low mark to the high one is waited, where only what goes by itself is in the way. To wait
+    /// all the way keeps a tenth more entries, and halves what one who writes without a pause gets done.
+    const WAITED_FOR: u64 = 4;
 
     /// Tells what to do before `need` can be added.
     pub(super) fn admit(&self, level: Level, need: Need) -> Admission {
@@ -93,8 +100,9 @@ impl Limits {
         if let Some(limit) = self.held.filter(|held| exceeds(level.held.bytes, need.held.bytes, *held)) {
             return Admission::Refuse(FullCause::HeldLimit { limit });
         }
+        let goes = level.passing.saturating_add(level.swelling);
         if need.bytes == 0 {
-            let all = level.lasting.bytes.saturating_add(level.passing).saturating_add(need.passing);
+            let all = level.lasting.bytes.saturating_add(goes).saturating_add(need.passing);
             // It makes nothing larger in the end: it may have to wait, and is taken when hardly anything goes by itself any more. Where
             // others write there is always something.
             let is_much = level.passing > marks.limit - marks.high;
@@ -103,13 +111,21 @@ impl Limits {
         let level = Level { passing: level.passing.saturating_add(need.passing), ..level };
         // What is large would be evicted for itself if it came to lie above the mark.
         let bound = if need.bytes > marks.limit - marks.high { marks.high } else { marks.limit - Self::margin(marks) };
-        if level.lasting.bytes.saturating_add(level.passing).saturating_add(need.bytes) <= bound {
+        let swelling = level.swelling.saturating_add(need.swelling);
+        let all = [level.passing, swelling, need.bytes].into_iter().fold(level.lasting.bytes, u64::saturating_add);
+        if all <= bound {
             return Admission::Fits;
         }
         let volume = |bytes| Volume { bytes, entries: 0 };
         let least = volume((level.lasting.bytes + need.bytes).saturating_sub(bound));
         let wanted = volume(self.excess(marks, level, need.bytes));
-        if wanted.bytes > 0 { Admission::Evict(Excess { least, wanted }) } else { Admission::Wait }
+        let is_much = goes > marks.limit - marks.high;
+        match wanted.bytes {
+            bytes if is_much && bytes <= (marks.high - marks.low) / Self::WAITED_FOR => Admission::Wait,
+            // It is the batch itself that will swell by too much, and nothing would come of waiting.
+            0 => Admission::Fits,
+            _ => Admission::Evict(Excess { least, wanted }),
+        }
     }
 
     fn admit_entries(&self, level: Level, need: Need) -> Admission {
@@ -130,8 +146,8 @@ impl Limits {
         Admission::Evict(Excess { least, wanted })
     }
 
-    /// Returns what is left to changes that are never refused, to deletes and notes of the store's own, and to the index where it grows by
-    /// more than it is reckoned to.
+    /// Returns what is left to changes that are never refused, to deletes and notes of the store's own, and to the index where it swells
+    /// by more than it is reckoned to.
     fn margin(marks: Marks) -> u64 {
         (marks.limit / 128).min(64 << 10)
     }
@@ -221,6 +237,16 @@ mod tests {
         assert_eq!(limits().admit(level(60 * MIB, 0, 4 * MIB), replacing), Admission::Wait);
         assert_eq!(limits().admit(level(64 * MIB, 0, 0), replacing), Admission::Fits);
         assert_eq!(limits().admit(level(64 * MIB, 0, 4_096), replacing), Admission::Fits, "others write all the time");
+        let swollen = Level { swelling: 6 * MIB, ..level(59 * MIB, 0, MIB) };
+        assert_eq!(limits().admit(swollen, bytes(1)), Admission::Wait);
+        assert_eq!(limits().surplus(swollen, false), Volume::default());
+        let swelling = Need { swelling: 6 * MIB, ..bytes(1) };
+        assert_eq!(limits().admit(level(57 * MIB, 0, 2 * MIB), swelling), Admission::Wait);
+        assert_eq!(
+            limits().admit(level(59 * MIB, 0, MIB), swelling),
+            Admission::Fits,
+            "there is hardly anything to wait for"
+        );
         assert!(limits().is_passing_much(level(0, 0, 9 * MIB)) && !limits().is_passing_much(level(0, 0, 8 * MIB)));
     }
 
@@ -239,7 +265,7 @@ mod tests {
     fn what_could_not_stay_is_never_taken_and_what_is_held_has_a_share() {
         assert_eq!(limits().admit(level(0, 0, 0), bytes(60 * MIB)), Admission::Fits);
         assert_eq!(limits().admit(level(0, 0, 0), bytes(61 * MIB)), Admission::Never(65 * MIB));
-        let held = Need { bytes: 2 * MIB, entries: 1, held: Volume::one(2 * MIB), passing: 0 };
+        let held = Need { bytes: 2 * MIB, entries: 1, held: Volume::one(2 * MIB), ..Need::default() };
         let with = |held| Level { held: Volume::one(held), ..level(40 * MIB, 1, 0) };
         assert_eq!(limits().admit(with(30 * MIB), held), Admission::Fits);
         let refused = Admission::Refuse(FullCause::HeldLimit { limit: 32 * MIB });

@@ -255,7 +255,7 @@ impl Store {
 
     /// Has the log applied where it takes a large part of what the store may.
     pub(super) fn keep_log_short(&mut self) {
-        let level = Level { passing: self.usage().log, ..Level::default() };
+        let level = Level { passing: self.log_bytes(), ..Level::default() };
         self.checkpoint |= self.limits().is_passing_much(level);
     }
 

@@ -16,6 +16,7 @@ use super::expiring::Expiring;
 use super::failpoint::failpoint;
 use super::folder;
 use super::headroom::Headroom;
+use super::index_size::IndexSize;
 use super::lookup::Lookup;
 use super::options::StoreOptions;
 use super::pools::Pools;
@@ -31,7 +32,6 @@ use super::syncer::{Tail, syncer};
 use super::threads::{Outbox, applier};
 use super::timings::Timings;
 use super::trial::recover_trusted;
-use super::usage::IndexSize;
 use super::verifier::{BlobJob, verifier};
 
 impl Store {
@@ -55,7 +55,7 @@ impl Store {
         let adopter = Adopter::new(blobs.clone(), outbox);
         let number = segment.number();
         let pools = Pools::new(Rules::none(), States::new(&options.path), memory.namespaces());
-        let index_size = IndexSize::measured(tables.used().unwrap_or_default(), memory.rows());
+        let index_size = IndexSize::opened(tables.used().unwrap_or_default(), memory.rows());
         let mut store = Self {
             applier,
             syncer,

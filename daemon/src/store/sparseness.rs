@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::index_size::IndexSize;
 use super::marks::Marks;
 use super::packing::{Packed, PackedTo};
 use super::store::Store;
@@ -104,8 +105,9 @@ impl Store {
         self.sparseness.is_under_way = false;
         let freed = packed.as_ref().map_or(0, |packed| packed.freed);
         let was_in_vain = match packed {
-            Some(Packed { to, is_round, freed }) => {
+            Some(Packed { to, is_round, freed, filled }) => {
                 self.sparseness.at = to;
+                self.index_size.swelling.fill(filled);
                 self.sparseness.freed += freed;
                 is_round && std::mem::take(&mut self.sparseness.freed) * LITTLE < self.usage().index
             }
@@ -116,7 +118,7 @@ impl Store {
             self.sparseness.rests_until = self.last_seq + changed;
         }
         if self.lookup.applying.is_none() {
-            self.measure();
+            self.measure(IndexSize::measure);
         } else {
             // It is measured when that segment is retired, which is applied behind it.
             self.index_size.free(freed);
