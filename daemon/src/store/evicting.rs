@@ -233,6 +233,7 @@ impl Store {
     }
 
     fn surplus(&mut self) -> Option<(PoolId, Volume)> {
+        self.sparseness.is_waited_for = false;
         let owners: Vec<_> = self.pools.owners().map(|(namespace, pool)| (namespace, pool.limits)).collect();
         for (namespace, limits) in owners {
             let level = self.level_of(namespace);

@@ -166,6 +166,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_much_in_a_namespace_goes_whatever_is_packed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        assert!(!store.has_surplus() && store.is_packing());
+        let few = Rule { limit_entries: Some(100), ..Rule::default() };
+        let namespaces = [("n".to_owned(), few)].into();
+        store.set_rules(Rules { namespaces, reserve: Reserve::Bytes(0), ..Rules::default() });
+        assert!(store.has_surplus() && !store.is_packing());
+    }
+
+    #[test]
     fn where_room_is_short_or_a_read_goes_on_for_long_nothing_is_packed() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = sparse(&folder);
