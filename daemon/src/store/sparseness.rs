@@ -3,7 +3,9 @@
 //! That is the affair of the thread that applies, step by step, a tenth of a second each: a segment waits for one step at most. What evicts
 //! beside the calls waits for all of them. A call that has no room below the limit evicts a slice and goes on; but where the store is above its
 //! limit as it is, because that was lowered or the index has grown by more than it was reckoned to, calls wait for a step too: what they would
-//! evict then is far more than what they bring.
+//! evict then is far more than what they bring. Where much is written calls make room all the time, and what evicts beside them has nothing
+//! to do and would never have anything packed: so a step is also done each time that a segment was applied and hardly any room is left
+//! ([`Store::pack_between`]), which nobody waits for but the next segment.
 //!
 //! A whole round that brings little is the last one until much was written again. Nothing is packed either where room is short, for it takes
 //! room at first; nor beside a read that goes on for long, since pages that it may look at are not free for others.
