@@ -20,7 +20,8 @@ use super::threads::{IndexJob, PackJob};
 
 /// A round brought little where it freed a smaller part of the index than this.
 const LITTLE: u64 = 64;
-/// As large a part of the entries changes before it is tried again, and at least so many.
+/// As large a part of the entries changes before it is tried again, and at least so many. Each round reads all leaves: after one in vain
+/// that follows on another it is twice the part, up to all of them.
 const CHANGED: u64 = 16;
 const CHANGED_LEAST: u64 = 1_000;
 /// A store that is above its limit by a larger part of it than this is too large for a slice to help.
@@ -43,6 +44,8 @@ pub(super) struct Sparseness {
     pub(super) is_waited_for: bool,
     /// The sequence number from which on it is tried again.
     rests_until: u64,
+    /// The part of the entries that changes before, in units of the least; 0 after a round that brought something.
+    rest: u64,
 }
 
 impl Store {
@@ -105,7 +108,7 @@ impl Store {
     /// Takes in what came of a step; `None` where it failed.
     pub(super) fn note_packed(&mut self, packed: Option<Packed>) {
         self.sparseness.is_under_way = false;
-        let freed = packed.as_ref().map_or(0, |packed| packed.freed);
+        let (freed, is_round) = packed.as_ref().map_or((0, false), |packed| (packed.freed, packed.is_round));
         let was_in_vain = match packed {
             Some(Packed { to, is_round, freed, filled }) => {
                 self.sparseness.at = to;
@@ -116,8 +119,11 @@ impl Store {
             None => true,
         };
         if was_in_vain {
+            self.sparseness.rest = (2 * self.sparseness.rest).clamp(1, CHANGED);
             let changed = (self.memory.total().entries / CHANGED).max(CHANGED_LEAST);
-            self.sparseness.rests_until = self.last_seq + changed;
+            self.sparseness.rests_until = self.last_seq + changed * self.sparseness.rest;
+        } else if is_round {
+            self.sparseness.rest = 0;
         }
         if self.lookup.applying.is_none() {
             self.measure(IndexSize::measure);
@@ -209,5 +215,18 @@ mod tests {
             assert!(store.has_surplus() && !store.is_packing());
             store.sparseness.rests_until = 0;
         }
+    }
+
+    #[test]
+    fn each_round_in_vain_doubles_the_rest_until_one_brings_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        let mut rest_after = |freed| {
+            store.note_packed(Some(Packed { is_round: true, freed, ..Packed::default() }));
+            store.sparseness.rests_until.saturating_sub(store.last_seq) / CHANGED_LEAST
+        };
+        assert_eq!([0; 6].map(&mut rest_after), [1, 2, 4, 8, 16, 16]);
+        rest_after(1 << 30);
+        assert_eq!(rest_after(0), 1);
     }
 }
