@@ -121,7 +121,7 @@ impl Limits {
         let wanted = volume(self.excess(marks, level, need.bytes));
         let is_much = goes > marks.limit - marks.high;
         match wanted.bytes {
-            bytes if is_much && bytes <= (marks.high - marks.low) / Self::WAITED_FOR => Admission::Wait,
+            bytes if is_much && bytes <= (marks.high - low(marks, level)) / Self::WAITED_FOR => Admission::Wait,
             // It is the batch itself that will swell by too much, and nothing would come of waiting.
             0 => Admission::Fits,
             _ => Admission::Evict(Excess { least, wanted }),
@@ -155,7 +155,7 @@ impl Limits {
     /// Returns how much is to be evicted so that the low mark is reached with `bytes` more.
     fn excess(&self, marks: Marks, level: Level, bytes: u64) -> u64 {
         let passing = level.passing.min(marks.limit / Self::EVICTED_FOR);
-        level.lasting.bytes.saturating_add(passing).saturating_add(bytes).saturating_sub(marks.low)
+        level.lasting.bytes.saturating_add(passing).saturating_add(bytes).saturating_sub(low(marks, level))
     }
 
     /// Returns how much would have to be free for so many bytes to stay; `None` where they do.
@@ -172,9 +172,10 @@ impl Limits {
 
     /// Returns what is to be evicted beside the calls: nothing up to the high mark, and once above it all down to the low one.
     pub(super) fn surplus(&self, level: Level, is_relieving: bool) -> Volume {
-        let above = |marks: Marks, taken: u64| taken > if is_relieving { marks.low } else { marks.high };
-        let bytes = self.bytes.filter(|marks| above(*marks, level.lasting.bytes.saturating_add(level.passing)));
-        let entries = self.entries.filter(|marks| above(*marks, level.lasting.entries));
+        let taken = level.lasting.bytes.saturating_add(level.passing);
+        let bytes = self.bytes.filter(|marks| taken > if is_relieving { low(*marks, level) } else { marks.high });
+        let entries =
+            self.entries.filter(|marks| level.lasting.entries > if is_relieving { marks.low } else { marks.high });
         Volume {
             bytes: bytes.map_or(0, |marks| self.excess(marks, level, 0)),
             entries: entries.map_or(0, |marks| level.lasting.entries - marks.low),
@@ -190,6 +191,13 @@ impl Limits {
 /// Tells whether what comes on top is more than there may be. Where nothing comes, what is too much already is left as it is.
 fn exceeds(there: u64, comes: u64, most: u64) -> bool {
     comes > 0 && there.saturating_add(comes) > most
+}
+
+/// Returns the low mark of bytes as it is where much is held: of what may go it leaves as large a part as of all where nothing is held.
+fn low(marks: Marks, level: Level) -> u64 {
+    let (between, free) = (marks.high - marks.low, marks.limit - level.held.bytes.min(marks.limit));
+    let part = u128::from(between) * u128::from(free) / u128::from(marks.limit.max(1));
+    marks.high - u64::try_from(part).unwrap_or(between)
 }
 
 #[cfg(test)]
@@ -259,6 +267,16 @@ mod tests {
         let refused = Admission::Refuse(FullCause::Batch { entries: 11, limit: 10 });
         assert_eq!(limits().admit(level(0, 0, 0), need(11)), refused);
         assert_eq!(limits().admit(level(0, 10, 0), need(10)), evict((0, 10), (0, 10)));
+    }
+
+    #[test]
+    fn where_most_is_held_one_eviction_takes_no_larger_part_of_the_rest() {
+        let held = |held| Level { held: Volume::one(held * MIB), ..level(64 * MIB, 0, 0) };
+        let surplus = |level| limits().surplus(level, false).bytes;
+        // The marks are 1 MiB and 3 MiB below the limit.
+        assert_eq!([0, 32, 64, 80].map(|bytes| surplus(held(bytes))), [3 * MIB, 2 * MIB, MIB, MIB]);
+        assert_eq!(limits().surplus(Level { lasting: Volume::one(62 * MIB), ..held(48) }, true).bytes, 0);
+        assert_eq!(limits().surplus(Level { lasting: Volume::one(63 * MIB), ..held(48) }, true).bytes, MIB / 2);
     }
 
     #[test]
