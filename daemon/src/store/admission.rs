@@ -13,6 +13,8 @@ pub(super) struct Level {
     pub(super) lasting: Volume,
     /// Bytes that go by themselves when the log is applied.
     pub(super) passing: u64,
+    /// Bytes of pages that are in use, or will be, until the log is applied and pages are packed.
+    pub(super) swelling: u64,
     /// What of that is never evicted.
     pub(super) held: Volume,
 }
@@ -26,6 +28,8 @@ pub(super) struct Need {
     pub(super) held: Volume,
     /// Bytes that are needed until what is replaced is gone, besides.
     pub(super) passing: u64,
+    /// By how much pages may swell besides, as what comes splits them.
+    pub(super) swelling: u64,
 }
 
 /// The limits of a store or of a namespace.
@@ -69,6 +73,9 @@ impl Limits {
     const PASSING: u64 = 8;
     /// As much of it is evicted for. What is evicted goes by itself from then on: if all of that counted, it would be evicted for again.
     const EVICTED_FOR: u64 = 32;
+    /// Up to as large a part of the way from the low mark to the high one is waited, where only what goes by itself is in the way. To wait
+    /// all the way keeps a tenth more entries, and halves what one who writes without a pause gets done.
+    const WAITED_FOR: u64 = 4;
 
     /// Tells what to do before `need` can be added.
     pub(super) fn admit(&self, level: Level, need: Need) -> Admission {
@@ -93,8 +100,9 @@ impl Limits {
         if let Some(limit) = self.held.filter(|held| exceeds(level.held.bytes, need.held.bytes, *held)) {
             return Admission::Refuse(FullCause::HeldLimit { limit });
         }
+        let goes = level.passing.saturating_add(level.swelling);
         if need.bytes == 0 {
-            let all = level.lasting.bytes.saturating_add(level.passing).saturating_add(need.passing);
+            let all = level.lasting.bytes.saturating_add(goes).saturating_add(need.passing);
             // It makes nothing larger in the end: it may have to wait, and is taken when hardly anything goes by itself any more. Where
             // others write there is always something.
             let is_much = level.passing > marks.limit - marks.high;
@@ -103,13 +111,21 @@ impl Limits {
         let level = Level { passing: level.passing.saturating_add(need.passing), ..level };
         // What is large would be evicted for itself if it came to lie above the mark.
         let bound = if need.bytes > marks.limit - marks.high { marks.high } else { marks.limit - Self::margin(marks) };
-        if level.lasting.bytes.saturating_add(level.passing).saturating_add(need.bytes) <= bound {
+        let swelling = level.swelling.saturating_add(need.swelling);
+        let all = [level.passing, swelling, need.bytes].into_iter().fold(level.lasting.bytes, u64::saturating_add);
+        if all <= bound {
             return Admission::Fits;
         }
         let volume = |bytes| Volume { bytes, entries: 0 };
         let least = volume((level.lasting.bytes + need.bytes).saturating_sub(bound));
         let wanted = volume(self.excess(marks, level, need.bytes));
-        if wanted.bytes > 0 { Admission::Evict(Excess { least, wanted }) } else { Admission::Wait }
+        let is_much = goes > marks.limit - marks.high;
+        match wanted.bytes {
+            bytes if is_much && bytes <= (marks.high - low(marks, level)) / Self::WAITED_FOR => Admission::Wait,
+            // It is the batch itself that will swell by too much, and nothing would come of waiting.
+            0 => Admission::Fits,
+            _ => Admission::Evict(Excess { least, wanted }),
+        }
     }
 
     fn admit_entries(&self, level: Level, need: Need) -> Admission {
@@ -130,8 +146,8 @@ impl Limits {
         Admission::Evict(Excess { least, wanted })
     }
 
-    /// Returns what is left to changes that are never refused, to deletes and notes of the store's own, and to the index where it grows by
-    /// more than it is reckoned to.
+    /// Returns what is left to changes that are never refused, to deletes and notes of the store's own, and to the index where it swells
+    /// by more than it is reckoned to.
     fn margin(marks: Marks) -> u64 {
         (marks.limit / 128).min(64 << 10)
     }
@@ -139,7 +155,7 @@ impl Limits {
     /// Returns how much is to be evicted so that the low mark is reached with `bytes` more.
     fn excess(&self, marks: Marks, level: Level, bytes: u64) -> u64 {
         let passing = level.passing.min(marks.limit / Self::EVICTED_FOR);
-        level.lasting.bytes.saturating_add(passing).saturating_add(bytes).saturating_sub(marks.low)
+        level.lasting.bytes.saturating_add(passing).saturating_add(bytes).saturating_sub(low(marks, level))
     }
 
     /// Returns how much would have to be free for so many bytes to stay; `None` where they do.
@@ -156,9 +172,10 @@ impl Limits {
 
     /// Returns what is to be evicted beside the calls: nothing up to the high mark, and once above it all down to the low one.
     pub(super) fn surplus(&self, level: Level, is_relieving: bool) -> Volume {
-        let above = |marks: Marks, taken: u64| taken > if is_relieving { marks.low } else { marks.high };
-        let bytes = self.bytes.filter(|marks| above(*marks, level.lasting.bytes.saturating_add(level.passing)));
-        let entries = self.entries.filter(|marks| above(*marks, level.lasting.entries));
+        let taken = level.lasting.bytes.saturating_add(level.passing);
+        let bytes = self.bytes.filter(|marks| taken > if is_relieving { low(*marks, level) } else { marks.high });
+        let entries =
+            self.entries.filter(|marks| level.lasting.entries > if is_relieving { marks.low } else { marks.high });
         Volume {
             bytes: bytes.map_or(0, |marks| self.excess(marks, level, 0)),
             entries: entries.map_or(0, |marks| level.lasting.entries - marks.low),
@@ -174,6 +191,13 @@ impl Limits {
 /// Tells whether what comes on top is more than there may be. Where nothing comes, what is too much already is left as it is.
 fn exceeds(there: u64, comes: u64, most: u64) -> bool {
     comes > 0 && there.saturating_add(comes) > most
+}
+
+/// Returns the low mark of bytes as it is where much is held: of what may go it leaves as large a part as of all where nothing is held.
+fn low(marks: Marks, level: Level) -> u64 {
+    let (between, free) = (marks.high - marks.low, marks.limit - level.held.bytes.min(marks.limit));
+    let part = u128::from(between) * u128::from(free) / u128::from(marks.limit.max(1));
+    marks.high - u64::try_from(part).unwrap_or(between)
 }
 
 #[cfg(test)]
@@ -221,6 +245,16 @@ mod tests {
         assert_eq!(limits().admit(level(60 * MIB, 0, 4 * MIB), replacing), Admission::Wait);
         assert_eq!(limits().admit(level(64 * MIB, 0, 0), replacing), Admission::Fits);
         assert_eq!(limits().admit(level(64 * MIB, 0, 4_096), replacing), Admission::Fits, "others write all the time");
+        let swollen = Level { swelling: 6 * MIB, ..level(59 * MIB, 0, MIB) };
+        assert_eq!(limits().admit(swollen, bytes(1)), Admission::Wait);
+        assert_eq!(limits().surplus(swollen, false), Volume::default());
+        let swelling = Need { swelling: 6 * MIB, ..bytes(1) };
+        assert_eq!(limits().admit(level(57 * MIB, 0, 2 * MIB), swelling), Admission::Wait);
+        assert_eq!(
+            limits().admit(level(59 * MIB, 0, MIB), swelling),
+            Admission::Fits,
+            "there is hardly anything to wait for"
+        );
         assert!(limits().is_passing_much(level(0, 0, 9 * MIB)) && !limits().is_passing_much(level(0, 0, 8 * MIB)));
     }
 
@@ -236,10 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn where_most_is_held_one_eviction_takes_no_larger_part_of_the_rest() {
+        let held = |held| Level { held: Volume::one(held * MIB), ..level(64 * MIB, 0, 0) };
+        let surplus = |level| limits().surplus(level, false).bytes;
+        // The marks are 1 MiB and 3 MiB below the limit.
+        assert_eq!([0, 32, 64, 80].map(|bytes| surplus(held(bytes))), [3 * MIB, 2 * MIB, MIB, MIB]);
+        assert_eq!(limits().surplus(Level { lasting: Volume::one(62 * MIB), ..held(48) }, true).bytes, 0);
+        assert_eq!(limits().surplus(Level { lasting: Volume::one(63 * MIB), ..held(48) }, true).bytes, MIB / 2);
+    }
+
+    #[test]
     fn what_could_not_stay_is_never_taken_and_what_is_held_has_a_share() {
         assert_eq!(limits().admit(level(0, 0, 0), bytes(60 * MIB)), Admission::Fits);
         assert_eq!(limits().admit(level(0, 0, 0), bytes(61 * MIB)), Admission::Never(65 * MIB));
-        let held = Need { bytes: 2 * MIB, entries: 1, held: Volume::one(2 * MIB), passing: 0 };
+        let held = Need { bytes: 2 * MIB, entries: 1, held: Volume::one(2 * MIB), ..Need::default() };
         let with = |held| Level { held: Volume::one(held), ..level(40 * MIB, 1, 0) };
         assert_eq!(limits().admit(with(30 * MIB), held), Admission::Fits);
         let refused = Admission::Refuse(FullCause::HeldLimit { limit: 32 * MIB });

@@ -14,7 +14,7 @@ use super::table_keys::{EXPIRY_KEY, tag_key_length};
 use super::tables::Tables;
 
 /// What LMDB gives a value that does not fit beside others, and a filesystem mostly a file.
-const PAGE: u64 = 4_096;
+pub(super) const PAGE: u64 = 4_096;
 /// What LMDB has at the head of a page.
 const PAGE_HEAD: usize = 16;
 /// What it has for each row: lengths and flags, and where on the page it is.

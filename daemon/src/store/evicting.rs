@@ -210,6 +210,7 @@ impl Store {
     }
 
     fn surplus(&mut self) -> Option<(PoolId, Volume)> {
+        self.sparseness.is_waited_for = false;
         let owners: Vec<_> = self.pools.owners().map(|(namespace, pool)| (namespace, pool.limits)).collect();
         for (namespace, limits) in owners {
             let level = self.level_of(namespace);
@@ -232,7 +233,7 @@ impl Store {
 
     /// Has the log applied where it takes a large part of what the store may.
     pub(super) fn keep_log_short(&mut self) {
-        let level = Level { passing: self.usage().log, ..Level::default() };
+        let level = Level { passing: self.log_bytes(), ..Level::default() };
         self.checkpoint |= self.limits().is_passing_much(level);
     }
 

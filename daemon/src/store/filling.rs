@@ -26,11 +26,13 @@ pub(super) fn beside(page_size: usize, key: usize, value: usize) -> usize {
 }
 
 /// Has rows of these sizes put so that they fill pages. `put` is given the number of a row, and tells whether there is a page more then.
+/// Returns how many pages are left without room for another such row: those on which none is missing.
 pub(super) fn fill<E>(
     sizes: &[usize],
     page_size: usize,
     mut put: impl FnMut(usize) -> Result<bool, E>,
-) -> Result<(), E> {
+) -> Result<u64, E> {
+    let mut full = 0;
     // How much is on the last page, once it is known: behind the first page more.
     let (mut row, mut filled, mut last) = (0, None, 0);
     while let Some(&size) = sizes.get(row) {
@@ -42,6 +44,7 @@ pub(super) fn fill<E>(
             put(row + 1)?;
             let is_another = put(row + 2)?;
             put(row)?;
+            full += u64::from(is_another);
             filled = is_another.then_some(next + after);
             (row, last) = (row + 3, *after);
         } else {
@@ -52,7 +55,7 @@ pub(super) fn fill<E>(
             (row, last) = (row + 1, size);
         }
     }
-    Ok(())
+    Ok(full)
 }
 
 /// Tells whether a row is to be left out at first: it is the last that has room, the next one could stand in its place, and the one after
@@ -73,7 +76,7 @@ pub(super) fn pages_for(sizes: &[usize], page_size: usize) -> usize {
         (filled, pages) = if is_another { (along + sizes[row], pages + 1) } else { (filled + sizes[row], pages) };
         Ok::<_, std::convert::Infallible>(is_another)
     };
-    let Ok(()) = fill(sizes, page_size, put);
+    let Ok(_) = fill(sizes, page_size, put);
     pages
 }
 
@@ -89,6 +92,25 @@ mod tests {
             let pages = pages_for(&[size; 1_000], PAGE);
             assert!(pages <= 1_000_usize.div_ceil(on_a_page) + 2, "{size}: {pages}");
         }
+    }
+
+    /// LMDB adds a page for a row that has no room behind the others, and takes the last one along.
+    #[test]
+    fn pages_of_large_rows_are_full_to_the_last_and_those_of_small_ones_have_room_for_one() {
+        let full = |size: usize| {
+            let (mut last, mut filled) = (0, 0);
+            let put = |row: usize| {
+                if row < last {
+                    return Ok(false);
+                }
+                let is_another = filled + size > PAGE - PAGE_HEAD;
+                (filled, last) = (if is_another { 2 * size } else { filled + size }, row);
+                Ok::<_, ()>(is_another)
+            };
+            fill(&[size; 600], PAGE, put).unwrap()
+        };
+        assert_eq!(full(300), 0);
+        assert!((190..=200).contains(&full(1_100)), "{}", full(1_100));
     }
 
     #[test]

@@ -297,6 +297,7 @@ impl Store {
             entries: sum(|share| share.own.entries),
             held: shares.iter().map(|share| share.own.held).fold(Volume::default(), Volume::plus),
             passing: sum(|share| share.passing),
+            swelling: self.swelling_with(sum(|share| share.own.entries)),
         };
         (Owner::Store, self.admit_to_store(need))
     }

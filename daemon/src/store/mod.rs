@@ -17,7 +17,7 @@
 //! | tell what survives a loss of power | the owner's | `durability` |
 //! | plan other bulk operations, list | any | `plan`, `list` |
 //! | make way for a batch below a limit, evict | the owner's | `making_way`, `misfit`, `share`, `evicting`, `place_walk`, `place_count`, `pools`, `pool`, `line`, `queues`, `admission`, `marks` |
-//! | tell what is taken and what may be | the owner's | `space`, `usage`, `leaving`, `headroom`, `rules`, `stats` |
+//! | tell what is taken and what may be | the owner's | `space`, `usage`, `index_size`, `swelling`, `leaving`, `headroom`, `rules`, `stats` |
 //! | make do with little room | the owner's, `datacache-sync` | `scarcity`, `room` |
 //! | apply a segment to LMDB | `datacache-apply` | `apply`, `placing`, `replay`, `salvage` |
 //! | fill up sparse pages of LMDB before more is evicted | the owner's, `datacache-apply` | `sparseness`; `packing`, `filling` |
@@ -51,9 +51,10 @@
 //! # Limits
 //! Before a batch that adds is decided on, it is asked whether there is room for it below the limits of its namespace and of the store; where
 //! there is none, the batch is left to its caller, who has way made for it: a slice of an eviction is a frame of its own, of deletes and
-//! of new places for what is kept. So at no moment are there more entries than a limit says. Of bytes that holds as far as they are known:
-//! the index is measured when a segment is retired and reckoned by its rows in between, and what may always be done, to delete,
-//! to touch, to replace by something smaller, is asked nothing; there is a margin for that.
+//! of new places for what is kept. So at no moment are there more entries than a limit says. Of bytes that holds as far as they can be told
+//! ahead: the index is measured when a segment is retired and reckoned in between, by its rows and by the full pages that they split. What
+//! splits is waited for, until it is applied and packed, and not evicted for. What may always be done, to delete, to touch, to replace by
+//! something smaller, is asked nothing; there is a margin for that.
 //!
 //! What is evicted leaves a little of every page of the index, and is room only once pages are free: sparse pages are filled up before more
 //! is evicted beside the calls. A batch that has no room below the limit waits for that only where the store is above its limit without it.
@@ -116,6 +117,7 @@ mod identity;
 mod incoming;
 mod index;
 mod index_copy;
+mod index_size;
 mod leases;
 mod leaving;
 mod len;
@@ -168,6 +170,7 @@ mod stats;
 mod store;
 mod successor;
 mod sweep;
+mod swelling;
 mod syncer;
 mod table_keys;
 mod tables;

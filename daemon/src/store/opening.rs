@@ -17,6 +17,7 @@ use super::expiring::Expiring;
 use super::failpoint::failpoint;
 use super::folder;
 use super::headroom::Headroom;
+use super::index_size::IndexSize;
 use super::lookup::Lookup;
 use super::options::StoreOptions;
 use super::pools::Pools;
@@ -32,7 +33,6 @@ use super::syncer::{Tail, syncer};
 use super::threads::{Outbox, applier};
 use super::timings::Timings;
 use super::trial::recover_trusted;
-use super::usage::IndexSize;
 use super::verifier::{BlobJob, verifier};
 
 impl Store {
@@ -56,7 +56,7 @@ impl Store {
         let adopter = Adopter::new(blobs.clone(), outbox);
         let number = segment.number();
         let pools = Pools::new(Rules::none(), States::new(&options.path), memory.namespaces());
-        let index_size = IndexSize::measured(tables.used().unwrap_or_default(), memory.rows());
+        let index_size = IndexSize::opened(tables.used().unwrap_or_default(), memory.rows());
         let mut store = Self {
             applier,
             syncer,

@@ -55,6 +55,8 @@ pub(super) struct Packed {
     pub(super) is_round: bool,
     /// Bytes of pages that are free now.
     pub(super) freed: u64,
+    /// How many pages are so full now that the next row splits them.
+    pub(super) filled: u64,
 }
 
 /// Rows that follow one another, as they stand.
@@ -91,11 +93,11 @@ impl Tables {
             to = to.behind(run.next.clone());
             if is_worth_it {
                 // What was written is not in the map: nothing more can be looked at.
-                let Some(freed) = run.pack(table, &mut txn)? else { break };
+                let Some((freed, filled)) = run.pack(table, &mut txn)? else { break };
                 failpoint!(RunPacked);
                 txn.commit()?;
                 failpoint!(PagesFreed);
-                return Ok(Packed { to, is_round: false, freed });
+                return Ok(Packed { to, is_round: false, freed, filled });
             }
         }
         Ok(Packed { to, ..Packed::default() })
@@ -157,9 +159,10 @@ impl Run {
         freed > 0 && freed * page_size * WORTH >= self.bytes
     }
 
-    /// Deletes the rows, the last one first, and puts them again; returns how many bytes of pages the table has less. `None` is not to be
-    /// committed: a row does not stand where its key says, so that to put it again would be to have it twice, or nothing is gained.
-    fn pack(&self, table: Table, txn: &mut RwTxn<'_>) -> heed::Result<Option<u64>> {
+    /// Deletes the rows, the last one first, and puts them again; returns how many bytes of pages the table has less, and how many pages
+    /// the next row splits. `None` is not to be committed: a row does not stand where its key says, so that to put it again would be to
+    /// have it twice, or nothing is gained.
+    fn pack(&self, table: Table, txn: &mut RwTxn<'_>) -> heed::Result<Option<(u64, u64)>> {
         let before = used(table, txn)?;
         let rows = self.read(table, txn)?;
         for (key, _) in rows.iter().rev() {
@@ -168,13 +171,14 @@ impl Run {
             }
         }
         let mut leaves = table.stat(txn)?.leaf_pages;
-        fill(&self.sizes, page_size(table, txn)?, |row| {
+        let filled = fill(&self.sizes, page_size(table, txn)?, |row| {
             let (key, value) = &rows[row];
             table.put(txn, key, value)?;
             let before = std::mem::replace(&mut leaves, table.stat(txn)?.leaf_pages);
             heed::Result::Ok(leaves > before)
         })?;
-        Ok(before.checked_sub(used(table, txn)?).filter(|freed| *freed > 0))
+        let freed = before.checked_sub(used(table, txn)?).filter(|freed| *freed > 0);
+        Ok(freed.map(|freed| (freed, filled)))
     }
 
     fn read(&self, table: Table, txn: &RoTxn<'_>) -> heed::Result<Vec<(Vec<u8>, Vec<u8>)>> {

@@ -15,6 +15,7 @@ use super::command::{Batch, Command};
 use super::counts::Counts;
 use super::error::StoreError;
 use super::failpoint::failpoint;
+use super::index_size::IndexSize;
 use super::position::Position;
 use super::store::{Next, Store};
 use super::syncer::{Prepare, SyncJob};
@@ -102,7 +103,7 @@ impl Store {
         self.swept = Timestamp::default();
         self.check_counts();
         self.spread_marks();
-        self.measure();
+        self.measure(IndexSize::retire);
         self.pack_between();
         let (expiring, places) = (self.expiring.retire(), self.queues.retire());
         self.syncer.send(SyncJob::Remove { segment: applying, expiring, places });

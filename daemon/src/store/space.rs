@@ -10,6 +10,7 @@ use tracing::warn;
 use super::admission::{Level, Limits};
 use super::counts::Counts;
 use super::headroom::Headroom;
+use super::index_size::IndexSize;
 use super::store::Store;
 use super::usage::Usage;
 use crate::eviction::Volume;
@@ -18,14 +19,21 @@ impl Store {
     /// Returns how much of the disk the store takes.
     #[must_use]
     pub fn usage(&self) -> Usage {
+        // What can't be measured is as it was when it could be.
+        let index = self.lookup.tables.used().unwrap_or_else(|_| self.index_size.pages());
+        self.usage_with(index)
+    }
+
+    /// Returns how much of the disk the store takes with an index of so many bytes.
+    fn usage_with(&self, index: u64) -> Usage {
+        let (blobs, leaving) = (self.memory.blobs().charge, self.memory.leaving().bytes());
+        Usage { index, log: self.log_bytes(), blobs, leaving }
+    }
+
+    /// Returns how much of the log the index does not have yet.
+    pub(super) fn log_bytes(&self) -> u64 {
         let applying = self.lookup.applying.as_ref().map_or(0, |_| self.applying_end.offset - SEGMENT_HEADER as u64);
-        let drafted = self.draft.frame.length() as u64;
-        Usage {
-            index: self.index_size.now(self.memory.rows()),
-            log: self.end - SEGMENT_HEADER as u64 + applying + drafted,
-            blobs: self.memory.blobs().charge,
-            leaving: self.memory.leaving().bytes(),
-        }
+        self.end - SEGMENT_HEADER as u64 + applying + self.draft.frame.length() as u64
     }
 
     /// Returns what all entries are and take. The directory of namespaces has none.
@@ -36,9 +44,20 @@ impl Store {
 
     /// Returns how full the store is.
     pub(super) fn level(&self) -> Level {
-        let (usage, all) = (self.usage(), self.all_entries());
-        let lasting = Volume { bytes: usage.lasting(), entries: all.entries };
-        Level { lasting, passing: if self.is_passing() { usage.passing() } else { 0 }, held: held(all) }
+        let (rows, all) = (self.memory.rows(), self.all_entries());
+        let usage = self.usage_with(self.index_size.now(rows));
+        let lasting = Volume { bytes: usage.index + usage.blobs, entries: all.entries };
+        let (passing, swelling) = match self.is_passing() {
+            true => (usage.passing(), self.index_size.more(rows, self.draft.places().len() as u64)),
+            false => (0, 0),
+        };
+        Level { lasting, passing, swelling, held: held(all) }
+    }
+
+    /// Returns by how much the index swells with so many entries more.
+    pub(super) fn swelling_with(&self, entries: u64) -> u64 {
+        let (rows, drafted) = (self.memory.rows(), self.draft.places().len() as u64);
+        self.index_size.more(rows, drafted + entries).saturating_sub(self.index_size.more(rows, drafted))
     }
 
     /// Tells whether anything of what is about to go is on its way: else it is not to be waited for.
@@ -53,7 +72,7 @@ impl Store {
     pub(super) fn level_of(&self, namespace: u32) -> Level {
         let counts = self.memory.counts(namespace);
         let lasting = Volume { bytes: counts.charge, entries: counts.entries };
-        Level { lasting, passing: 0, held: held(counts) }
+        Level { lasting, held: held(counts), ..Level::default() }
     }
 
     /// Returns the store's limits as they are at this moment.
@@ -90,10 +109,10 @@ impl Store {
         Ok(self.lookup.tables.room.end()?.saturating_sub(usage.index) + usage.leaving + former)
     }
 
-    /// Takes in that a segment is in the index, which is measured.
-    pub(super) fn measure(&mut self) {
+    /// Has the index measured, and `note` take that in.
+    pub(super) fn measure(&mut self, note: impl FnOnce(&mut IndexSize, u64)) {
         match self.lookup.tables.used() {
-            Ok(pages) => self.index_size.retire(pages),
+            Ok(pages) => note(&mut self.index_size, pages),
             Err(error) => warn!(%error, "the size of the index can't be told"),
         }
         self.look_at_disk();

@@ -3,13 +3,16 @@
 //! That is the affair of the thread that applies, step by step, a tenth of a second each: a segment waits for one step at most. What evicts
 //! beside the calls waits for all of them. A call that has no room below the limit evicts a slice and goes on; but where the store is above its
 //! limit as it is, because that was lowered or the index has grown by more than it was reckoned to, calls wait for a step too: what they would
-//! evict then is far more than what they bring.
+//! evict then is far more than what they bring. Where much is written calls make room all the time, and what evicts beside them has nothing
+//! to do and would never have anything packed: so a step is also done each time that a segment was applied and hardly any room is left
+//! ([`Store::pack_between`]), which nobody waits for but the next segment.
 //!
 //! A whole round that brings little is the last one until much was written again. Nothing is packed either where room is short, for it takes
 //! room at first; nor beside a read that goes on for long, since pages that it may look at are not free for others.
 
 use std::sync::Arc;
 
+use super::index_size::IndexSize;
 use super::marks::Marks;
 use super::packing::{Packed, PackedTo};
 use super::store::Store;
@@ -17,7 +20,8 @@ use super::threads::{IndexJob, PackJob};
 
 /// A round brought little where it freed a smaller part of the index than this.
 const LITTLE: u64 = 64;
-/// As large a part of the entries changes before it is tried again, and at least so many.
+/// As large a part of the entries changes before it is tried again, and at least so many. Each round reads all leaves: after one in vain
+/// that follows on another it is twice the part, up to all of them.
 const CHANGED: u64 = 16;
 const CHANGED_LEAST: u64 = 1_000;
 /// A store that is above its limit by a larger part of it than this is too large for a slice to help.
@@ -40,6 +44,8 @@ pub(super) struct Sparseness {
     pub(super) is_waited_for: bool,
     /// The sequence number from which on it is tried again.
     rests_until: u64,
+    /// The part of the entries that changes before, in units of the least; 0 after a round that brought something.
+    rest: u64,
 }
 
 impl Store {
@@ -102,22 +108,26 @@ impl Store {
     /// Takes in what came of a step; `None` where it failed.
     pub(super) fn note_packed(&mut self, packed: Option<Packed>) {
         self.sparseness.is_under_way = false;
-        let freed = packed.as_ref().map_or(0, |packed| packed.freed);
+        let (freed, is_round) = packed.as_ref().map_or((0, false), |packed| (packed.freed, packed.is_round));
         self.counters.packings += u64::from(freed > 0);
         let was_in_vain = match packed {
-            Some(Packed { to, is_round, freed }) => {
+            Some(Packed { to, is_round, freed, filled }) => {
                 self.sparseness.at = to;
+                self.index_size.swelling.fill(filled);
                 self.sparseness.freed += freed;
                 is_round && std::mem::take(&mut self.sparseness.freed) * LITTLE < self.usage().index
             }
             None => true,
         };
         if was_in_vain {
+            self.sparseness.rest = (2 * self.sparseness.rest).clamp(1, CHANGED);
             let changed = (self.memory.total().entries / CHANGED).max(CHANGED_LEAST);
-            self.sparseness.rests_until = self.last_seq + changed;
+            self.sparseness.rests_until = self.last_seq + changed * self.sparseness.rest;
+        } else if is_round {
+            self.sparseness.rest = 0;
         }
         if self.lookup.applying.is_none() {
-            self.measure();
+            self.measure(IndexSize::measure);
         } else {
             // It is measured when that segment is retired, which is applied behind it.
             self.index_size.free(freed);
@@ -165,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_much_in_a_namespace_goes_whatever_is_packed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        assert!(!store.has_surplus() && store.is_packing());
+        let few = Rule { limit_entries: Some(100), ..Rule::default() };
+        let namespaces = [("n".to_owned(), few)].into();
+        store.set_rules(Rules { namespaces, reserve: Reserve::Bytes(0), ..Rules::default() });
+        assert!(store.has_surplus() && !store.is_packing());
+    }
+
+    #[test]
     fn where_room_is_short_or_a_read_goes_on_for_long_nothing_is_packed() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = sparse(&folder);
@@ -195,5 +216,18 @@ mod tests {
             assert!(store.has_surplus() && !store.is_packing());
             store.sparseness.rests_until = 0;
         }
+    }
+
+    #[test]
+    fn each_round_in_vain_doubles_the_rest_until_one_brings_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = sparse(&folder);
+        let mut rest_after = |freed| {
+            store.note_packed(Some(Packed { is_round: true, freed, ..Packed::default() }));
+            store.sparseness.rests_until.saturating_sub(store.last_seq) / CHANGED_LEAST
+        };
+        assert_eq!([0; 6].map(&mut rest_after), [1, 2, 4, 8, 16, 16]);
+        rest_after(1 << 30);
+        assert_eq!(rest_after(0), 1);
     }
 }

@@ -25,6 +25,7 @@ use super::draft::Draft;
 use super::error::StoreError;
 use super::expiring::Expiring;
 use super::headroom::Headroom;
+use super::index_size::IndexSize;
 use super::lookup::{Lookup, Seen};
 use super::memory::Memory;
 use super::options::StoreOptions;
@@ -39,7 +40,6 @@ use super::syncer::{SyncJob, Tail};
 use super::tables::Tables;
 use super::threads::{Event, Helper, IndexJob};
 use super::timings::Timings;
-use super::usage::IndexSize;
 use super::verifier::BlobJob;
 
 /// The only writer of a store. Belongs to one thread; what it shares with others is in [`Reader`] and [`BlobStore`].

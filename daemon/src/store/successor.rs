@@ -34,6 +34,7 @@ use super::expiring::Expiring;
 use super::failpoint::failpoint;
 use super::generation;
 use super::index::Index;
+use super::index_size::IndexSize;
 use super::position::Position;
 use super::queues::Queues;
 use super::recovery::begin_anew;
@@ -164,7 +165,7 @@ impl Store {
         self.synced = Position { segment: number, offset: SEGMENT_HEADER as u64 };
         self.swept = Timestamp::default();
         self.generation.clone_from(&generation);
-        self.measure();
+        self.measure(IndexSize::copied);
         self.check_counts();
         self.prepare_next();
         self.ask_for_room();

@@ -254,8 +254,8 @@ fn pack_for_a_while(PackJob { from, wanted, tables }: PackJob) -> heed::Result<P
     const WHILE: Duration = Duration::from_millis(100);
     let (begun, mut all) = (Instant::now(), Packed { to: from, ..Packed::default() });
     loop {
-        let Packed { to, is_round, freed } = tables.pack(all.to)?;
-        all = Packed { to, is_round, freed: all.freed + freed };
+        let Packed { to, is_round, freed, filled } = tables.pack(all.to)?;
+        all = Packed { to, is_round, freed: all.freed + freed, filled: all.filled + filled };
         if is_round || all.freed >= wanted || begun.elapsed() >= WHILE {
             return Ok(all);
         }

@@ -157,6 +157,7 @@ impl Store {
         self.end += length;
         let brought = self.draft.decided().iter().filter(|decided| decided.decision.kind == Kind::Put);
         self.tail.advance(self.end, brought.filter_map(|decided| decided.decision.digest));
+        self.index_size.swelling.note(self.draft.places().len(), self.draft.frame.operations());
         self.keep_room();
         self.draft.begin(self.last_seq + 1);
         self.keep_log_short();

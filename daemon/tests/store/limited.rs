@@ -1,12 +1,22 @@
 //! Stores with limits, and what is put into them.
 
-use datacache_daemon::store::{BatchResult, Command, NewValue, Put, Rules};
+use datacache_daemon::store::{BatchResult, Command, NewValue, Put, Reserve, Rule, Rules};
 use datacache_proto::key::Key;
 use datacache_proto::types::Codec;
 
 use crate::driver::Driver;
 
 pub(crate) const MIB: u64 = 1 << 20;
+
+/// Returns limits of the whole store.
+pub(crate) fn rules(all: Rule) -> Rules {
+    Rules { all, held_percent: 50, reserve: Reserve::Bytes(0), ..Rules::default() }
+}
+
+/// Returns a limit in bytes of the whole store.
+pub(crate) fn bytes(limit: u64) -> Rules {
+    rules(Rule { limit: Some(limit), ..Rule::default() })
+}
 
 /// Returns a store with these limits.
 pub(crate) fn limited(rules: Rules) -> Driver {

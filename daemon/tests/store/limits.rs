@@ -3,28 +3,17 @@
 use std::collections::BTreeSet;
 
 use datacache_daemon::eviction::Policy;
-use datacache_daemon::store::{
-    Batch, Command, Condition, Holder, Outcome, Owner, Put, Reserve, Rule, Rules, StoreError, Way,
-};
+use datacache_daemon::store::{Batch, Command, Condition, Holder, Outcome, Owner, Put, Rule, Rules, StoreError, Way};
 use datacache_proto::error::FullCause;
 use datacache_proto::key::Key;
 use datacache_proto::process::Process;
 use datacache_proto::time::Timestamp;
 
 use crate::driver::{Driver, NOW, inline};
-use crate::limited::{MIB, add, limited, put};
-
-/// Limits of the whole store.
-fn rules(all: Rule) -> Rules {
-    Rules { all, held_percent: 50, reserve: Reserve::Bytes(0), ..Rules::default() }
-}
+use crate::limited::{MIB, add, bytes, limited, put, rules};
 
 fn entries(limit: u64) -> Rules {
     rules(Rule { limit_entries: Some(limit), ..Rule::default() })
-}
-
-fn bytes(limit: u64) -> Rules {
-    rules(Rule { limit: Some(limit), ..Rule::default() })
 }
 
 /// Adds a limit to a namespace.

@@ -1,6 +1,7 @@
 //! The store by its public face, on real files, without any socket.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod between;
 mod clock;
 mod driver;
 mod frames;

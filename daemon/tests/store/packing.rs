@@ -2,18 +2,12 @@
 
 use std::ops::Range;
 
-use datacache_daemon::store::{Command, Condition, Put, Reserve, Rule, Rules};
+use datacache_daemon::store::{Command, Condition, Put};
 use datacache_proto::key::Key;
 use datacache_proto::types::Codec;
 
 use crate::driver::{Driver, inline};
-
-const MIB: u64 = 1 << 20;
-
-fn bytes(limit: u64) -> Rules {
-    let all = Rule { limit: Some(limit), ..Rule::default() };
-    Rules { all, held_percent: 50, reserve: Reserve::Bytes(0), ..Rules::default() }
-}
+use crate::limited::{MIB, bytes};
 
 /// Keys in the disorder of hashes.
 fn key(number: u64) -> Key {
