@@ -24,7 +24,8 @@ use crate::writer::Writer;
 const VALUES: i64 = 36;
 
 /// Returns after how many seconds attempts were made within so many, each of which came out as `outcomes` say, the last one again and again.
-/// Something changes at each of the moments `changes`.
+/// Something changes at each of the moments `changes`. The clock is tokio's that stands still and jumps to the next moment that anything
+/// waits for: nothing here takes time.
 async fn attempts(within: u64, outcomes: &[Attempt], changes: &[u64]) -> Vec<u64> {
     let (begun, activity, made) = (Instant::now(), Activity::default(), RefCell::new(Vec::new()));
     let attempt = async || {

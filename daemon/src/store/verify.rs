@@ -62,7 +62,8 @@ impl Reader {
     /// Looks at everything. Blocks, for as long as it takes to read all blobs.
     ///
     /// # Errors
-    /// Where the index can't be read at all, or a blob not for now; one whose bytes the disk has lost is a finding.
+    /// Where the index can't be read at all, or a blob can't be for a reason that tells nothing of its bytes, as where too many files are
+    /// open. One whose bytes the disk has lost is a finding.
     pub fn verify(&self, blobs: &BlobStore) -> Result<Report, StoreError> {
         let mut report = Report::default();
         let rows = self.verify_rows(&mut report).map_err(|source| StoreError::Read { source })?;
@@ -285,7 +286,7 @@ fn verify_references(
     Ok(rows)
 }
 
-/// Reads a blob. What can't be read for now, as where files that may be open are short, says nothing about it: it may be sound.
+/// Reads a blob. An error that tells nothing of its bytes is no finding, as where too many files are open: it may be sound.
 fn suspicion_of(blobs: &BlobStore, digest: &Digest, length: u64) -> Result<Option<Suspicion>, StoreError> {
     // Before it is read: what comes in its place meanwhile is another.
     let file = blobs.identity_of(digest);
