@@ -118,21 +118,10 @@ async fn namespaces(daemon: &Daemon, now: Timestamp) -> Result<Vec<NamespaceStat
 
 /// Tells whether a namespace has nothing, and nothing of it was counted.
 fn is_blank(row: &NamespaceStats) -> bool {
-    let &NamespaceStats {
-        entries,
-        bytes,
-        hits,
-        misses,
-        direct_hits,
-        direct_misses,
-        adds,
-        deletes,
-        expired,
-        evicted,
-        ..
-    } = row;
-    let counts = [entries, bytes, hits, misses, direct_hits, direct_misses, adds, deletes, expired, evicted];
-    counts.iter().all(|count| *count == 0) && row.space.bytes == 0
+    let reads = [row.hits, row.misses, row.direct_hits, row.direct_misses];
+    let changes = [row.adds, row.deletes, row.expired, row.evicted];
+    let counts = reads.into_iter().chain(changes).chain([row.entries, row.bytes, row.space.bytes]);
+    counts.max() == Some(0)
 }
 
 async fn namespace(daemon: &Daemon, name: String, number: u32, now: Timestamp) -> Result<NamespaceStats, WriteError> {
