@@ -182,6 +182,17 @@ impl Limits {
         }
     }
 
+    /// Tells whether an eviction, which writes to the log itself, would lead beyond the limit before the log is applied: half of what is
+    /// left to notes of the store's own is for it. Where hardly anything would go by that, or too much stay, it is not to be waited for.
+    pub(super) fn leaves_no_room_to_evict(&self, level: Level) -> bool {
+        self.bytes.is_some_and(|marks| {
+            let (room, lasting) = (Self::margin(marks) / 2, level.lasting.bytes);
+            let most = marks.limit - room;
+            let all = lasting.saturating_add(level.passing).saturating_add(level.swelling);
+            level.passing > room && lasting <= most && all > most
+        })
+    }
+
     /// Tells whether what goes by itself takes so much that it should go now.
     pub(super) fn is_passing_much(&self, level: Level) -> bool {
         self.bytes.is_some_and(|marks| level.passing > marks.limit / Self::PASSING)
@@ -267,6 +278,19 @@ mod tests {
         let refused = Admission::Refuse(FullCause::Batch { entries: 11, limit: 10 });
         assert_eq!(limits().admit(level(0, 0, 0), need(11)), refused);
         assert_eq!(limits().admit(level(0, 10, 0), need(10)), evict((0, 10), (0, 10)));
+    }
+
+    #[test]
+    fn an_eviction_waits_where_its_notes_would_lead_beyond_the_limit_and_the_log_has_room_to_give() {
+        // 32 KiB of 64 MiB are for such notes.
+        let is_kept = |bytes, passing| limits().leaves_no_room_to_evict(level(bytes, 0, passing));
+        let (limit, room) = (64 * MIB, 32 << 10);
+        assert!(is_kept(62 * MIB, 2 * MIB) && !is_kept(62 * MIB, 2 * MIB - room));
+        assert!(!is_kept(limit - room, room), "hardly anything would go");
+        assert!(!is_kept(limit, 2 * MIB), "it would not help");
+        let swollen = Level { swelling: MIB, ..level(62 * MIB, 0, MIB) };
+        assert!(limits().leaves_no_room_to_evict(swollen));
+        assert!(!Limits::default().leaves_no_room_to_evict(swollen));
     }
 
     #[test]

@@ -61,10 +61,12 @@ impl Kept {
 }
 
 impl Store {
-    /// Tells whether what was written has to be in the index before more is evicted, and has it applied then: what a little of it
-    /// takes is reserved, and free again before the next.
+    /// Tells whether what was written has to be in the index before more is evicted, and has it applied then. On a full disk that is so
+    /// because what a little of it takes is reserved, and free again before the next; and just below the limit because an eviction
+    /// takes room in the log at first.
     fn must_apply_first(&mut self) -> bool {
-        let must = self.is_short() && self.last_seq - self.applied > UNAPPLIED_WHILE_SHORT;
+        let is_too_much = self.is_short() && self.last_seq - self.applied > UNAPPLIED_WHILE_SHORT;
+        let must = is_too_much || self.limits().leaves_no_room_to_evict(self.level());
         if must {
             self.request_checkpoint();
         }
