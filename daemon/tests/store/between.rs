@@ -1,8 +1,11 @@
 //! A limit in bytes holds between two applies too, and after each, although what comes splits full pages.
 
-use datacache_daemon::store::Command;
+use std::time::Duration;
 
-use crate::driver::{Driver, inline};
+use datacache_daemon::store::Command;
+use datacache_proto::key::Key;
+
+use crate::driver::{Driver, NOW, inline};
 use crate::limited::{MIB, add, bytes};
 
 /// Adds entries under keys in the disorder of hashes, in one call.
@@ -71,6 +74,29 @@ fn a_store_that_fills_for_the_first_time_takes_no_more_than_its_limit() {
             assert!(usage.total() <= 8 * MIB, "{length} bytes: {usage:?}");
         }
         assert!(driver.store().evicted(1) > 0);
+    }
+}
+
+/// An eviction takes room in the log before it gives any, and what makes nothing larger in the end is taken up to the limit.
+#[test]
+fn an_eviction_beside_the_calls_leads_no_further_than_the_limit_either() {
+    let mut driver = Driver::new();
+    driver.store().set_rules(bytes(8 * MIB));
+    let key = |number: usize| Key::bytes(&number.to_be_bytes().repeat(250));
+    let puts = (0..12_000).map(|number| Command::Put(add("default", key(number), inline(&[7]))));
+    let expires = Some(NOW.after(Duration::from_secs(60)));
+    let touches = (11_000..12_000).map(|number| Command::Touch { namespace: 1, key: key(number), expires });
+    for command in puts.chain(touches) {
+        driver.write(vec![command]).unwrap();
+        loop {
+            let before = driver.store().usage().total();
+            let goes_on = driver.store().evict_surplus(NOW).unwrap();
+            let usage = driver.store().usage();
+            assert!(usage.total() <= before.max(8 * MIB), "{before} before: {usage:?}");
+            if !goes_on {
+                break;
+            }
+        }
     }
 }
 

@@ -26,8 +26,8 @@ pub(crate) fn limited(rules: Rules) -> Driver {
 }
 
 /// Returns an entry that is neither pinned nor bound, and never ends.
-pub(crate) fn add(namespace: &str, key: i64, value: NewValue) -> Put {
-    let (namespace, key, codec) = (namespace.into(), Key::from(key).into(), Codec::Bytes);
+pub(crate) fn add(namespace: &str, key: impl Into<Key>, value: NewValue) -> Put {
+    let (namespace, key, codec) = (namespace.into(), key.into().into(), Codec::Bytes);
     Put { namespace, key, codec, value, expires: None, tags: Vec::new(), pinned: false, holder: None }
 }
 
