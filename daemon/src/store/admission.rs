@@ -47,7 +47,7 @@ pub(super) struct Limits {
 /// What is to be evicted before something is added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Excess {
-    /// Without so much there is no room.
+    /// Without so much there is no room, also when all that goes by itself has gone.
     pub(super) least: Volume,
     /// As much as is wanted: down to the low mark.
     pub(super) wanted: Volume,
@@ -117,12 +117,15 @@ impl Limits {
             return Admission::Fits;
         }
         let volume = |bytes| Volume { bytes, entries: 0 };
-        let least = volume((level.lasting.bytes + need.bytes).saturating_sub(bound));
-        let wanted = volume(self.excess(marks, level, need.bytes));
+        let stays = level.lasting.bytes.saturating_add(need.bytes).saturating_add(need.swelling);
+        // What would swell by too much even if nothing else were there is taken once there is room for its rows.
+        let never = self.never_fits(need.bytes.saturating_add(need.swelling)).is_some();
+        let lacking = if never { 0 } else { stays.saturating_sub(bound) };
+        let wanted = volume(self.excess(marks, level, need.bytes).max(lacking));
+        let least = volume(stays.saturating_sub(bound).min(wanted.bytes));
         let is_much = goes > marks.limit - marks.high;
         match wanted.bytes {
             bytes if is_much && bytes <= (marks.high - low(marks, level)) / Self::WAITED_FOR => Admission::Wait,
-            // It is the batch itself that will swell by too much, and nothing would come of waiting.
             0 => Admission::Fits,
             _ => Admission::Evict(Excess { least, wanted }),
         }
@@ -261,11 +264,11 @@ mod tests {
         assert_eq!(limits().surplus(swollen, false), Volume::default());
         let swelling = Need { swelling: 6 * MIB, ..bytes(1) };
         assert_eq!(limits().admit(level(57 * MIB, 0, 2 * MIB), swelling), Admission::Wait);
-        assert_eq!(
-            limits().admit(level(59 * MIB, 0, MIB), swelling),
-            Admission::Fits,
-            "there is hardly anything to wait for"
-        );
+        let margin = Limits::margin(limits().bytes.unwrap());
+        let lacking = MIB + 1 + margin;
+        assert_eq!(limits().admit(level(59 * MIB, 0, MIB), swelling), evict((lacking, 0), (lacking, 0)));
+        let far_too_much = Need { swelling: 60 * MIB, ..bytes(1) };
+        assert_eq!(limits().admit(level(59 * MIB, 0, MIB), far_too_much), Admission::Fits, "it could never be had");
         assert!(limits().is_passing_much(level(0, 0, 9 * MIB)) && !limits().is_passing_much(level(0, 0, 8 * MIB)));
     }
 

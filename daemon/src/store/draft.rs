@@ -17,6 +17,8 @@ pub(super) struct Draft {
     pub(super) frame: FrameBuilder,
     decided: Vec<Decided>,
     placed: Vec<Placed>,
+    /// How many rows its operations put among others, see [`swelling`](super::swelling).
+    scattered: u64,
     /// The newest of `decided` for each hash.
     newest: HashMap<u64, usize, BuildHasherDefault<Hashed>>,
 }
@@ -53,6 +55,8 @@ pub(super) struct Decision {
     pub(super) digest: Option<Digest>,
     /// How many bytes of the index the rows of its tags take, which repeat the key.
     pub(super) rows: u64,
+    /// How many rows it puts among others.
+    pub(super) scattered: u64,
 }
 
 /// A place in the eviction's queues that an operation of the frame gives an entry.
@@ -91,6 +95,7 @@ pub(super) struct Mark {
     operations: usize,
     decided: usize,
     placed: usize,
+    scattered: u64,
 }
 
 impl Draft {
@@ -99,12 +104,14 @@ impl Draft {
         self.frame.begin(first_seq);
         self.decided.clear();
         self.placed.clear();
+        self.scattered = 0;
         self.newest.clear();
     }
 
     /// Appends an operation that decides what the readers of a key find; returns where it begins.
     pub(super) fn decide(&mut self, decision: Decision, key: &[u8], body: impl FnOnce(&mut Vec<u8>)) -> u32 {
-        let Decision { kind, namespace, hash, .. } = decision;
+        let Decision { kind, namespace, hash, scattered, .. } = decision;
+        self.scattered += scattered;
         if let Some(at) = self.newest_of(namespace, key, hash) {
             self.decided[at].superseded = true;
         }
@@ -119,9 +126,19 @@ impl Draft {
         self.placed.push(placed);
     }
 
+    /// Notes that an operation that was just appended puts a row among others, and decides nothing.
+    pub(super) fn scatter(&mut self) {
+        self.scattered += 1;
+    }
+
     /// Returns the places that the frame gives, in the order of their numbers.
     pub(super) fn places(&self) -> &[Placed] {
         &self.placed
+    }
+
+    /// Returns how many rows the frame's operations put among others.
+    pub(super) fn scattered(&self) -> u64 {
+        self.scattered
     }
 
     /// Returns the frame's newest operation on a key, and what of the log it replaces.
@@ -153,7 +170,8 @@ impl Draft {
 
     /// Returns the point that [`Draft::undo`] goes back to.
     pub(super) fn mark(&self) -> Mark {
-        Mark { operations: self.frame.operations(), decided: self.decided.len(), placed: self.placed.len() }
+        let (decided, placed) = (self.decided.len(), self.placed.len());
+        Mark { operations: self.frame.operations(), decided, placed, scattered: self.scattered }
     }
 
     /// Takes back everything since `mark`.
@@ -172,6 +190,7 @@ impl Draft {
             }
         }
         self.placed.truncate(mark.placed);
+        self.scattered = mark.scattered;
         self.frame.truncate(mark.operations);
     }
 
@@ -189,7 +208,8 @@ mod tests {
     fn put(draft: &mut Draft, key: &[u8], hash: u64, value: &'static [u8]) {
         let hash = KeyHash::from_bits(hash);
         let (kind, namespace) = (Kind::Put, 1);
-        let decision = Decision { kind, namespace, hash, replaces: None, expires: None, digest: None, rows: 0 };
+        let decision =
+            Decision { kind, namespace, hash, replaces: None, expires: None, digest: None, rows: 0, scattered: 1 };
         let number = draft.frame.next_seq();
         let start = draft.decide(decision, key, |out| out.extend_from_slice(value));
         let place = Place { queue: Queue::Small, note: Note::default() };

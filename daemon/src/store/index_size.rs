@@ -2,6 +2,7 @@
 //! the pages that split. Pure.
 
 use super::charge::PAGE;
+use super::filling::Filled;
 use super::swelling::Swelling;
 
 /// The size of the index.
@@ -21,7 +22,7 @@ impl IndexSize {
     /// Takes in what was measured of an index that has all of the log. How full its pages are is not known: they are taken for full.
     pub(super) fn opened(pages: u64, rows: i64) -> Self {
         let mut size = Self { pages, rows, applying: rows, swelling: Swelling::default() };
-        size.swelling.fill(pages / PAGE);
+        size.swelling.fill(Filled { full: pages / PAGE, tight: 0 });
         size
     }
 
@@ -46,7 +47,7 @@ impl IndexSize {
     /// Takes in what was measured of a copy, which has full pages.
     pub(super) fn copied(&mut self, pages: u64) {
         self.measure(pages);
-        self.swelling.fill(pages / PAGE);
+        self.swelling.fill(Filled { full: pages / PAGE, tight: 0 });
     }
 
     /// Takes in that pages are free which were in use, while a segment is being applied.
@@ -64,11 +65,11 @@ impl IndexSize {
         self.pages.saturating_add_signed(rows - self.rows)
     }
 
-    /// Returns how much more than that they are meanwhile: as pages split, also by `places` that come on top, and as those of rows that go
+    /// Returns how much more than that they are meanwhile: as pages split, also by `scattered` rows that come on top, and as those of rows that go
     /// are not free before what was written until then is applied.
-    pub(super) fn more(&self, rows: i64, places: u64) -> u64 {
+    pub(super) fn more(&self, rows: i64, scattered: u64) -> u64 {
         let most = self.pages.max(self.now(self.applying));
-        most.saturating_sub(self.now(rows)) + self.swelling.with(self.pages, places)
+        most.saturating_sub(self.now(rows)) + self.swelling.with(self.pages, scattered)
     }
 }
 

@@ -111,13 +111,13 @@ impl Store {
             }
         }
         let is_pages = owner == Owner::Store && excess.least.entries == 0;
-        if is_pages && self.packs_for_call() {
+        if is_pages && self.packs_for_call(excess.least.bytes) {
             return Way::Wait;
         }
         let pool = self.choose(owner, excess.wanted);
         let Some(pool) = pool.filter(|_| self.free(owner).covers(excess.least)) else {
             if excess.least == Volume::default() {
-                // There is room once what goes by itself has gone.
+                // There is room once what goes by itself has gone, of which there is some.
                 self.request_checkpoint();
                 return Way::Wait;
             }
@@ -297,7 +297,7 @@ impl Store {
             entries: sum(|share| share.own.entries),
             held: shares.iter().map(|share| share.own.held).fold(Volume::default(), Volume::plus),
             passing: sum(|share| share.passing),
-            swelling: self.swelling_with(sum(|share| share.own.entries)),
+            swelling: self.swelling_with(sum(|share| share.scattered)),
         };
         (Owner::Store, self.admit_to_store(need))
     }

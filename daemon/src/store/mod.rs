@@ -53,11 +53,12 @@
 //! there is none, the batch is left to its caller, who has way made for it: a slice of an eviction is a frame of its own, of deletes and
 //! of new places for what is kept. So at no moment are there more entries than a limit says. Of bytes that holds as far as they can be told
 //! ahead: the index is measured when a segment is retired and reckoned in between, by its rows and by the full pages that they split. What
-//! splits is waited for, until it is applied and packed, and not evicted for. What may always be done, to delete, to touch, to replace by
+//! is not applied and packed yet is waited for, and not evicted for; but what a batch will split itself has to have room like its rows, if
+//! it ever can. An eviction waits for the log, too, where its own notes would lead beyond the limit. What may always be done, to delete, to touch, to replace by
 //! something smaller, is asked nothing; there is a margin for that.
 //!
 //! What is evicted leaves a little of every page of the index, and is room only once pages are free: sparse pages are filled up before more
-//! is evicted beside the calls. A batch that has no room below the limit waits for that only where the store is above its limit without it.
+//! is evicted beside the calls. A batch that has no room below the limit waits for that only where much would have to go.
 //!
 //! What goes by itself, the log that is not applied and files that nothing names any more, takes room like all else. It is evicted for up
 //! to a thirty-second of a limit, and waited for beyond that; a log that takes more than an eighth is applied at once. Files that are set

@@ -22,7 +22,7 @@ use datacache_proto::layout;
 use heed::{RoTxn, RwTxn};
 
 use super::failpoint::failpoint;
-use super::filling::{beside, fill, pages_for};
+use super::filling::{Filled, beside, fill, pages_for};
 use super::placing::Places;
 use super::tables::{Table, Tables};
 
@@ -55,8 +55,8 @@ pub(super) struct Packed {
     pub(super) is_round: bool,
     /// Bytes of pages that are free now.
     pub(super) freed: u64,
-    /// How many pages are so full now that the next row splits them.
-    pub(super) filled: u64,
+    /// Pages that were filled.
+    pub(super) filled: Filled,
 }
 
 /// Rows that follow one another, as they stand.
@@ -159,10 +159,10 @@ impl Run {
         freed > 0 && freed * page_size * WORTH >= self.bytes
     }
 
-    /// Deletes the rows, the last one first, and puts them again; returns how many bytes of pages the table has less, and how many pages
-    /// the next row splits. `None` is not to be committed: a row does not stand where its key says, so that to put it again would be to
+    /// Deletes the rows, the last one first, and puts them again; returns how many bytes of pages the table has less, and which were
+    /// filled. `None` is not to be committed: a row does not stand where its key says, so that to put it again would be to
     /// have it twice, or nothing is gained.
-    fn pack(&self, table: Table, txn: &mut RwTxn<'_>) -> heed::Result<Option<(u64, u64)>> {
+    fn pack(&self, table: Table, txn: &mut RwTxn<'_>) -> heed::Result<Option<(u64, Filled)>> {
         let before = used(table, txn)?;
         let rows = self.read(table, txn)?;
         for (key, _) in rows.iter().rev() {

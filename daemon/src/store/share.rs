@@ -16,6 +16,7 @@ use super::command::{Batch, Command, Put};
 use super::error::StoreError;
 use super::lookup::{Seen, seen};
 use super::store::Store;
+use super::swelling::scattered;
 use crate::eviction::Volume;
 
 /// Stands for a namespace that a batch begins, which has no number yet.
@@ -29,6 +30,8 @@ pub(super) struct Share {
     pub(super) all: u64,
     /// Files of values that replace others, which go later.
     pub(super) passing: u64,
+    /// Rows that come to stand among others.
+    pub(super) scattered: u64,
 }
 
 /// An entry as it counts: one that is there, or one to be.
@@ -107,6 +110,7 @@ impl Share {
     /// Adds what the store pays: `new` bytes come, and `old` ones go, of which the files go later.
     fn add_all(&mut self, put: &Put, (new, files): (u64, u64), old: u64) {
         let more = new.saturating_sub(old);
+        self.scattered += scattered(put.tags.len(), put.expires.is_some(), more > 0);
         self.all += if more > 0 { more + logged(put) } else { 0 };
         self.passing += if old > 0 { files.saturating_sub(more) } else { 0 };
     }

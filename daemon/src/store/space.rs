@@ -48,21 +48,23 @@ impl Store {
         let usage = self.usage_with(self.index_size.now(rows));
         let lasting = Volume { bytes: usage.index + usage.blobs, entries: all.entries };
         let (passing, swelling) = match self.is_passing() {
-            true => (usage.passing(), self.index_size.more(rows, self.draft.places().len() as u64)),
+            true => (usage.passing(), self.index_size.more(rows, self.draft.scattered())),
             false => (0, 0),
         };
         Level { lasting, passing, swelling, held: held(all) }
     }
 
-    /// Returns by how much the index swells with so many entries more.
-    pub(super) fn swelling_with(&self, entries: u64) -> u64 {
-        let (rows, drafted) = (self.memory.rows(), self.draft.places().len() as u64);
-        self.index_size.more(rows, drafted + entries).saturating_sub(self.index_size.more(rows, drafted))
+    /// Returns by how much the index swells with so many rows more among others.
+    pub(super) fn swelling_with(&self, scattered: u64) -> u64 {
+        let (rows, drafted) = (self.memory.rows(), self.draft.scattered());
+        self.index_size.more(rows, drafted + scattered).saturating_sub(self.index_size.more(rows, drafted))
     }
 
     /// Tells whether anything of what is about to go is on its way: else it is not to be waited for.
     fn is_passing(&self) -> bool {
-        let has_log = self.end > SEGMENT_HEADER as u64 || self.lookup.applying.is_some();
+        // Of a frame that is being decided on what has room is appended, before the first batch waits that has none.
+        let is_written = self.end > SEGMENT_HEADER as u64 || self.draft.frame.operations() > 0;
+        let has_log = is_written || self.lookup.applying.is_some();
         // Not for files that are set aside: the thread that removes them may be hashing one for minutes.
         let is_removing = !self.dropped.is_empty() || !self.dropped_later.is_empty();
         (has_log && !self.apply_failed()) || is_removing

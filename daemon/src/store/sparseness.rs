@@ -66,10 +66,12 @@ impl Store {
         self.checkpoint || self.lookup.applying.is_some() || self.begin_packing()
     }
 
-    /// Has a step of packing done for a call that has no room in the store; tells whether it is to wait for what comes of it.
-    pub(super) fn packs_for_call(&mut self) -> bool {
+    /// Has a step of packing done for a call that has no room in the store unless `least` bytes go; tells whether it is to wait for what
+    /// comes of it. Little is evicted for.
+    pub(super) fn packs_for_call(&mut self, least: u64) -> bool {
         let Some(Marks { limit, .. }) = self.limits().bytes else { return false };
-        let above = self.level().lasting.bytes.saturating_sub(limit);
+        let lacking = if least > limit / MUCH { least } else { 0 };
+        let above = self.level().lasting.bytes.saturating_sub(limit).max(lacking);
         let is_applying = self.checkpoint || self.lookup.applying.is_some();
         // A segment takes its time: for a little that is too much nobody waits for that.
         let is_worth_it = self.sparseness.is_under_way || !is_applying || above > limit / MUCH;

@@ -57,7 +57,7 @@ impl<'k> Place<'k> {
 
     fn decision(&self, kind: Kind, replaces: Option<Replaced>) -> Decision {
         let Self { namespace, hash, .. } = *self;
-        Decision { kind, namespace, hash, replaces, expires: None, digest: None, rows: 0 }
+        Decision { kind, namespace, hash, replaces, expires: None, digest: None, rows: 0, scattered: 0 }
     }
 }
 

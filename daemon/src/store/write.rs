@@ -140,6 +140,7 @@ impl Store {
                 error!(error = %spoilt, "the log's segment is spoilt and is left");
                 self.checkpoint = true;
             }
+            self.draft.begin(self.last_seq + 1);
             return Err(StoreError::append(error, &self.options.path));
         }
         failpoint!(FrameWritten);
@@ -157,7 +158,7 @@ impl Store {
         self.end += length;
         let brought = self.draft.decided().iter().filter(|decided| decided.decision.kind == Kind::Put);
         self.tail.advance(self.end, brought.filter_map(|decided| decided.decision.digest));
-        self.index_size.swelling.note(self.draft.places().len(), self.draft.frame.operations());
+        self.index_size.swelling.note(self.draft.scattered(), self.draft.frame.operations());
         self.keep_room();
         self.draft.begin(self.last_seq + 1);
         self.keep_log_short();

@@ -6,37 +6,17 @@ use datacache_daemon::store::Command;
 use datacache_proto::key::Key;
 
 use crate::driver::{Driver, NOW, inline};
-use crate::limited::{MIB, add, bytes};
+use crate::limited::{MIB, add, bytes, packed, some};
 
 /// Adds entries under keys in the disorder of hashes, in one call.
 fn add_some(driver: &mut Driver, random: &mut fastrand::Rng, entries: usize, length: usize) {
-    let value = vec![7; length];
-    let put = |_| Command::Put(add("default", random.i64(..), inline(&value)));
-    driver.write((0..entries).map(put).collect()).unwrap();
-}
-
-/// Returns a store that had an eighth more than its limit, and was packed.
-fn packed(limit: u64, length: usize, random: &mut fastrand::Rng) -> Driver {
-    let mut driver = Driver::new();
-    while driver.store().usage().total() < limit + limit / 8 {
-        add_some(&mut driver, random, 1_000, length);
-        driver.checkpoint();
-    }
-    driver.store().set_rules(bytes(limit));
-    loop {
-        driver.checkpoint();
-        let evicted = driver.store().evicted(1);
-        driver.relieve();
-        if driver.store().evicted(1) == evicted {
-            return driver;
-        }
-    }
+    driver.write(some(random, entries, length)).unwrap();
 }
 
 /// Has much come to a packed store, at one go and with what is applied in between.
 fn fill_anew(limit: u64, length: usize) {
     let mut random = fastrand::Rng::with_seed(1);
-    let mut driver = packed(limit, length, &mut random);
+    let mut driver = packed(limit, || some(&mut random, 1_000, length));
     let before = driver.store().space().entries;
     for round in 0..3 {
         for _ in 0..12 {
@@ -104,7 +84,7 @@ fn an_eviction_beside_the_calls_leads_no_further_than_the_limit_either() {
 #[test]
 fn a_store_that_rests_below_its_limit_stays_whole() {
     let mut random = fastrand::Rng::with_seed(3);
-    let mut driver = packed(8 * MIB, 300, &mut random);
+    let mut driver = packed(8 * MIB, || some(&mut random, 1_000, 300));
     driver.store().set_rules(bytes(16 * MIB));
     add_some(&mut driver, &mut random, 200, 300);
     let (entries, taken) = (driver.store().space().entries, driver.store().usage().total());
@@ -117,7 +97,7 @@ fn a_store_that_rests_below_its_limit_stays_whole() {
 #[test]
 fn what_is_told_of_the_index_are_the_pages_that_it_takes() {
     let mut random = fastrand::Rng::with_seed(4);
-    let mut driver = packed(8 * MIB, 300, &mut random);
+    let mut driver = packed(8 * MIB, || some(&mut random, 1_000, 300));
     add_some(&mut driver, &mut random, 100, 300);
     let (space, stats) = (driver.store().space(), driver.store().stats().unwrap());
     assert_eq!(space.index_bytes, stats.index_bytes);

@@ -4,7 +4,7 @@ use datacache_daemon::store::{BatchResult, Command, NewValue, Put, Reserve, Rule
 use datacache_proto::key::Key;
 use datacache_proto::types::Codec;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, inline};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -34,4 +34,28 @@ pub(crate) fn add(namespace: &str, key: impl Into<Key>, value: NewValue) -> Put 
 /// Puts one entry, for which room is made if need be.
 pub(crate) fn put(driver: &mut Driver, put: Put) -> BatchResult {
     driver.write(vec![Command::Put(put)])
+}
+
+/// Returns as many such entries under keys in the disorder of hashes.
+pub(crate) fn some(random: &mut fastrand::Rng, entries: usize, length: usize) -> Vec<Command> {
+    let value = vec![7; length];
+    (0..entries).map(|_| Command::Put(add("default", random.i64(..), inline(&value)))).collect()
+}
+
+/// Returns a store that had an eighth more than its limit, of batches that `make` makes, and was packed.
+pub(crate) fn packed(limit: u64, mut make: impl FnMut() -> Vec<Command>) -> Driver {
+    let mut driver = Driver::new();
+    while driver.store().usage().total() < limit + limit / 8 {
+        driver.write(make()).unwrap();
+        driver.checkpoint();
+    }
+    driver.store().set_rules(bytes(limit));
+    loop {
+        driver.checkpoint();
+        let evicted = driver.store().evicted(1);
+        driver.relieve();
+        if driver.store().evicted(1) == evicted {
+            return driver;
+        }
+    }
 }

@@ -17,5 +17,6 @@ mod randomly;
 mod recovery;
 mod reserve;
 mod staging;
+mod swelling;
 mod takeover;
 mod verify;

@@ -12,6 +12,7 @@ use crate::store::command::Outcome;
 use crate::store::counts::{Change, Counts};
 use crate::store::draft::{Decision, Placed};
 use crate::store::error::StoreError;
+use crate::store::swelling::scattered;
 
 impl Turn<'_> {
     pub(super) fn touch(&mut self, place: Place<'_>, expires: Option<Timestamp>) -> Result<Outcome, StoreError> {
@@ -30,7 +31,8 @@ impl Turn<'_> {
         })?;
         let Some(before) = before.filter(|_| live) else { return Ok(Outcome::Touched(false)) };
         self.fits(place.key.len() + touched.len())?;
-        let decision = Decision { expires, digest, ..place.decision(Kind::Touch, replaces) };
+        let scattered = scattered(0, expires.is_some(), false);
+        let decision = Decision { expires, digest, scattered, ..place.decision(Kind::Touch, replaces) };
         self.draft.decide(decision, place.key, |out| out.extend_from_slice(&touched));
         // One that ends has a row more than one that does not.
         self.memory.count(place.namespace, Change::between(before.counts, counts));
@@ -57,6 +59,7 @@ impl Turn<'_> {
         self.fits(place.key.len() + KEEP)?;
         let (namespace, number) = (place.namespace, self.draft.frame.next_seq());
         let start = self.draft.frame.push(Kind::Keep, namespace, place.key, |out| encode_keep(birth, given, out));
+        self.draft.scatter();
         let rows = place_row(index_key_length(place.key)) + moved_row();
         self.draft.place(Placed { namespace, number, birth, place: given, charge, rows, start });
         Ok(())

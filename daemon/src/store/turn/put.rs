@@ -17,6 +17,7 @@ use crate::store::draft::{Decision, Placed};
 use crate::store::error::StoreError;
 use crate::store::foresight::Foreseen;
 use crate::store::scarcity::tag_rows;
+use crate::store::swelling::scattered;
 
 /// The most that a record has besides its key and value: its head and 64 tags.
 const RECORD: usize = 64 + 64 * 256;
@@ -64,7 +65,9 @@ impl Turn<'_> {
         let version = record.version;
         let rows = tag_rows(&put.tags, &put.key);
         let (expires, digest) = (record.expires, record.value.digest());
-        let decision = Decision { expires, digest, rows, ..place.decision(Kind::Put, replaces) };
+        let is_more = before.is_none_or(|before| before.counts.charge < counts.charge);
+        let scattered = scattered(put.tags.len(), expires.is_some(), is_more);
+        let decision = Decision { expires, digest, rows, scattered, ..place.decision(Kind::Put, replaces) };
         let start = self.draft.decide(decision, &put.key, |out| record.encode(place.hash.to_bits(), out));
         if let Some(given) = given {
             let (charge, rows) = (counts.charge, place_row(index_key_length(&put.key)));
