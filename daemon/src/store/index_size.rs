@@ -50,6 +50,12 @@ impl IndexSize {
         self.swelling.fill(Filled { full: pages / PAGE, tight: 0 });
     }
 
+    /// Takes in that rows are reckoned at so much more than they were, and are no other ones.
+    pub(super) fn correct(&mut self, change: i64) {
+        self.rows += change;
+        self.applying += change;
+    }
+
     /// Takes in that pages are free which were in use, while a segment is being applied.
     pub(super) fn free(&mut self, bytes: u64) {
         self.pages = self.pages.saturating_sub(bytes);

@@ -11,6 +11,7 @@ use super::command::{Command, Condition};
 use super::counts::{Change, Counts};
 use super::damage::Lost;
 use super::error::StoreError;
+use super::index_size::IndexSize;
 use super::placing::Places;
 use super::plan::Reader;
 use super::rows::entry_of;
@@ -103,8 +104,14 @@ impl Store {
 
     /// Takes in by how much the counts were wrong, and that there are places that were not there.
     pub fn correct(&mut self, corrections: &Corrections) {
+        let rows = self.memory.rows();
         for &(namespace, change) in &corrections.0 {
             self.memory.correct(namespace, change);
+        }
+        self.index_size.correct(self.memory.rows() - rows);
+        if self.lookup.applying.is_none() {
+            // All rows that are derived were put anew.
+            self.measure(IndexSize::measure);
         }
         let pools: Vec<_> = self.pools.all().map(|(id, _)| id).collect();
         pools.into_iter().for_each(|id| self.begin_anew(id));

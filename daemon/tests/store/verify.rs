@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::driver::{Driver, NOW, digest, inline};
+use crate::limited::{MIB, bytes, some};
 use datacache_daemon::store::{Found, Store};
 use datacache_proto::key::{Key, Tag};
 use datacache_proto::layout::{blob_path, index_key, tables};
@@ -330,4 +331,30 @@ fn an_orphan_among_the_blobs_is_removed_at_the_next_start() {
     subject.0.wait(|_| !path.exists());
     subject.verify_until_clean();
     assert_eq!(subject.0.len(), 14);
+}
+
+/// What was counted anew was taken for new rows, and evicted for.
+#[test]
+fn counts_that_are_put_right_are_no_reason_to_evict() {
+    let (mut driver, mut random) = (Driver::new(), fastrand::Rng::with_seed(1));
+    while driver.store().usage().total() < 6 * MIB {
+        driver.write(some(&mut random, 500, 300)).unwrap();
+        driver.checkpoint();
+    }
+    let entries = driver.store().space().entries;
+    let mut subject = Subject(driver).tampered(|store| {
+        tamper_with(store, Some(tables::COUNTERS), |counters, txn| {
+            counters.put(txn, &[0, 0, 0, 1], &[9; 16]).unwrap();
+        });
+    });
+    subject.store().set_rules(bytes(8 * MIB));
+    subject.verify(true);
+    assert_eq!(subject.store().space().entries, entries);
+    assert!(!subject.store().has_surplus());
+    subject.0.checkpoint();
+    subject.0.relieve();
+    assert_eq!(subject.store().evicted(1), 0);
+    let level = subject.store().usage();
+    subject.0.write(some(&mut random, 100, 300)).unwrap();
+    assert!(level.total() < 8 * MIB && subject.store().evicted(1) == 0, "{level:?}");
 }
