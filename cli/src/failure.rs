@@ -225,7 +225,7 @@ impl Failure {
             Self::NoStore { .. } => Status::No,
             Self::Cache(error) if error.is_invalid_input() => Status::Usage,
             Self::Service(error) if error.is_usage() => Status::Usage,
-            Self::Edit(EditError::Write { .. }) => Status::Refused,
+            Self::Edit(EditError::Locked { .. } | EditError::Write { .. }) => Status::Refused,
             Self::Config(_)
             | Self::Edit(_)
             | Self::Daemon(StartError::Config(_))

@@ -1,6 +1,7 @@
 //! One setting changed in the configuration file, which keeps its comments, its order and whatever else is in it.
 
-use std::fs::File;
+mod lock;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +11,10 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::file::{self, FileError};
 use super::nearest::nearest;
-use super::replace::{folder_of, replace, target_of};
+use super::replace::replace;
 use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, PLACES, SETTINGS, name_in};
 use super::settings::Config;
+use lock::{Missing, PATIENCE, lock};
 
 /// A setting, of the daemon or of a namespace.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +32,8 @@ impl Place<'_> {
     }
 }
 
-/// A setting that was not changed; the file is as it was.
+/// A setting that was not changed; the file is as it was, unless it was written and only its folder could not be synced: then a loss of power
+/// may bring the old one back.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
     /// There is no such setting.
@@ -70,6 +73,15 @@ pub enum EditError {
     /// Another value of the file can't be taken.
     #[error(transparent)]
     Value(#[from] Fault),
+    /// Another program keeps the folder of the file locked.
+    #[error(
+        "the folder {} is locked by another program; try again when that has ended (`lslocks` lists who locks what)",
+        .folder.display()
+    )]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The file can't be written.
     #[error("failed to write the configuration {}", .path.display())]
     Write {
@@ -98,7 +110,7 @@ pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError
     };
     // What is refused leaves no folder behind.
     edited()?;
-    let _lock = lock(paths, Missing::Make)?;
+    let _lock = lock(paths, Missing::Make, PATIENCE)?;
     write(paths, &edited()?)
 }
 
@@ -107,7 +119,7 @@ pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError
 /// # Errors
 /// Where there is no such setting, or the file can't be read, understood without it, or written.
 pub fn unset(paths: &Paths, place: Place<'_>) -> Result<bool, EditError> {
-    let _lock = lock(paths, Missing::Leave)?;
+    let Some(_lock) = lock(paths, Missing::Leave, PATIENCE)? else { return check(place).map(|()| false) };
     let before = read(&paths.config)?;
     let mut after = before.clone();
     if !remove(&mut after, place) {
@@ -131,31 +143,6 @@ fn check(place: Place<'_>) -> Result<(), EditError> {
     }
     let nearest = nearest(place.name, known.into_iter());
     Err(EditError::Unknown { name: place.name.to_owned(), of_namespace: place.namespace.is_some(), nearest })
-}
-
-/// What to do where there is no folder for the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
-    Make,
-    Leave,
-}
-
-/// Has whoever else changes the file wait, also by another link to it, so that neither change is lost, until what is returned is dropped;
-/// `None` where there is no folder that it could lie in.
-fn lock(paths: &Paths, missing: Missing) -> Result<Option<File>, EditError> {
-    let lock = || {
-        let target = target_of(&paths.config)?;
-        let folder = folder_of(&target);
-        if missing == Missing::Make {
-            std::fs::create_dir_all(folder)?;
-        }
-        let folder = File::open(folder)?;
-        folder.lock().map(|()| Some(folder))
-    };
-    match lock() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::Leave => Ok(None),
-        locked => locked.map_err(|source| EditError::Write { path: paths.config.clone(), source }),
-    }
 }
 
 fn read(path: &Path) -> Result<DocumentMut, FileError> {

@@ -10,14 +10,18 @@ const LINKS_MAX: usize = 40;
 
 /// Writes the file, and the folders that it lies in where there are none. A link stays one, and so do owner and permissions.
 ///
+/// Whoever calls holds a lock that all writers of the file wait for. The new file has the same name each time until it is in its place,
+/// `.NAME.new`: what a process left there when it was killed is of no use to anyone, and goes with the next call.
+///
 /// # Errors
-/// Where the system fails; then the old file is as it was.
+/// Where the system fails; then the old file is as it was. Only if it fails at the very end, when the folder can't be synced, the new
+/// file is in its place, and a loss of power may bring the old one back.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let target = target_of(path)?;
     let folder = folder_of(&target);
     fs::create_dir_all(folder)?;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let beside = folder.join(format!(".{name}.{}.new", std::process::id()));
+    let beside = folder.join(format!(".{name}.new"));
     let written = write(&beside, &target, content).and_then(|()| fs::rename(&beside, &target));
     if written.is_err() {
         // It may not even be there; what is told is why.
@@ -59,7 +63,7 @@ fn keep_owner(file: &File, like: &Metadata) -> io::Result<()> {
 }
 
 fn write(path: &Path, like: &Path, content: &[u8]) -> io::Result<()> {
-    // What another process of this number left behind when it was killed is of no use to anyone.
+    // It was left behind, and may be another's, with permissions of its own.
     fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     if let Ok(metadata) = like.metadata() {
@@ -115,6 +119,16 @@ mod tests {
             );
         }
         assert!((1..=LINKS_MAX).all(|number| path(format!("l{number}")).is_symlink()));
+    }
+
+    #[test]
+    fn what_was_left_behind_half_written_goes_with_the_next_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("kept");
+        fs::write(folder.path().join(".kept.new"), "half").unwrap();
+        replace(&kept, b"new").unwrap();
+        assert_eq!(fs::read(&kept).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The two unit files: their text for this program, and how they come into their folder and out of it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,12 @@ const FOLDER: &str = "systemd/user";
 /// What stands in the texts for the path of the program.
 const PROGRAM: &str = "@DATACACHE@";
 
-/// Where systemd looks for the units of all users: those of the administrator, and those that came with packages.
+/// Where systemd looks for the units of all users in any case: those of the administrator, and those that came with packages.
 const OF_ALL_USERS: [&str; 6] = ["/etc", "/run", "/usr/local/share", "/usr/share", "/usr/local/lib", "/usr/lib"];
+/// Where it looks, too, unless `XDG_CONFIG_DIRS` names other folders.
+const CONFIG_DIRS: &str = "/etc/xdg";
+/// Where it looks, too, unless `XDG_DATA_DIRS` names other folders.
+const DATA_DIRS: &str = "/usr/local/share:/usr/share";
 
 /// Tells whether the unit that listens is there for this user, by us or from a package.
 pub(crate) fn is_installed() -> bool {
@@ -30,7 +35,19 @@ pub(crate) fn is_installed() -> bool {
         [Some(base.config_dir().to_owned()), Some(base.data_dir().to_owned()), run]
     });
     let own = own.into_iter().flatten().flatten();
-    is_in(own.chain(OF_ALL_USERS.map(PathBuf::from)))
+    let [config, data] = ["XDG_CONFIG_DIRS", "XDG_DATA_DIRS"].map(std::env::var_os);
+    is_in(own.chain(of_all_users(config.as_deref(), data.as_deref())))
+}
+
+/// Returns the folders with the units of all users, as in systemd.unit(5), where the two variables have these values. It is taken for granted
+/// that systemd was started with the same ones.
+fn of_all_users(config_dirs: Option<&OsStr>, data_dirs: Option<&OsStr>) -> Vec<PathBuf> {
+    let [config, data] = [(config_dirs, CONFIG_DIRS), (data_dirs, DATA_DIRS)].map(|(dirs, default)| {
+        let dirs = dirs.filter(|dirs| !dirs.is_empty()).unwrap_or(OsStr::new(default));
+        // A folder that depends on where somebody stands is to be ignored.
+        std::env::split_paths(dirs).filter(|folder| folder.is_absolute()).collect::<Vec<_>>()
+    });
+    config.into_iter().chain(data).chain(OF_ALL_USERS.map(PathBuf::from)).collect()
 }
 
 fn is_in(folders: impl IntoIterator<Item = PathBuf>) -> bool {
@@ -194,6 +211,21 @@ mod tests {
         fs::create_dir_all(folders[1].join(FOLDER)).unwrap();
         fs::write(folders[1].join(FOLDER).join(SOCKET), "").unwrap();
         assert!(is_in(folders));
+    }
+
+    #[test]
+    fn units_of_all_users_are_looked_for_where_the_variables_say_or_where_these_lead_by_default() {
+        let folders = |config: Option<&str>, data: Option<&str>| {
+            let mut all = of_all_users(config.map(OsStr::new), data.map(OsStr::new));
+            assert!(all.ends_with(&OF_ALL_USERS.map(PathBuf::from)), "{all:?}");
+            all.truncate(all.len() - OF_ALL_USERS.len());
+            all
+        };
+        let default = ["/etc/xdg", "/usr/local/share", "/usr/share"].map(PathBuf::from);
+        assert_eq!(folders(None, None), default);
+        assert_eq!(folders(Some(""), Some("")), default);
+        assert_eq!(folders(Some("/a:b::/c"), None), ["/a", "/c", "/usr/local/share", "/usr/share"].map(PathBuf::from));
+        assert_eq!(folders(None, Some("/d")), ["/etc/xdg", "/d"].map(PathBuf::from));
     }
 
     #[test]
