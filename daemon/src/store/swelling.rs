@@ -3,8 +3,8 @@
 //! That is so of rows that come to stand among others: those of records, tags and expiries. Places join the end of their queue.
 //!
 //! Keys lie as hashes do, and packing fills the pages of large rows to the last, and those of small ones but for one: of what comes then, the
-//! first row for each page takes a page more, or the second. So it is reckoned by how many pages are full or tight, and by how many rows came since; and by what the segments before led to,
-//! where that is more: pages that have some room split as well, later.
+//! first row for each page takes a page more, or the second. So it is reckoned by how many pages are full or tight, and by how many rows
+//! came since; and by what the segments before led to, where that is more: pages that have some room split as well, later.
 
 use super::charge::PAGE;
 use super::filling::Filled;
