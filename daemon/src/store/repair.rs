@@ -101,8 +101,9 @@ impl Store {
         }
     }
 
-    /// Takes in by how much the counts were wrong, and that there are places that were not there.
+    /// Takes in by how much the counts were wrong, and that there are places and rows of expiry that were not there.
     pub fn correct(&mut self, corrections: &Corrections) {
+        self.sweep_anew();
         for &(namespace, change) in &corrections.0 {
             self.memory.correct(namespace, change);
         }
