@@ -46,9 +46,9 @@ impl Store {
                 continue;
             }
             let repaired = repair && self.mend(&suspicion, &mut repairs);
-            let Suspicion { fault, entry, digest, .. } = suspicion;
+            let Suspicion { fault, entry, digest, unread, .. } = suspicion;
             let entry = entry.and_then(|Place { namespace, key }| Some((names.get(&namespace)?.clone(), key?)));
-            findings.push(Finding { fault, entry, digest, repaired });
+            findings.push(Finding { fault, entry, digest, unread, repaired });
         }
         let Report { entries, blobs, bytes, .. } = report;
         (Verification { entries, blobs, bytes, findings, moved_aside: None }, repairs)
@@ -62,7 +62,7 @@ impl Store {
         let known = || self.is_unknown(digest).is_ok_and(|unknown| !unknown);
         match suspicion.fault {
             Fault::OrphanBlob => !named && !known(),
-            Fault::MissingBlob | Fault::DamagedBlob => {
+            Fault::MissingBlob | Fault::DamagedBlob | Fault::UnreadableBlob => {
                 (named || known()) && self.blobs.identity_of(digest) == suspicion.file
             }
             _ => true,
