@@ -75,6 +75,7 @@ impl Store {
             (Fault::DamagedRecord, Some(Place { namespace, key: Some(key) }), _) => {
                 // Version 0 is that of a damaged record only: one that was replaced meanwhile stays.
                 let (namespace, key) = (*namespace, key.clone());
+                self.counters.damaged += u64::from(!self.is_dealt_with(namespace, &key));
                 repairs.commands.push(Command::Delete { namespace, key, when: Condition::Version(0) });
                 // What else is derived from it can't be told from the record, only from all others.
                 repairs.rebuild = true;
@@ -86,6 +87,7 @@ impl Store {
                     warn!(%digest, %error, "a damaged blob can't be set aside");
                     return false;
                 }
+                self.counters.damaged += u64::from(!self.damage.is_lost(&digest));
                 repairs.lost_blobs.insert(digest, self.damage.lose(digest));
                 true
             }

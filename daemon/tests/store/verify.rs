@@ -215,9 +215,9 @@ fn a_damaged_blob_is_out_of_sight_at_once_and_one_that_was_added_again_stays() {
 fn a_missing_blob_is_found_and_its_entry_goes() {
     let mut subject = Subject::filled().tampered(|store| fs::remove_file(path_of(store, 1)).unwrap());
     assert_eq!(faults(&subject.verify(false)), only(Fault::MissingBlob));
-    assert_eq!(subject.0.len(), 14, "without `repair` nothing changes");
+    assert_eq!((subject.0.len(), subject.store().counters().damaged), (14, 0), "without `repair` nothing changes");
     assert_eq!(faults(&subject.verify(true)), only(Fault::MissingBlob));
-    assert_eq!(subject.0.len(), 13);
+    assert_eq!((subject.0.len(), subject.store().counters().damaged), (13, 1));
     subject.verify_until_clean();
 }
 
@@ -258,9 +258,33 @@ fn a_damaged_record_is_found_and_its_entry_goes() {
     let found = faults(&subject.verify(true));
     assert_eq!(found[&Fault::DamagedRecord.to_string()], 1, "{found:?}");
     subject.verify_until_clean();
+    assert_eq!(subject.store().counters().damaged, 1);
     let namespace = subject.store().namespace("default").unwrap();
     assert_eq!(subject.store().counts(namespace).entries, 13);
     assert_eq!(subject.store().counts(namespace).bytes, 9 * 100 + 4 * 50_000);
+}
+
+#[test]
+fn a_damaged_record_that_somebody_met_with_before_its_repair_counts_once() {
+    for is_removed in [false, true] {
+        let mut subject = Subject::filled().tampered(|store| {
+            tamper_with(store, tables::ENTRIES, |entries, txn| {
+                let index_key = index_key(1, Key::from(3).encoded());
+                let mut row = entries.get(txn, &index_key).unwrap().unwrap().to_vec();
+                *row.last_mut().unwrap() ^= 1;
+                entries.put(txn, &index_key, &row).unwrap();
+            });
+        });
+        let (reader, blobs) = (subject.store().reader(), subject.store().blobs());
+        let report = reader.verify(&blobs).unwrap();
+        assert_eq!(subject.0.get(3), None);
+        if is_removed {
+            subject.store().progress(NOW);
+        }
+        subject.store().conclude(report, true);
+        subject.store().progress(NOW);
+        assert_eq!(subject.store().counters().damaged, 1);
+    }
 }
 
 /// It looks at slices of the index, between which all of it may change.
