@@ -65,7 +65,7 @@ impl DueWalk {
                 let (key, index_key) = row?;
                 match self.step(key, &mut page) {
                     Step::Take(namespace) => {
-                        page.due.extend(key_in(tables, &txn, index_key)?.map(|key| (namespace, key)))
+                        page.due.extend(key_in(tables, &txn, index_key)?.map(|key| (namespace, key)));
                     }
                     Step::Seek(to) => {
                         on = Some(to);

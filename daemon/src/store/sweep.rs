@@ -120,7 +120,7 @@ impl Store {
         let mut place = place.filter(goes_on).unwrap_or_else(first);
         let mut plan = Plan::default();
         if place.is_in_index() {
-            self.from_index(&walk, &mut place, limit, &mut plan)?;
+            self.plan_index(&walk, &mut place, limit, &mut plan)?;
             match place.is_in_index() {
                 true => {}
                 // As above.
@@ -131,12 +131,12 @@ impl Store {
         }
         match place.is_in_index() {
             true => plan.next = Some(place.to_cursor()),
-            false => self.from_log(only, &place, limit, &mut plan),
+            false => self.plan_log(only, &place, limit, &mut plan),
         }
         Ok(plan)
     }
 
-    fn from_index(&self, walk: &DueWalk, place: &mut Place, limit: usize, plan: &mut Plan) -> Result<(), StoreError> {
+    fn plan_index(&self, walk: &DueWalk, place: &mut Place, limit: usize, plan: &mut Plan) -> Result<(), StoreError> {
         let page = walk.page(&self.lookup.tables, std::mem::take(&mut place.key), limit);
         let page = page.map_err(|source| StoreError::Read { source })?;
         let delete = |(namespace, key)| Command::Delete { namespace, key, when: Condition::Expired };
@@ -153,7 +153,7 @@ impl Store {
         }
     }
 
-    fn from_log(&self, only: Option<u32>, place: &Place, limit: usize, plan: &mut Plan) {
+    fn plan_log(&self, only: Option<u32>, place: &Place, limit: usize, plan: &mut Plan) {
         let room = limit - plan.commands.len();
         let due = self.expiring.until(place.now, only, room + 1);
         if due.len() > room {
