@@ -163,5 +163,5 @@ pub use datacache_proto::time::{Lifetime, LifetimeError, Timestamp};
 pub use datacache_proto::types::{
     CallLatencies, Codec, DaemonStats, Digest, Fallback, Fault, Finding, FrameStats, Laggard, Latency, LatencyStats,
     LostValues, Metadata, MovedAside, NamespaceSpace, NamespaceStats, Overridden, ReadStats, ReaderStats, Reloaded,
-    ReserveStats, Scarce, Shortage, Sizes, SpaceStats, Stats, StoreStats, TagRow, TagStats, Verification,
+    ReserveStats, Scarce, Shortage, Sizes, SpaceStats, Stats, StoreStats, TagRow, TagStats, Unread, Verification,
 };

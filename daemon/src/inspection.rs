@@ -61,7 +61,7 @@ async fn inspect(daemon: &Daemon, repair: bool, turn: OwnedMutexGuard<()>) -> Re
 fn tell_loss(verification: &mut Verification, moved_aside: Option<MovedAside>) {
     if moved_aside.is_some() {
         // First, for others may be too many.
-        let lost = Finding { fault: Fault::LostIndex, entry: None, digest: None, repaired: false };
+        let lost = Finding { fault: Fault::LostIndex, entry: None, digest: None, unread: None, repaired: false };
         verification.findings.insert(0, lost);
     }
     verification.moved_aside = moved_aside;
@@ -109,7 +109,7 @@ async fn examine(daemon: &Daemon, repair: bool) -> Result<Option<Verification>, 
         daemon.writer.read(Store::distrust)?;
         daemon.lifecycle.advance(Stage::Draining);
     }
-    let finding = Finding { fault: Fault::DamagedIndex, entry: None, digest: None, repaired: repair };
+    let finding = Finding { fault: Fault::DamagedIndex, entry: None, digest: None, unread: None, repaired: repair };
     Ok(Some(Verification { findings: vec![finding], ..Verification::default() }))
 }
 
@@ -149,13 +149,15 @@ fn shorten(findings: &mut Vec<Finding>) {
     });
     let fits = fits.count();
     for finding in findings.drain(fits..) {
-        tracing::warn!(fault = %finding.fault, entry = ?finding.entry, digest = ?finding.digest, "one more finding");
+        let Finding { fault, entry, digest, unread, .. } = finding;
+        tracing::warn!(%fault, ?entry, ?digest, ?unread, "one more finding");
     }
 }
 
 /// Returns about how many bytes a finding takes in a message.
 fn size(finding: &Finding) -> usize {
-    40 + finding.entry.as_ref().map_or(0, |(namespace, key)| namespace.len() + key.encoded().len())
+    let entry = finding.entry.as_ref().map_or(0, |(namespace, key)| namespace.len() + key.encoded().len());
+    40 + entry + finding.unread.as_ref().map_or(0, |unread| 8 + unread.path.len())
 }
 
 #[cfg(test)]
@@ -180,7 +182,7 @@ mod tests {
     /// Nothing was wrong with what was left, which was nothing.
     #[test]
     fn a_lost_index_is_the_first_finding_for_as_long_as_it_lies_aside() {
-        let count = Finding { fault: Fault::WrongCount, entry: None, digest: None, repaired: true };
+        let count = Finding { fault: Fault::WrongCount, entry: None, digest: None, unread: None, repaired: true };
         let mut verification = Verification { findings: vec![count.clone()], ..Verification::default() };
         tell_loss(&mut verification, None);
         assert_eq!((&*verification.findings, &verification.moved_aside), (&[count][..], &None));
@@ -195,7 +197,7 @@ mod tests {
     #[test]
     fn findings_that_no_message_holds_are_left_out() {
         let entry = Some(("n".to_owned(), Key::bytes(&[7; 60_000])));
-        let finding = Finding { fault: Fault::DamagedRecord, entry, digest: None, repaired: false };
+        let finding = Finding { fault: Fault::DamagedRecord, entry, digest: None, unread: None, repaired: false };
         let mut findings = vec![finding; 50];
         shorten(&mut findings);
         let bytes: usize = findings.iter().map(size).sum();

@@ -65,7 +65,7 @@ pub(crate) async fn expire(daemon: Rc<Daemon>, deadlines: Deadlines) {
 }
 
 fn next_deadline(daemon: &Daemon, after: Timestamp) -> Result<Option<Timestamp>, WriteError> {
-    Ok(daemon.writer.read(|store| store.next_expiry(after))??)
+    daemon.writer.read(|store| store.next_expiry(after))
 }
 
 async fn pause_after(error: &WriteError) {

@@ -53,7 +53,7 @@ pub mod utf8;
 pub mod wire;
 
 /// The protocol that this build speaks.
-pub const PROTOCOL: u32 = 7;
+pub const PROTOCOL: u32 = 8;
 
 /// This build, for people to read: the version of the crates.
 pub const BUILD: &str = env!("CARGO_PKG_VERSION");

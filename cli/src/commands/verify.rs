@@ -10,11 +10,12 @@ use crate::render::human;
 /// The arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// Mend what can be mended; damaged entries are removed, but not an index that was moved aside. Exit with 1 if anything was
-    /// wrong, mended or not
+    /// Mend what can be mended; damaged entries are removed, but not an index that was moved aside, nor values that can't be read
+    /// for who may. Exit with 1 if anything was wrong, mended or not
     #[arg(long)]
     repair: bool,
-    /// Print a JSON object with entries, blobs, bytes, findings and moved_aside
+    /// Print a JSON object with entries, blobs, bytes, findings and moved_aside. Each finding has fault, namespace, key, sha256, unread
+    /// (path and errno of what can't be read) and repaired
     #[arg(long)]
     json: bool,
 }

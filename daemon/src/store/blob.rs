@@ -214,19 +214,15 @@ impl BlobStore {
         Ok(Found::Sound(file))
     }
 
-    /// Returns the names of all blobs that are there, a folder at a time.
-    pub(super) fn each_folder(&self, mut seen: impl FnMut(Vec<Digest>)) -> io::Result<()> {
+    /// Returns the names of all blobs that are there, a folder at a time, or why one can't be read.
+    pub(super) fn each_folder(&self, mut seen: impl FnMut(&Path, io::Result<Vec<Digest>>)) -> io::Result<()> {
         for folder in fs::read_dir(self.store.join(BLOBS))? {
             let folder = folder?;
             // What else lies there is not ours.
             if !folder.file_type()?.is_dir() {
                 continue;
             }
-            let mut digests = Vec::new();
-            for file in fs::read_dir(folder.path())? {
-                digests.extend(file?.file_name().to_str().and_then(Digest::from_hex));
-            }
-            seen(digests);
+            seen(&folder.path(), digests_in(&folder.path()));
         }
         Ok(())
     }
@@ -246,6 +242,14 @@ impl BlobStore {
         }
         Ok(swept)
     }
+}
+
+fn digests_in(folder: &Path) -> io::Result<Vec<Digest>> {
+    let mut digests = Vec::new();
+    for file in fs::read_dir(folder)? {
+        digests.extend(file?.file_name().to_str().and_then(Digest::from_hex));
+    }
+    Ok(digests)
 }
 
 /// Makes a folder that only its owner enters, unless it is there.

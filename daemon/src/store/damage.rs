@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 
 use datacache_proto::key::Key;
+use datacache_proto::recent::KeyHash;
 use datacache_proto::record::Record;
 use datacache_proto::time::Timestamp;
 use datacache_proto::types::Digest;
@@ -85,6 +86,13 @@ impl Store {
             records.push((namespace, key.clone()));
             (self.options.wake)();
         }
+    }
+
+    /// Tells whether a damaged record of the index was noted when somebody looked at it, or is not a key's newest any more.
+    pub(super) fn is_dealt_with(&self, namespace: u32, key: &Key) -> bool {
+        let is_noted = self.damage.records.borrow().iter().any(|(number, known)| *number == namespace && known == key);
+        let hash = KeyHash::of(namespace, key.encoded());
+        is_noted || self.lookup.locate(namespace, key.encoded(), hash).is_some()
     }
 
     /// Makes a miss of what can't be read from the log, which the next daemon mends.

@@ -155,7 +155,7 @@ pub enum StoreError {
     },
     /// The file of a value could not be read when all of them were looked at, which says nothing about it.
     #[error(
-        "failed to read the value {}: nothing is decided about it or any other; see to what is short, or who may read it, and verify again",
+        "failed to read the value {}: nothing is decided about it or any other; see to what is short, and verify again",
         .path.display()
     )]
     Unexamined {

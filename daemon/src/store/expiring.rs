@@ -69,6 +69,11 @@ impl SegmentExpiring {
         }
     }
 
+    /// Returns the earliest moment at which an entry ends, also if that is past.
+    pub(super) fn first(&self) -> Option<Timestamp> {
+        self.0.first_key_value().map(|(&expires, _)| expires)
+    }
+
     fn until(&self, now: Timestamp, namespace: Option<u32>) -> impl Iterator<Item = Offset> {
         let due = self.0.range(..=now).flat_map(|(_, moment)| &moment.operations);
         due.filter_map(move |&(offset, of)| {
@@ -126,8 +131,7 @@ impl Expiring {
 
     /// Returns the earliest moment at which an entry ends, also if that is past.
     pub(super) fn first(&self) -> Option<Timestamp> {
-        let firsts = [&self.older, &self.newer].map(|part| part.0.first_key_value().map(|(&expires, _)| expires));
-        firsts.into_iter().flatten().min()
+        [&self.older, &self.newer].into_iter().filter_map(|part| part.first()).min()
     }
 }
 

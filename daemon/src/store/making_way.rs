@@ -145,8 +145,8 @@ impl Store {
     }
 
     /// Removes a slice of what has expired, which goes before anything is evicted; tells whether there was anything. That is looked for
-    /// only now and then: there may be many namespaces.
-    fn sweep_first(&mut self, owner: Owner, now: Timestamp) -> Result<bool, StoreError> {
+    /// only now and then, and by as many looks as a slice has: there may be many namespaces, and nothing waits until all were looked at.
+    pub(super) fn sweep_first(&mut self, owner: Owner, now: Timestamp) -> Result<bool, StoreError> {
         /// The least time between two looks that find nothing.
         const PAUSE: Duration = Duration::from_millis(100);
         let sweep = self.crowding.sweeps.entry(owner).or_default();
@@ -161,13 +161,15 @@ impl Store {
         // What was removed is in the index until that is applied: it is not planned once more.
         let from = self.crowding.sweeps.get_mut(&owner).and_then(|sweep| sweep.next.take());
         let plan = self.plan_expired(namespace, now, from.as_ref(), SLICE)?;
-        let any = !plan.commands.is_empty() && self.remove_expired(plan.commands, now)?;
+        let found = !plan.commands.is_empty();
+        let any = found && self.remove_expired(plan.commands, now)?;
         // As in a sweep beside the calls: the log's part has no place to go on from.
         let next = plan.next.filter(|next| any || from.as_ref() != Some(next));
-        let (goes_on, sweep) = (any || next.is_some(), self.crowding.sweeps.entry(owner).or_default());
-        if !goes_on {
+        let sweep = self.crowding.sweeps.entry(owner).or_default();
+        if !any && next.is_none() {
             sweep.ended = now;
         }
+        let goes_on = any || found && next.is_some();
         sweep.next = next;
         Ok(goes_on)
     }

@@ -11,7 +11,7 @@
 //! | --- | --- | --- |
 //! | decide, append, publish | the owner's | `write`, `turn`, `before`, `charge`, `draft`, `memory`, `pools` |
 //! | make a miss of what is damaged | the owner's | `damage`, `condemned` |
-//! | look, count, plan an expiry sweep | the owner's | `lookup`, `trail`, `len`, `sweep`, `expiring` |
+//! | look, count, plan an expiry sweep | the owner's | `lookup`, `trail`, `len`, `sweep`, `due_walk`, `expiring` |
 //! | tell what clients read themselves, and who reads | the owner's | `reads`, `access`, `readers` |
 //! | retire a segment, remove blobs | the owner's | `progress` |
 //! | tell what survives a loss of power | the owner's | `durability` |
@@ -97,6 +97,7 @@ mod crowding;
 mod damage;
 mod deaths;
 mod draft;
+mod due_walk;
 mod durability;
 mod elders;
 mod environment;

@@ -103,6 +103,7 @@ impl Store {
             condemned: Condemned::default(),
             damage: Damage::default(),
             swept: Timestamp::default(),
+            upcoming: None,
             counters: Counters::default(),
             timings: Timings::default(),
             deaths,

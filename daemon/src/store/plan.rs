@@ -122,18 +122,6 @@ impl Reader {
         Ok(due)
     }
 
-    /// Returns the first moment after `after` at which, as the index has it, an entry of a namespace ends.
-    pub(super) fn first_due(&self, namespace: u32, after: Timestamp) -> heed::Result<Option<Timestamp>> {
-        let txn = self.tables.env.read_txn()?;
-        let from = expiry_key(namespace, after, u64::MAX);
-        let last = expiry_key(namespace, Timestamp::MAX, u64::MAX);
-        if from >= last {
-            return Ok(None);
-        }
-        let mut rows = self.tables.by_expiry.range(&txn, &(Bound::Excluded(&from[..]), Bound::Included(&last[..])))?;
-        Ok(rows.next().transpose()?.and_then(|(key, _)| super::table_keys::expiry_of(key)))
-    }
-
     /// Frees the slots of readers that died; returns how many. May block on a stopped client's mutex.
     ///
     /// # Errors

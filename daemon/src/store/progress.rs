@@ -100,12 +100,12 @@ impl Store {
         self.named.applying.clear();
         self.memory.retire();
         self.dropped.extend(self.dropped_later.drain(..));
-        self.swept = Timestamp::default();
         self.check_counts();
         self.spread_marks();
         self.measure(IndexSize::retire);
         self.pack_between();
         let (expiring, places) = (self.expiring.retire(), self.queues.retire());
+        self.note_expiring(&expiring);
         self.syncer.send(SyncJob::Remove { segment: applying, expiring, places });
         self.prepare_next();
         self.ask_for_room();

@@ -47,9 +47,9 @@ impl Store {
                 continue;
             }
             let repaired = repair && self.mend(&suspicion, &mut repairs);
-            let Suspicion { fault, entry, digest, .. } = suspicion;
+            let Suspicion { fault, entry, digest, unread, .. } = suspicion;
             let entry = entry.and_then(|Place { namespace, key }| Some((names.get(&namespace)?.clone(), key?)));
-            findings.push(Finding { fault, entry, digest, repaired });
+            findings.push(Finding { fault, entry, digest, unread, repaired });
         }
         let Report { entries, blobs, bytes, .. } = report;
         (Verification { entries, blobs, bytes, findings, moved_aside: None }, repairs)
@@ -63,7 +63,7 @@ impl Store {
         let known = || self.is_unknown(digest).is_ok_and(|unknown| !unknown);
         match suspicion.fault {
             Fault::OrphanBlob => !named && !known(),
-            Fault::MissingBlob | Fault::DamagedBlob => {
+            Fault::MissingBlob | Fault::DamagedBlob | Fault::UnreadableBlob => {
                 (named || known()) && self.blobs.identity_of(digest) == suspicion.file
             }
             _ => true,
@@ -76,6 +76,7 @@ impl Store {
             (Fault::DamagedRecord, Some(Place { namespace, key: Some(key) }), _) => {
                 // Version 0 is that of a damaged record only: one that was replaced meanwhile stays.
                 let (namespace, key) = (*namespace, key.clone());
+                self.counters.damaged += u64::from(!self.is_dealt_with(namespace, &key));
                 repairs.commands.push(Command::Delete { namespace, key, when: Condition::Version(0) });
                 // What else is derived from it can't be told from the record, only from all others.
                 repairs.rebuild = true;
@@ -87,6 +88,7 @@ impl Store {
                     warn!(%digest, %error, "a damaged blob can't be set aside");
                     return false;
                 }
+                self.counters.damaged += u64::from(!self.damage.is_lost(&digest));
                 repairs.lost_blobs.insert(digest, self.damage.lose(digest));
                 true
             }
@@ -102,8 +104,9 @@ impl Store {
         }
     }
 
-    /// Takes in by how much the counts were wrong, and that there are places that were not there.
+    /// Takes in by how much the counts were wrong, and that there are places and rows of expiry that were not there.
     pub fn correct(&mut self, corrections: &Corrections) {
+        self.sweep_anew();
         let rows = self.memory.rows();
         for &(namespace, change) in &corrections.0 {
             self.memory.correct(namespace, change);

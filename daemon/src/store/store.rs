@@ -36,6 +36,7 @@ use super::queues::Queues;
 use super::scarcity::Scarcity;
 use super::segment::Segment;
 use super::sparseness::Sparseness;
+use super::sweep::Upcoming;
 use super::syncer::{SyncJob, Tail};
 use super::tables::Tables;
 use super::threads::{Event, Helper, IndexJob};
@@ -112,6 +113,8 @@ pub struct Store {
     pub(super) damage: Damage,
     /// Every entry that ended until then is planned to go; see [`Store::plan_expired`].
     pub(super) swept: Timestamp,
+    /// When the next entry of the index ends, as far as a sweep has seen it.
+    pub(super) upcoming: Option<Upcoming>,
     pub(super) counters: Counters,
     pub(super) timings: Timings,
     pub(super) deaths: Deaths,

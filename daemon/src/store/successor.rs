@@ -25,7 +25,6 @@ use std::sync::Arc;
 use datacache_proto::layout::{ACCESS, CHECKED, LOG};
 use datacache_proto::log::SEGMENT_HEADER;
 use datacache_proto::recent::{FILE_LEN, Mark, RestartError, finish};
-use datacache_proto::time::Timestamp;
 use tracing::{error, warn};
 
 use super::blob::BlobStore;
@@ -163,7 +162,7 @@ impl Store {
         self.expiring = Expiring::new(number);
         self.queues = Queues::new(number);
         self.synced = Position { segment: number, offset: SEGMENT_HEADER as u64 };
-        self.swept = Timestamp::default();
+        self.sweep_anew();
         self.generation.clone_from(&generation);
         self.measure(IndexSize::copied);
         self.check_counts();

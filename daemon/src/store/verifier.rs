@@ -132,14 +132,16 @@ impl Verifier {
     }
 
     fn survey(&mut self, tables: Arc<Tables>) {
-        let orphans = self.blobs.each_folder(|digests| match unknown(&tables, digests) {
-            Ok(orphans) if orphans.is_empty() => {}
-            Ok(orphans) => {
-                failpoint!(OrphansFound);
-                self.outbox.send(Event::Orphans(orphans));
-            }
-            Err(error) => warn!(%error, "blobs can't be compared with the index"),
-        });
+        let orphans =
+            self.blobs.each_folder(|folder, digests| match digests.map(|digests| unknown(&tables, digests)) {
+                Ok(Ok(orphans)) if orphans.is_empty() => {}
+                Ok(Ok(orphans)) => {
+                    failpoint!(OrphansFound);
+                    self.outbox.send(Event::Orphans(orphans));
+                }
+                Ok(Err(error)) => warn!(%error, "blobs can't be compared with the index"),
+                Err(error) => warn!(folder = %folder.display(), %error, "a folder of blobs can't be read"),
+            });
         if let Err(error) = orphans {
             warn!(%error, "the folder of blobs can't be read");
         }

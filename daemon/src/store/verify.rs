@@ -2,15 +2,18 @@
 //! nothing, see `repair` for that.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::ops::Bound;
+use std::path::Path;
 
 use datacache_proto::key::Key;
 use datacache_proto::layout::tables::END_OF_ENTRIES;
 use datacache_proto::layout::{DIRECTORY_NAMESPACE, blob_path, index_key};
 use datacache_proto::lost::is_lost;
 use datacache_proto::record::Record;
-use datacache_proto::types::{Digest, Fault};
+use datacache_proto::types::{Digest, Fault, Unread};
 use heed::RoTxn;
+use rustix::io::Errno;
 
 use super::blob::{BlobStore, Found, Identity};
 use super::blob_row::BlobRow;
@@ -43,6 +46,8 @@ pub(super) struct Suspicion {
     pub(super) digest: Option<Digest>,
     /// The file that was there as a blob was looked at; `None` where none was, or it is about something else.
     pub(super) file: Option<Identity>,
+    /// What could not be read, where it is about that.
+    pub(super) unread: Option<Unread>,
 }
 
 /// An entry by namespace and key; no key where that can't be told any more.
@@ -54,7 +59,13 @@ pub(super) struct Place {
 
 impl Report {
     fn suspect(&mut self, fault: Fault, entry: Option<Place>, digest: Option<Digest>) {
-        self.suspicions.push(Suspicion { fault, entry, digest, file: None });
+        self.suspicions.push(Suspicion { fault, entry, digest, file: None, unread: None });
+    }
+}
+
+impl Suspicion {
+    fn unread(digest: Option<Digest>, file: Option<Identity>, unread: Unread) -> Self {
+        Self { fault: Fault::UnreadableBlob, entry: None, digest, file, unread: Some(unread) }
     }
 }
 
@@ -62,8 +73,8 @@ impl Reader {
     /// Looks at everything. Blocks, for as long as it takes to read all blobs.
     ///
     /// # Errors
-    /// Where the index can't be read at all, or a blob can't be for a reason that tells nothing of its bytes, as where too many files are
-    /// open. One whose bytes the disk has lost is a finding.
+    /// Where the index can't be read at all, or a blob can't be for a reason that tells nothing of it, as where too many files are open.
+    /// One whose bytes the disk has lost is a finding, and so is one that can't be read for what stands at its path, or who may read it.
     pub fn verify(&self, blobs: &BlobStore) -> Result<Report, StoreError> {
         let mut report = Report::default();
         let rows = self.verify_rows(&mut report).map_err(|source| StoreError::Read { source })?;
@@ -72,13 +83,17 @@ impl Reader {
             report.bytes += row.length;
             report.suspicions.extend(suspicion_of(blobs, digest, row.length)?);
         }
-        let mut orphans = Vec::new();
-        let listed =
-            blobs.each_folder(|there| orphans.extend(there.into_iter().filter(|digest| !rows.contains_key(digest))));
+        let mut failure = None;
+        let listed = blobs.each_folder(|folder, there| match there.map_err(|error| (unread(folder, &error), error)) {
+            Ok(there) => {
+                let orphans = there.into_iter().filter(|digest| !rows.contains_key(digest));
+                orphans.for_each(|digest| report.suspect(Fault::OrphanBlob, None, Some(digest)));
+            }
+            Err((Some(unread), _)) => report.suspicions.push(Suspicion::unread(None, None, unread)),
+            Err((None, error)) => failure = Some(error),
+        });
+        let listed = failure.map_or(listed, Err);
         listed.map_err(|source| StoreError::Blob { action: "list", source })?;
-        for digest in orphans {
-            report.suspect(Fault::OrphanBlob, None, Some(digest));
-        }
         Ok(report)
     }
 
@@ -286,18 +301,44 @@ fn verify_references(
     Ok(rows)
 }
 
-/// Reads a blob. An error that tells nothing of its bytes is no finding, as where too many files are open: it may be sound.
+/// Reads a blob. An error that tells nothing of it is no finding, as where too many files are open: it may be sound.
 fn suspicion_of(blobs: &BlobStore, digest: &Digest, length: u64) -> Result<Option<Suspicion>, StoreError> {
     // Before it is read: what comes in its place meanwhile is another.
     let file = blobs.identity_of(digest);
+    let path = blob_path(blobs.folder(), digest);
     let fault = match blobs.examine_blob(digest, length) {
         Ok(Found::Sound(_)) => return Ok(None),
         Ok(Found::Missing) => Fault::MissingBlob,
         Ok(Found::Damaged(_)) => Fault::DamagedBlob,
         Err(source) if is_lost(&source) => Fault::DamagedBlob,
         Err(source) => {
-            return Err(StoreError::Unexamined { path: blob_path(blobs.folder(), digest), source });
+            let unread = unread(&path, &source).ok_or(StoreError::Unexamined { path, source })?;
+            return Ok(Some(Suspicion::unread(Some(*digest), file, unread)));
         }
     };
-    Ok(Some(Suspicion { fault, entry: None, digest: Some(*digest), file }))
+    Ok(Some(Suspicion { fault, entry: None, digest: Some(*digest), file, unread: None }))
+}
+
+/// Tells what could not be read where the error is about this path: who may read it, and what stands there. Any other may be met with at
+/// each file, and not at this one a moment later.
+fn unread(path: &Path, error: &io::Error) -> Option<Unread> {
+    const OF_THE_PATH: [Errno; 7] =
+        [Errno::ACCESS, Errno::PERM, Errno::LOOP, Errno::NOTDIR, Errno::ISDIR, Errno::NXIO, Errno::NODEV];
+    let errno = error.raw_os_error().filter(|code| OF_THE_PATH.iter().any(|errno| errno.raw_os_error() == *code))?;
+    Some(Unread { path: path.to_string_lossy().into_owned(), errno })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_process_is_short_of_says_nothing_of_a_path() {
+        let is_told = |errno: Errno| unread(Path::new("/s"), &errno.into()).is_some();
+        assert!(is_told(Errno::ACCESS) && is_told(Errno::LOOP));
+        for other in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO, Errno::INTR, Errno::NOSPC, Errno::STALE] {
+            assert!(!is_told(other), "{other}");
+        }
+        assert_eq!(unread(Path::new("/s"), &io::ErrorKind::PermissionDenied.into()), None);
+    }
 }

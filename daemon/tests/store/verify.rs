@@ -216,28 +216,34 @@ fn a_damaged_blob_is_out_of_sight_at_once_and_one_that_was_added_again_stays() {
 fn a_missing_blob_is_found_and_its_entry_goes() {
     let mut subject = Subject::filled().tampered(|store| fs::remove_file(path_of(store, 1)).unwrap());
     assert_eq!(faults(&subject.verify(false)), only(Fault::MissingBlob));
-    assert_eq!(subject.0.len(), 14, "without `repair` nothing changes");
+    assert_eq!((subject.0.len(), subject.store().counters().damaged), (14, 0), "without `repair` nothing changes");
     assert_eq!(faults(&subject.verify(true)), only(Fault::MissingBlob));
-    assert_eq!(subject.0.len(), 13);
+    assert_eq!((subject.0.len(), subject.store().counters().damaged), (13, 1));
     subject.verify_until_clean();
 }
 
-/// Sound values were removed by a repair while the daemon was short of file descriptors.
+/// It ended the look, with no more than "check the disk": nothing else was found, or mended, for as long as it stood there.
 #[test]
-fn a_value_that_can_not_be_read_for_now_ends_the_look_and_is_not_taken_for_damaged() {
+fn a_value_that_can_not_be_read_for_what_stands_there_is_told_and_left_while_all_else_is_mended() {
     let mut subject = Subject::filled();
     subject.0.checkpoint();
-    let path = path_of(&subject.0.path(), 2);
+    let (path, missing) = (path_of(&subject.0.path(), 2), path_of(&subject.0.path(), 1));
     let aside = path.with_extension("aside");
     fs::rename(&path, &aside).unwrap();
     // Whoever opens it is told of too many links, root too.
     std::os::unix::fs::symlink(&path, &path).unwrap();
-    let (reader, blobs) = (subject.store().reader(), subject.store().blobs());
-    let told = reader.verify(&blobs).unwrap_err().to_string();
-    assert!(told.contains(path.to_str().unwrap()) && told.ends_with("verify again"), "{told}");
+    fs::remove_file(&missing).unwrap();
+    let found = subject.verify(true);
+    let both = BTreeMap::from([(Fault::MissingBlob.to_string(), 1), (Fault::UnreadableBlob.to_string(), 1)]);
+    assert_eq!(faults(&found), both);
+    let told = found.findings.iter().find(|finding| finding.fault == Fault::UnreadableBlob).unwrap();
+    let unread = told.unread.as_ref().unwrap();
+    assert_eq!((unread.path.as_str(), unread.errno), (path.to_str().unwrap(), 40));
+    assert_eq!((told.digest, told.repaired), (Some(digest(&content(2))), false));
+    assert!(path.is_symlink(), "nothing is removed");
     fs::rename(&aside, &path).unwrap();
-    assert_eq!(subject.verify(true).findings, []);
-    assert_eq!(subject.0.len(), 14);
+    subject.verify_until_clean();
+    assert_eq!((subject.0.len(), subject.0.get("blob 2").is_some()), (13, true));
 }
 
 #[test]
@@ -253,9 +259,33 @@ fn a_damaged_record_is_found_and_its_entry_goes() {
     let found = faults(&subject.verify(true));
     assert_eq!(found[&Fault::DamagedRecord.to_string()], 1, "{found:?}");
     subject.verify_until_clean();
+    assert_eq!(subject.store().counters().damaged, 1);
     let namespace = subject.store().namespace("default").unwrap();
     assert_eq!(subject.store().counts(namespace).entries, 13);
     assert_eq!(subject.store().counts(namespace).bytes, 9 * 100 + 4 * 50_000);
+}
+
+#[test]
+fn a_damaged_record_that_somebody_met_with_before_its_repair_counts_once() {
+    for is_removed in [false, true] {
+        let mut subject = Subject::filled().tampered(|store| {
+            tamper_with(store, tables::ENTRIES, |entries, txn| {
+                let index_key = index_key(1, Key::from(3).encoded());
+                let mut row = entries.get(txn, &index_key).unwrap().unwrap().to_vec();
+                *row.last_mut().unwrap() ^= 1;
+                entries.put(txn, &index_key, &row).unwrap();
+            });
+        });
+        let (reader, blobs) = (subject.store().reader(), subject.store().blobs());
+        let report = reader.verify(&blobs).unwrap();
+        assert_eq!(subject.0.get(3), None);
+        if is_removed {
+            subject.store().progress(NOW);
+        }
+        subject.store().conclude(report, true);
+        subject.store().progress(NOW);
+        assert_eq!(subject.store().counters().damaged, 1);
+    }
 }
 
 /// It looks at slices of the index, between which all of it may change.

@@ -35,4 +35,4 @@ pub use stats::{
     DaemonStats, Laggard, LostValues, MovedAside, NamespaceStats, ReadStats, Scarce, Shortage, Stats, StoreStats,
 };
 pub use tags::{TagRow, TagStats};
-pub use verification::{Fault, Finding, Verification};
+pub use verification::{Fault, Finding, Unread, Verification};

@@ -210,7 +210,7 @@ pub struct DaemonStats {
     pub segments: u64,
     /// Times that writers had to wait for a segment to be applied.
     pub waits: u64,
-    /// Entries that were found to be damaged, and values: each is a miss from then on.
+    /// Entries that were found to be damaged, and values: each is a miss from then on. What `verify` finds counts once it is repaired.
     pub damaged: u64,
 }
 

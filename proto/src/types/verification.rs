@@ -31,8 +31,19 @@ pub struct Finding {
     pub entry: Option<(String, Key)>,
     /// The blob it is about, where it is about one.
     pub digest: Option<Digest>,
+    /// What could not be read, where it is about that.
+    pub unread: Option<Unread>,
     /// Whether it was mended in this run.
     pub repaired: bool,
+}
+
+/// A file or folder that could not be read, although the system is short of nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Its path; what is not UTF-8 in it is replaced.
+    pub path: String,
+    /// The system's error number.
+    pub errno: i32,
 }
 
 /// The kinds of things that can be wrong in a store.
@@ -45,6 +56,9 @@ pub enum Fault {
     MissingBlob,
     /// A blob's length or hash is wrong.
     DamagedBlob,
+    /// A blob can't be read for a reason that only somebody can take away, as who may read it. Nothing is known of its bytes, and no repair
+    /// removes it or its entries. It may be a folder of blobs, too.
+    UnreadableBlob,
     /// A file among the blobs belongs to no entry.
     OrphanBlob,
     /// A row of the expiry, tag or sequence index disagrees with the entries.
@@ -64,6 +78,7 @@ impl fmt::Display for Fault {
             Self::DamagedRecord => "damaged record",
             Self::MissingBlob => "missing blob",
             Self::DamagedBlob => "damaged blob",
+            Self::UnreadableBlob => "unreadable blob",
             Self::OrphanBlob => "orphan blob",
             Self::WrongIndexRow => "wrong index row",
             Self::WrongCount => "wrong count",
