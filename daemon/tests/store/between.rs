@@ -62,7 +62,7 @@ fn a_store_that_fills_for_the_first_time_takes_no_more_than_its_limit() {
 fn an_eviction_beside_the_calls_leads_no_further_than_the_limit_either() {
     let mut driver = Driver::new();
     driver.store().set_rules(bytes(8 * MIB));
-    let key = |number: usize| Key::bytes(&number.to_be_bytes().repeat(250));
+    let key = |number: usize| Key::text(&format!("{number:08}").repeat(250));
     let puts = (0..12_000).map(|number| Command::Put(add("default", key(number), inline(&[7]))));
     let expires = Some(NOW.after(Duration::from_secs(60)));
     let touches = (11_000..12_000).map(|number| Command::Touch { namespace: 1, key: key(number), expires });
