@@ -9,8 +9,8 @@
 use super::charge::PAGE;
 use super::filling::Filled;
 
-/// Segments with fewer rows teach nothing.
-const ROWS_LEAST: u64 = 16;
+/// Fewer rows teach nothing: a page that one of them splits is much for each. Segments with fewer are taken together.
+const ROWS_LEAST: u64 = 64;
 /// What is taken for each row until a segment was applied: as of records of some hundred bytes under new keys in a disorder.
 const PER_ROW: u64 = PAGE / 4;
 /// Of what it was it loses such a part with each segment. Pages split in waves: hardly any after they were packed with room for one row
@@ -28,11 +28,14 @@ pub(super) struct Swelling {
     applying: Changes,
     /// By how many bytes the index grew beyond its rows for each row among others: lately, or a while ago by more.
     per_row: u64,
+    /// Rows that nothing was learned from yet, and the bytes that it grew by with them.
+    unlearned: (u64, u64),
 }
 
 impl Default for Swelling {
     fn default() -> Self {
-        Self { filled: Filled::default(), active: Changes::default(), applying: Changes::default(), per_row: PER_ROW }
+        let nothing = Changes::default();
+        Self { filled: Filled::default(), active: nothing, applying: nothing, per_row: PER_ROW, unlearned: (0, 0) }
     }
 }
 
@@ -64,16 +67,24 @@ impl Swelling {
     /// Takes in that a segment was applied to an index of `pages` bytes, which grew by `grown` bytes more than by its rows.
     pub(super) fn retire(&mut self, pages: u64, grown: u64) {
         let Changes { rows, operations } = std::mem::take(&mut self.applying);
-        if rows >= ROWS_LEAST {
-            // What is more counts at once, what is less bit by bit.
-            let per_row = (grown / rows).min(PAGE);
-            self.per_row = per_row.max(((FORGOTTEN - 1) * self.per_row + per_row) / FORGOTTEN);
-        }
+        self.learn(rows, grown);
         let Filled { full, tight } = self.within(pages);
         let all = pages / PAGE;
         let untouched = |filled: u64| filled - part(filled, all, rows.max(operations));
         let met_once = part(tight - part(tight, all, rows), all, rows);
         self.filled = Filled { full: untouched(full) + met_once, tight: untouched(untouched(tight)) };
+    }
+
+    fn learn(&mut self, rows: u64, grown: u64) {
+        let (rows, grown) = (self.unlearned.0 + rows, self.unlearned.1.saturating_add(grown));
+        if rows < ROWS_LEAST {
+            self.unlearned = (rows, grown);
+            return;
+        }
+        self.unlearned = (0, 0);
+        // What is more counts at once, what is less bit by bit.
+        let per_row = (grown / rows).min(PAGE);
+        self.per_row = per_row.max(((FORGOTTEN - 1) * self.per_row + per_row) / FORGOTTEN);
     }
 
     /// Returns by how much an index of `pages` bytes grows beyond its rows with what is not applied yet, and `rows` rows more among others.
@@ -157,8 +168,8 @@ mod tests {
             swelling.per_row
         };
         assert_eq!(
-            [(100, 200_000), (100, 0), (10, 0), (100, u64::MAX)].map(|(of, by)| apply(of, by)),
-            [2_000, 1_937, 1_937, PAGE]
+            [(100, 200_000), (100, 0), (32, 192_000), (32, 0), (100, u64::MAX)].map(|(of, by)| apply(of, by)),
+            [2_000, 1_937, 1_937, 3_000, PAGE]
         );
     }
 
