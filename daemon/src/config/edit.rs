@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use datacache_proto::key::{NamespaceError, check_namespace};
 use datacache_proto::paths::Paths;
-use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
+use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::file::{self, FileError};
 use super::nearest::nearest;
@@ -201,9 +201,11 @@ fn put(document: &mut DocumentMut, place: Place<'_>, value: &str) {
     let mut tables = Table::new();
     tables.set_implicit(true);
     let namespaces = document.entry(NAMESPACES).or_insert(Item::Table(tables));
+    // Braces can't hold a table that has a header.
+    let none_set = if namespaces.is_value() { Value::from(InlineTable::new()).into() } else { toml_edit::table() };
     // What is no table is left as it is, and refused when the whole is read.
     let Some(namespaces) = namespaces.as_table_like_mut() else { return };
-    let settings = namespaces.entry(namespace).or_insert_with(toml_edit::table);
+    let settings = namespaces.entry(namespace).or_insert(none_set);
     if let Some(settings) = settings.as_table_like_mut() {
         put_into(settings, place.name, value);
     }
@@ -212,7 +214,10 @@ fn put(document: &mut DocumentMut, place: Place<'_>, value: &str) {
 /// Where a file has nothing but comments, they are of the end of it: what is added is to stand below them.
 fn adopt_comments(document: &mut DocumentMut) {
     if document.is_empty() && !document.trailing().as_str().is_none_or(str::is_empty) {
-        let comments = document.trailing().as_str().unwrap_or_default().to_owned();
+        let mut comments = document.trailing().as_str().unwrap_or_default().to_owned();
+        if !comments.ends_with('\n') {
+            comments.push('\n');
+        }
         document.set_trailing("");
         document.decor_mut().set_prefix(comments);
     }
