@@ -1,13 +1,15 @@
 //! One setting changed in the configuration file, which keeps its comments, its order and whatever else is in it.
 
 mod lock;
+mod removal;
+mod text;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use datacache_proto::key::{NamespaceError, check_namespace};
 use datacache_proto::paths::Paths;
-use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
+use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::file::{self, FileError};
 use super::nearest::nearest;
@@ -15,6 +17,8 @@ use super::replace::replace;
 use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, PLACES, SETTINGS, name_in};
 use super::settings::Config;
 use lock::{Missing, PATIENCE, lock};
+use removal::remove;
+use text::Text;
 
 /// A setting, of the daemon or of a namespace.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +109,7 @@ pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError
     let edited = || {
         let before = read(&paths.config)?;
         let mut after = before.clone();
-        put(&mut after, place, value);
+        put(&mut after.document, place, value);
         edited(paths, place, &before, &after).map_err(|error| refused(error, place, value))
     };
     // What is refused leaves no folder behind.
@@ -114,7 +118,9 @@ pub fn set(paths: &Paths, place: Place<'_>, value: &str) -> Result<(), EditError
     write(paths, &edited()?)
 }
 
-/// Removes a setting from the file; tells whether it was there. What the file sets by a wrong name can be removed, too.
+/// Removes a setting from the file, with its table where nothing else is in that; tells whether it was there. Each comment on a line of
+/// its own stays, unless it is within braces or brackets and the whole namespace or value goes. What the file sets by a wrong name can be
+/// removed, too.
 ///
 /// # Errors
 /// Where there is no such setting, or the file can't be read, understood without it, or written.
@@ -122,7 +128,7 @@ pub fn unset(paths: &Paths, place: Place<'_>) -> Result<bool, EditError> {
     let Some(_lock) = lock(paths, Missing::Leave, PATIENCE)? else { return check(place).map(|()| false) };
     let before = read(&paths.config)?;
     let mut after = before.clone();
-    if !remove(&mut after, place) {
+    if !remove(&mut after.document, place) {
         return check(place).map(|()| false);
     }
     write(paths, &edited(paths, place, &before, &after)?)?;
@@ -145,7 +151,7 @@ fn check(place: Place<'_>) -> Result<(), EditError> {
     Err(EditError::Unknown { name: place.name.to_owned(), of_namespace: place.namespace.is_some(), nearest })
 }
 
-fn read(path: &Path) -> Result<DocumentMut, FileError> {
+fn read(path: &Path) -> Result<Text, FileError> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(FileError::Read { path: path.to_owned(), source }),
@@ -155,7 +161,7 @@ fn read(path: &Path) -> Result<DocumentMut, FileError> {
 }
 
 /// Returns the text of the file if a daemon would take it. What is wrong elsewhere is told with the line that it has before the change.
-fn edited(paths: &Paths, place: Place<'_>, before: &DocumentMut, after: &DocumentMut) -> Result<String, EditError> {
+fn edited(paths: &Paths, place: Place<'_>, before: &Text, after: &Text) -> Result<String, EditError> {
     let text = after.to_string();
     try_out(paths, &text).map_err(|error| match try_out(paths, &before.to_string()) {
         Err(as_it_is) if !is_about(place, &as_it_is) && !is_about(place, &error) => as_it_is,
@@ -201,9 +207,11 @@ fn put(document: &mut DocumentMut, place: Place<'_>, value: &str) {
     let mut tables = Table::new();
     tables.set_implicit(true);
     let namespaces = document.entry(NAMESPACES).or_insert(Item::Table(tables));
+    // Braces can't hold a table that has a header.
+    let none_set = if namespaces.is_value() { Value::from(InlineTable::new()).into() } else { toml_edit::table() };
     // What is no table is left as it is, and refused when the whole is read.
     let Some(namespaces) = namespaces.as_table_like_mut() else { return };
-    let settings = namespaces.entry(namespace).or_insert_with(toml_edit::table);
+    let settings = namespaces.entry(namespace).or_insert(none_set);
     if let Some(settings) = settings.as_table_like_mut() {
         put_into(settings, place.name, value);
     }
@@ -212,7 +220,10 @@ fn put(document: &mut DocumentMut, place: Place<'_>, value: &str) {
 /// Where a file has nothing but comments, they are of the end of it: what is added is to stand below them.
 fn adopt_comments(document: &mut DocumentMut) {
     if document.is_empty() && !document.trailing().as_str().is_none_or(str::is_empty) {
-        let comments = document.trailing().as_str().unwrap_or_default().to_owned();
+        let mut comments = document.trailing().as_str().unwrap_or_default().to_owned();
+        if !comments.ends_with('\n') {
+            comments.push('\n');
+        }
         document.set_trailing("");
         document.decor_mut().set_prefix(comments);
     }
@@ -232,21 +243,6 @@ fn put_into(table: &mut dyn TableLike, name: &str, mut value: Value) {
         }
         None => drop(table.insert(name, value.into())),
     }
-}
-
-/// Tables that have become empty go as well.
-fn remove(document: &mut DocumentMut, place: Place<'_>) -> bool {
-    let Some(namespace) = place.namespace else { return document.remove(place.name).is_some() };
-    let Some(namespaces) = document.get_mut(NAMESPACES).and_then(Item::as_table_like_mut) else { return false };
-    let Some(settings) = namespaces.get_mut(namespace).and_then(Item::as_table_like_mut) else { return false };
-    let was_there = settings.remove(place.name).is_some();
-    if was_there && settings.is_empty() {
-        namespaces.remove(namespace);
-    }
-    if was_there && namespaces.is_empty() {
-        document.remove(NAMESPACES);
-    }
-    was_there
 }
 
 #[cfg(test)]

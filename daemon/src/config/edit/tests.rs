@@ -1,5 +1,7 @@
 //! What a change of one setting leaves of the file.
 
+mod any_file;
+
 use super::*;
 
 fn paths(folder: &Path) -> Paths {
@@ -52,6 +54,130 @@ fn comments_and_order_stay_and_what_is_new_stands_below_what_there_is() {
         changed("# Only this.\n", &[(Some("x"), "policy", Some("lru"))]),
         "# Only this.\n[namespaces.x]\npolicy = \"lru\"\n"
     );
+}
+
+/// Removes settings of namespace `x` or of the daemon, one of which is named like `.limit` for the former, and compares.
+fn assert_left(before: &str, removed: &[&'static str], after: &str) {
+    let place = |name: &'static str| name.strip_prefix('.').map_or((None, name), |name| (Some("x"), name));
+    for ending in ["\n", "\r\n"] {
+        let [before, after] = [before, after].map(|text| text.replace('\n', ending));
+        let removed: Vec<_> = removed.iter().map(|name| place(name)).map(|(of, name)| (of, name, None)).collect();
+        assert_eq!(changed(&before, &removed), after, "{before}");
+    }
+}
+
+#[test]
+fn every_comment_stays_where_a_setting_goes() {
+    let head = "# My notes.\n# Do not touch.\n\n";
+    assert_left(&format!("{head}limit = 1048576\nlog = \"off\"\n"), &["limit"], &format!("{head}log = \"off\"\n"));
+    assert_left(&format!("{head}limit = 1048576\n"), &["limit"], head);
+    assert_left("# a\nlimit = 1048576 # b\n# c\nlog = \"off\"", &["limit"], "# a\n# c\nlog = \"off\"\n");
+    assert_left(
+        "log = \"off\" # a\n\n  # b\n  limit = 1048576\n# c\n",
+        &["limit"],
+        "log = \"off\" # a\n\n  # b\n# c\n",
+    );
+    assert_left("log = \"off\"\n\nlimit = 1048576\n\nreserve = 0\n", &["limit"], "log = \"off\"\n\nreserve = 0\n");
+    assert_left("log = \"off\"\n\nlimit = 1048576", &["limit"], "log = \"off\"\n");
+}
+
+#[test]
+fn every_comment_stays_where_a_table_goes() {
+    let y = "[namespaces.y]\nlimit = 1048576\n";
+    let x = "# a\n[namespaces.x] # b\n# c\nlimit = 1048576 # d\n# e\n";
+    let left = "# a\n# c\n# e\n";
+    assert_left(x, &[".limit"], left);
+    assert_left(&format!("{x}\n{y}"), &[".limit"], &format!("{left}\n{y}"));
+    assert_left(&format!("{y}\n{x}"), &[".limit"], &format!("{y}\n{left}"));
+    assert_left(&format!("{y}\n[namespaces.x]\nlimit = 1048576\n"), &[".limit"], y);
+    assert_left(&format!("[namespaces.x]\nlimit = 1048576\n{y}"), &[".limit"], y);
+    // With the tables that have nothing else, and only these.
+    assert_left("# a\n[namespaces]\n\n[namespaces.x]\nlimit = 1048576\n", &[".limit"], "# a\n");
+    assert_left("[namespaces]\n# a\nx.limit = 1048576\n", &[".limit"], "# a\n");
+    assert_left(
+        &format!("[namespaces]\n\n[namespaces.x]\nlimit = 1048576\n\n{y}"),
+        &[".limit"],
+        &format!("[namespaces]\n\n{y}"),
+    );
+    assert_left("# a\n[limmit]\n# b\nc = 1\n[limmit.d]\ne = 2\n# f\n", &["limmit"], "# a\n# b\n# f\n");
+    assert_left("[[limmit]]\na = 1\n[[limmit]]\n# b\n", &["limmit"], "# b\n");
+}
+
+#[test]
+fn what_is_spelled_with_dots_or_in_braces_loses_only_the_setting() {
+    let dotted = "# a\nnamespaces.x.limit = 1048576 # b\n# c\nnamespaces.x.policy = \"lru\"\nlog = \"off\"\n";
+    assert_left(dotted, &[".limit"], "# a\n# c\nnamespaces.x.policy = \"lru\"\nlog = \"off\"\n");
+    assert_left(dotted, &[".limit", ".policy"], "# a\n# c\nlog = \"off\"\n");
+    for (before, removed, after) in [
+        ("{ limit = 1048576, policy = \"lru\" }", ".limit", "{ policy = \"lru\" }"),
+        ("{limit = 1048576, policy = \"lru\"}", ".limit", "{ policy = \"lru\"}"),
+        ("{ limit = 1048576, policy = \"lru\" }", ".policy", "{ limit = 1048576 }"),
+        ("{limit = 1048576,policy = \"lru\"}", ".policy", "{limit = 1048576}"),
+        (
+            "{\n  # a\n  limit = 1048576, # b\n  policy = \"lru\",\n}",
+            ".limit",
+            "{\n  # a\n   # b\n  policy = \"lru\",\n}",
+        ),
+        ("{\n  limit = 1048576, # b\n  policy = \"lru\" # c\n}", ".policy", "{\n  limit = 1048576 # b\n   # c\n}"),
+        ("{\n  limit = 1048576 # b\n  , policy = \"lru\"\n}", ".limit", "{\n   # b\n   policy = \"lru\"\n}"),
+    ] {
+        assert_left(&format!("namespaces.x = {before} # z\n"), &[removed], &format!("namespaces.x = {after} # z\n"));
+    }
+    let nested = |inner: &str| format!("namespaces = {{ {inner} }}\n");
+    let y = "y = { limit = 1048576 }";
+    assert_left(&nested(&format!("x.limit = 1048576, {y}")), &[".limit"], &nested(y));
+    assert_left(&nested(&format!("{y}, x = {{ limit = 1048576 }}")), &[".limit"], &nested(y));
+    assert_left(&nested("x.limit = 1048576, x.policy = \"lru\""), &[".limit"], &nested("x.policy = \"lru\""));
+    assert_left(&nested("x.limit = 1048576"), &[".limit"], "");
+}
+
+#[test]
+fn a_setting_is_added_where_its_table_is_however_that_is_spelled() {
+    let x = |text: &str| changed(text, &[(Some("x"), "limit_entries", Some("5"))]);
+    for (before, after) in [
+        ("[namespaces.x]", "[namespaces.x]\nlimit_entries = 5\n"),
+        (
+            "[namespaces.x]\n# a\n\n# b\n[namespaces.y]\n",
+            "[namespaces.x]\nlimit_entries = 5\n# a\n\n# b\n[namespaces.y]\n",
+        ),
+        (
+            "namespaces.x.limit = 1048576 # a\nlog = \"off\"\n",
+            "namespaces.x.limit = 1048576 # a\nnamespaces.x.limit_entries = 5\nlog = \"off\"\n",
+        ),
+        ("[namespaces]\nx.limit = 1048576\n", "[namespaces]\nx.limit = 1048576\nx.limit_entries = 5\n"),
+        ("namespaces.x = {}\n", "namespaces.x = { limit_entries = 5 }\n"),
+        ("namespaces.x = {\n  # a\n}\n", "namespaces.x = { limit_entries = 5 \n  # a\n}\n"),
+        ("namespaces.x = { limit = 1048576 } # a\n", "namespaces.x = { limit = 1048576 , limit_entries = 5 } # a\n"),
+        ("namespaces = { x.limit = 1048576 }\n", "namespaces = { x.limit = 1048576 , x.limit_entries = 5 }\n"),
+        ("namespaces = { y.limit = 1048576 }\n", "namespaces = { y.limit = 1048576 , x = { limit_entries = 5 } }\n"),
+        ("namespaces.y.limit = 1048576", "namespaces.y.limit = 1048576\n\n[namespaces.x]\nlimit_entries = 5\n"),
+    ] {
+        assert_eq!(x(before), after);
+    }
+    let log = |text: &str| changed(text, &[(None, "log", Some("off"))]);
+    assert_eq!(log("# a\n\n# b\n[namespaces.x]\n"), "log = \"off\"\n# a\n\n# b\n[namespaces.x]\n");
+    assert_eq!(log("# a"), "# a\nlog = \"off\"\n");
+}
+
+#[test]
+fn line_ends_and_the_mark_at_the_beginning_stay() {
+    let set = [(None, "limit", Some("none")), (None, "log", Some("off")), (Some("y"), "policy", Some("lru"))];
+    for mark in ["", "\u{feff}"] {
+        let before = format!("{mark}# a\r\nlimit = 1048576 # b\r\n\r\n[namespaces.x]\r\npolicy = \"lru\"\r\n");
+        let after = format!(
+            "{mark}# a\r\nlimit = \"none\" # b\r\nlog = \"off\"\r\n\r\n[namespaces.x]\r\npolicy = \"lru\"\r\n\r\n[namespaces.y]\r\npolicy = \"lru\"\r\n"
+        );
+        assert_eq!(changed(&before, &set), after);
+        let removed = changed(&format!("{mark}limit = 1048576\r\nlog = \"off\"\n"), &[(None, "limit", None)]);
+        assert_eq!(removed, format!("{mark}log = \"off\"\r\n"));
+        assert_eq!(
+            changed(&format!("{mark}[namespaces.x]\n"), &set[1..2]),
+            format!("{mark}log = \"off\"\n[namespaces.x]\n")
+        );
+        assert_eq!(changed(&format!("{mark}\nlog = \"off\"\n"), &[(None, "log", None)]), mark);
+    }
+    // What ends in two ways does so as its first line afterwards.
+    assert_eq!(changed("# a\nlog = \"warn\"\r\n# b", &set[1..2]), "# a\nlog = \"off\"\n# b");
 }
 
 #[test]
