@@ -47,11 +47,11 @@ pub enum WireError {
         max: u64,
     },
     /// A value of this size is never taken.
-    #[error("the value is {size} bytes, the limit is {limit}")]
+    #[error("the value is {size} bytes, and `value_max` is {limit}")]
     TooLarge {
         /// The value's size in bytes.
         size: u64,
-        /// The limit in bytes.
+        /// What the setting `value_max` says, in bytes.
         limit: u64,
     },
     /// A batch does not fit one frame of the log.
