@@ -252,7 +252,9 @@ fn full(of: Option<&str>, cause: FullCause) -> String {
         }
         FullCause::Held => {
             let stays = of.map_or("pinned, bound, or in a namespace whose policy is `none`", |_| "pinned or bound");
-            format!("{what} is at its limit, and what is left of it is {stays}; delete some of that, or raise the limit")
+            format!(
+                "{what} is at its limit, and what is left of it is {stays}; delete some of that, or raise the limit"
+            )
         }
         FullCause::HeldLimit { limit } => format!(
             "pinned and bound entries of {what} may take {limit} bytes, and this would be more; delete some of them, or raise \
