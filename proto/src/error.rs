@@ -47,11 +47,11 @@ pub enum WireError {
         max: u64,
     },
     /// A value of this size is never taken.
-    #[error("the value is {size} bytes, the limit is {limit}")]
+    #[error("the value is {size} bytes, and `value_max` is {limit}")]
     TooLarge {
         /// The value's size in bytes.
         size: u64,
-        /// The limit in bytes.
+        /// What the setting `value_max` says, in bytes.
         limit: u64,
     },
     /// A batch does not fit one frame of the log.
@@ -215,7 +215,7 @@ impl WireError {
 pub enum FullCause {
     /// The policy is `none`.
     Policy,
-    /// What there is, is pinned or bound.
+    /// What there is, is pinned or bound; of a store, also what is in namespaces with the policy `none`.
     Held,
     /// What is to be held would be more than may be.
     HeldLimit {
@@ -250,9 +250,12 @@ fn full(of: Option<&str>, cause: FullCause) -> String {
         FullCause::Policy => {
             format!("{what} is at its limit, and its policy is to evict nothing; delete entries, or raise the limit")
         }
-        FullCause::Held => format!(
-            "{what} is at its limit, and what is left of it is pinned or bound; delete some of that, or raise the limit"
-        ),
+        FullCause::Held => {
+            let stays = of.map_or("pinned, bound, or in a namespace whose policy is `none`", |_| "pinned or bound");
+            format!(
+                "{what} is at its limit, and what is left of it is {stays}; delete some of that, or raise the limit"
+            )
+        }
         FullCause::HeldLimit { limit } => format!(
             "pinned and bound entries of {what} may take {limit} bytes, and this would be more; delete some of them, or raise \
              `held_max`"
@@ -409,6 +412,16 @@ mod tests {
         assert_eq!(
             full.to_string(),
             "namespace `n` is at its limit, and its policy is to evict nothing; delete entries, or raise the limit"
+        );
+        let held = |of| WireError::Full { of, cause: FullCause::Held };
+        assert_eq!(
+            held(None).to_string(),
+            "the cache is at its limit, and what is left of it is pinned, bound, or in a namespace whose policy is `none`; \
+             delete some of that, or raise the limit"
+        );
+        assert_eq!(
+            held(Some("n".into())).to_string(),
+            "namespace `n` is at its limit, and what is left of it is pinned or bound; delete some of that, or raise the limit"
         );
         let short = WireError::Full { of: None, cause: FullCause::Reserve };
         assert_eq!(

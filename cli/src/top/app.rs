@@ -245,7 +245,17 @@ impl App {
         });
         match asked {
             Some(asked) => self.mode = asked,
-            None => self.notice = Some("Tab goes to the tags; e evicts the one that is selected there".to_owned()),
+            None => self.notice = Some(self.why_no_tag().to_owned()),
+        }
+    }
+
+    /// Says why none is selected.
+    fn why_no_tag(&self) -> &'static str {
+        match self.pane {
+            Pane::Namespaces => "Tab goes to the tags; e evicts the one that is selected there",
+            Pane::Tags if self.tag_stats.taken.is_none() => "the tags are not counted yet",
+            Pane::Tags if self.tag_stats.rows.is_empty() => "there is no tag yet",
+            Pane::Tags => "no tag is shown; Esc ends the filter, or leaves the namespace",
         }
     }
 

@@ -51,13 +51,18 @@ impl App {
         let Some(measurement) = &self.measurement else { return Vec::new() };
         let shown = measurement.namespaces.iter().filter(|namespace| self.namespaces.passes(&namespace.name));
         let mut rows: Vec<_> = shown.map(|namespace| self.namespace_row(namespace)).collect();
-        self.namespaces.sort(&mut rows, |column, a, b| match column {
-            NamespaceColumn::Name => a.namespace.name.cmp(&b.namespace.name),
-            NamespaceColumn::Entries => b.namespace.entries.cmp(&a.namespace.entries),
-            NamespaceColumn::Bytes => b.namespace.bytes.cmp(&a.namespace.bytes),
-            NamespaceColumn::Evicted => b.namespace.evicted.cmp(&a.namespace.evicted),
-            NamespaceColumn::Hits => b.hit_ratio.partial_cmp(&a.hit_ratio).unwrap_or(Ordering::Equal),
-            NamespaceColumn::Operations => b.operations.total_cmp(&a.operations),
+        self.namespaces.sort(&mut rows, |column, a, b| {
+            let by_bytes = b.namespace.bytes.cmp(&a.namespace.bytes);
+            let by_column = match column {
+                NamespaceColumn::Name => a.namespace.name.cmp(&b.namespace.name),
+                NamespaceColumn::Entries => b.namespace.entries.cmp(&a.namespace.entries),
+                NamespaceColumn::Bytes => by_bytes,
+                NamespaceColumn::Evicted => b.namespace.evicted.cmp(&a.namespace.evicted),
+                NamespaceColumn::Hits => b.hit_ratio.partial_cmp(&a.hit_ratio).unwrap_or(Ordering::Equal),
+                NamespaceColumn::Operations => b.operations.total_cmp(&a.operations),
+            };
+            // Idle, all are equal, and few rows may be seen: the large ones are to be among them.
+            by_column.then(by_bytes)
         });
         rows
     }

@@ -12,7 +12,7 @@ use datacache_proto::paths::Paths;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::file::{self, FileError};
-use super::nearest::nearest;
+use super::hint::Hint;
 use super::replace::replace;
 use super::setting::{Fault, NAMESPACES, OF_NAMESPACE, PLACES, SETTINGS, name_in};
 use super::settings::Config;
@@ -41,14 +41,14 @@ impl Place<'_> {
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
     /// There is no such setting.
-    #[error("there is no setting `{name}`{}{}", if *of_namespace { " of a namespace" } else { "" }, suggestion(.nearest))]
+    #[error("there is no setting `{name}`{}{hint}", if *of_namespace { " of a namespace" } else { "" })]
     Unknown {
         /// The name.
         name: String,
         /// Whether it was to be one of a namespace.
         of_namespace: bool,
-        /// The known name that is most like it.
-        nearest: Option<&'static str>,
+        /// What to write instead.
+        hint: Hint,
     },
     /// It is a place, which the file does not choose.
     #[error("`{name}` is no setting of the file; it is chosen by {by}")]
@@ -96,10 +96,6 @@ pub enum EditError {
     },
 }
 
-fn suggestion(nearest: &Option<&'static str>) -> String {
-    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
-}
-
 /// Sets a setting in the file, which is made where there is none.
 ///
 /// # Errors
@@ -137,18 +133,22 @@ pub fn unset(paths: &Paths, place: Place<'_>) -> Result<bool, EditError> {
 
 fn check(place: Place<'_>) -> Result<(), EditError> {
     place.namespace.map_or(Ok(()), check_namespace)?;
-    let known: Vec<_> = match place.namespace {
-        Some(_) => OF_NAMESPACE.to_vec(),
-        None => SETTINGS.iter().map(|setting| setting.name).collect(),
+    let settings = SETTINGS.iter().map(|setting| setting.name);
+    let is_known = match place.namespace {
+        Some(_) => OF_NAMESPACE.contains(&place.name),
+        None => settings.clone().any(|name| name == place.name),
     };
-    if known.contains(&place.name) {
+    if is_known {
         return Ok(());
     }
     if let Some((name, by)) = PLACES.into_iter().find(|(name, _)| *name == place.name && place.namespace.is_none()) {
         return Err(EditError::NotInFile { name, by });
     }
-    let nearest = nearest(place.name, known.into_iter());
-    Err(EditError::Unknown { name: place.name.to_owned(), of_namespace: place.namespace.is_some(), nearest })
+    let hint = match place.namespace {
+        Some(_) => Hint::of_namespace(place.name),
+        None => Hint::among(place.name, settings),
+    };
+    Err(EditError::Unknown { name: place.name.to_owned(), of_namespace: place.namespace.is_some(), hint })
 }
 
 fn read(path: &Path) -> Result<Text, FileError> {

@@ -11,7 +11,7 @@ use datacache_proto::key::{NamespaceError, check_namespace};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::nearest::nearest;
+use super::hint::Hint;
 use super::setting::{NAMESPACES, OF_NAMESPACE, SETTINGS, Source, Typed, name_in};
 
 /// A configuration file that can't be taken.
@@ -36,7 +36,7 @@ pub enum FileError {
         message: String,
     },
     /// It sets something that does not exist.
-    #[error("{}, line {line}: there is no setting `{name}`{}", .path.display(), suggestion(.nearest))]
+    #[error("{}, line {line}: there is no setting `{name}`{hint}", .path.display())]
     Unknown {
         /// The file.
         path: PathBuf,
@@ -44,8 +44,8 @@ pub enum FileError {
         line: usize,
         /// The name.
         name: String,
-        /// The known name that is most like it.
-        nearest: Option<&'static str>,
+        /// What to write instead.
+        hint: Hint,
     },
     /// A value is neither a number nor text.
     #[error("{}, line {line}: `{name}` is {found}, it must be a number or a string", .path.display())]
@@ -83,10 +83,6 @@ pub enum FileError {
     },
 }
 
-fn suggestion(nearest: &Option<&'static str>) -> String {
-    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
-}
-
 /// What a file sets.
 #[derive(Debug, Default)]
 pub(super) struct FromFile {
@@ -115,7 +111,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<FromFile, FileError> {
             read.namespaces = page.namespaces(key, value)?;
             continue;
         }
-        let name = page.known(key, key.get_ref(), SETTINGS.iter().map(|setting| setting.name).chain([NAMESPACES]))?;
+        let names = SETTINGS.iter().map(|setting| setting.name).chain([NAMESPACES]);
+        let name = page.known(key, key.get_ref(), names.clone(), |name| Hint::among(name, names))?;
         read.settings.insert(name, page.typed(key, name, value)?);
     }
     Ok(read)
@@ -165,7 +162,7 @@ impl Page<'_> {
         let settings = self.table(key, &format!("{NAMESPACES}.{namespace}"), value)?.iter();
         let row = |(key, value): (&Key<'_>, &Found<'_>)| {
             let full = name_in(namespace, key.get_ref());
-            Ok((self.known(key, &full, OF_NAMESPACE.into_iter())?, self.typed(key, &full, value)?))
+            Ok((self.known(key, &full, OF_NAMESPACE.into_iter(), Hint::of_namespace)?, self.typed(key, &full, value)?))
         };
         settings.map(row).collect()
     }
@@ -175,14 +172,15 @@ impl Page<'_> {
         self,
         key: &Key<'_>,
         full: &str,
-        known: impl Iterator<Item = &'static str> + Clone,
+        mut known: impl Iterator<Item = &'static str>,
+        hint: impl FnOnce(&str) -> Hint,
     ) -> Result<&'static str, FileError> {
         let name = key.get_ref();
-        known.clone().find(|known| known == name).ok_or_else(|| FileError::Unknown {
+        known.find(|known| known == name).ok_or_else(|| FileError::Unknown {
             path: self.path.to_owned(),
             line: self.line_of(key),
             name: full.to_owned(),
-            nearest: nearest(name, known),
+            hint: hint(name),
         })
     }
 
@@ -243,6 +241,8 @@ mod tests {
         assert_eq!(error, "/c.toml, line 2: there is no setting `idle_exits`; did you mean `idle_exit`?");
         let error = parsed("InlineMax = 5").unwrap_err();
         assert_eq!(error, "/c.toml, line 1: there is no setting `InlineMax`; did you mean `inline_max`?");
+        let error = parsed("eviction_policy = \"lru\"").unwrap_err();
+        assert_eq!(error, "/c.toml, line 1: there is no setting `eviction_policy`; did you mean `policy`?");
         let error = parsed("zzz = 1").unwrap_err();
         assert_eq!(error, "/c.toml, line 1: there is no setting `zzz`");
     }
@@ -276,7 +276,14 @@ mod tests {
     fn what_a_namespace_can_not_have_is_refused_with_its_line_and_its_full_name() {
         for (text, told) in [
             ("[namespaces.a]\nlimits = 1", "line 2: there is no setting `namespaces.a.limits`; did you mean `limit`?"),
-            ("\n[namespaces.\"a b\"]\nreserve = 0", "line 3: there is no setting `namespaces.\"a b\".reserve`"),
+            (
+                "\n[namespaces.\"a b\"]\nreserve = 0",
+                "line 3: there is no setting `namespaces.\"a b\".reserve`; there are limit, limit_entries and policy",
+            ),
+            (
+                "[namespaces.a]\nsize_limit = 1",
+                "line 2: there is no setting `namespaces.a.size_limit`; did you mean `limit`?",
+            ),
             ("namespaces.a.limit = true", "line 1: `namespaces.a.limit` is boolean, it must be a number or a string"),
             (
                 "[namespaces]\na = 5",

@@ -3,6 +3,7 @@
 mod amount;
 pub mod edit;
 mod file;
+mod hint;
 mod limits;
 mod log_filter;
 mod nearest;
@@ -16,6 +17,7 @@ mod variable;
 
 pub use amount::{Size, SizeError};
 pub use file::FileError;
+pub use hint::Hint;
 pub use setting::{Fault, Source};
 pub use settings::{Config, ConfigError, Flags};
 pub use short_span::{ShortSpan, ShortSpanError};

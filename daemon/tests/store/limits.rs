@@ -262,6 +262,16 @@ fn the_policy_none_refuses_what_is_new_at_the_limit() {
     assert_eq!(keys(&mut driver, "default", 0..6), (0..5).collect());
 }
 
+#[test]
+fn a_namespace_with_the_policy_none_can_fill_the_store_and_nothing_of_it_goes_for_others() {
+    let own = Rule { policy: Some(Policy::None), ..Rule::default() };
+    let mut driver = limited(with_namespace(entries(5), "kept", own));
+    put_all(&mut driver, "kept", 0..5);
+    let refused = put(&mut driver, add("default", 0, inline(b"new")));
+    assert!(matches!(refused, Err(StoreError::Full { of: None, cause: FullCause::Held })), "{refused:?}");
+    assert_eq!(keys(&mut driver, "kept", 0..5).len(), 5);
+}
+
 /// Evicts beside the calls until there is nothing more to evict.
 fn relieve(driver: &mut Driver) {
     driver.relieve();

@@ -119,11 +119,11 @@ fn a_value_above_the_limit_is_refused_and_nothing_goes_for_it() {
     cache.set("small", "v").unwrap();
     let error = cache.set("large", &large).unwrap_err();
     assert!(error.is_too_large() && error.is_refused(), "{error}");
-    assert_eq!(error.to_string(), "the value is 1048577 bytes, the limit is 1048576");
+    assert_eq!(error.to_string(), "the value is 1048577 bytes, and `value_max` is 1048576");
     let chunks = home.options().transfer(datacache_client::Transfer::Chunks);
     assert!(blocking::DataCache::open(chunks).unwrap().set("large", &large).unwrap_err().is_too_large());
     let outcome = home.command(["add", "-"]).input(large).outcome();
-    assert!(outcome.error(4).contains("the limit is 1048576"), "{outcome:?}");
+    assert!(outcome.error(4).contains("`value_max` is 1048576"), "{outcome:?}");
     assert_eq!(cache.len().unwrap(), 2);
     assert!(cache.get_as::<Vec<u8>>("fits").unwrap() == Some(fits));
     let staging = std::fs::read_dir(home.store().join("staging")).unwrap();

@@ -150,7 +150,7 @@ fn a_setting_that_is_set_holds_at_once_and_stays_set() {
     home.start();
     let add = || home.command(["add", "-", "--key", "k"]).input("eleven byte").outcome();
     assert_eq!(home.run(["config", "set", "value_max", "10"]).told(), "");
-    assert!(add().error(4).contains("the limit is 10"));
+    assert!(add().error(4).contains("the value is 11 bytes, and `value_max` is 10"));
     assert_eq!(home.run(["config", "set", "value_max", "11"]).code(), 0);
     assert_eq!(add().code(), 0);
     assert_eq!(home.run(["config", "unset", "value_max"]).code(), 0);

@@ -300,6 +300,35 @@ fn a_tag_is_evicted_after_a_question_that_tells_how_many_entries_go() {
 }
 
 #[test]
+fn where_no_tag_is_selected_it_is_told_why() {
+    let mut app = App::new("/s".into(), Duration::from_secs(1), NOW);
+    let told = |app: &mut App, typed| {
+        press(app, typed);
+        screen(app, 80, 24)
+    };
+    assert!(told(&mut app, "\te").ends_with("the tags are not counted yet"));
+    let none = TagStats { taken: Some(NOW), ..TagStats::default() };
+    app.hear(News::Measured(Box::new((Measurement::from(&stats(1)), Some(none)))));
+    assert!(told(&mut app, "e").ends_with("there is no tag yet"));
+    app.hear(News::Measured(Box::new((Measurement::from(&stats(2)), Some(tags())))));
+    assert!(told(&mut app, "/zzz\re").ends_with("no tag is shown; Esc ends the filter, or leaves the namespace"));
+    assert!(told(&mut app, "\u{1b}e").contains("240000 entries had it"));
+}
+
+/// The largest was below those that are seen, which the alphabet had put first.
+#[test]
+fn idle_namespaces_are_in_the_order_of_their_bytes_and_then_of_their_names() {
+    let mut app = App::new("/s".into(), Duration::from_secs(1), NOW);
+    let mut told = stats(0);
+    let like = |name: &str, bytes| NamespaceStats { name: name.into(), bytes, ..NamespaceStats::default() };
+    told.namespaces = vec![like("a", 5), like("b", 1), like("c", 1), like("d", 9)];
+    app.hear(News::Measured(Box::new((Measurement::from(&told), None))));
+    assert_eq!(names(&app), ["d", "a", "b", "c"]);
+    press(&mut app, "sss");
+    assert_eq!(names(&app), ["d", "a", "b", "c"], "by bytes");
+}
+
+#[test]
 fn the_help_tells_all_keys_and_any_key_ends_it() {
     let mut app = app();
     press(&mut app, "?");

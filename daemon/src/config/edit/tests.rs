@@ -214,6 +214,8 @@ fn what_a_daemon_would_not_take_is_refused_and_the_file_stays() {
     let before = std::fs::read_to_string(&paths.config).unwrap();
     for (namespace, name, value, told) in [
         (None, "limits", "1 GiB", "there is no setting `limits`; did you mean `limit`?"),
+        (None, "size_limit", "10", "there is no setting `size_limit`; did you mean `limit`?"),
+        (Some("x"), "eviction_policy", "lru", "`eviction_policy` of a namespace; did you mean `policy`?"),
         (
             None,
             "store",
@@ -222,7 +224,12 @@ fn what_a_daemon_would_not_take_is_refused_and_the_file_stays() {
         ),
         (None, "config", "/c", "it is chosen by DATACACHE_CONFIG or XDG_CONFIG_HOME"),
         (Some("x"), "store", "/s", "there is no setting `store` of a namespace"),
-        (Some("x"), "reserve", "1 GiB", "there is no setting `reserve` of a namespace"),
+        (
+            Some("x"),
+            "reserve",
+            "1 GiB",
+            "there is no setting `reserve` of a namespace; there are limit, limit_entries and policy",
+        ),
         (Some("x"), "limit", "auto", "`namespaces.x.limit` can't be `auto`: "),
         (Some(""), "limit", "1 GiB", "the name of the namespace is empty"),
         (None, "limit", "1 KiB", "`limit` can't be `1 KiB`: 1 KiB is less than 1 MiB"),
