@@ -43,12 +43,30 @@ pub(crate) async fn clear(daemon: &Daemon, namespace: u32) -> Result<u64, WriteE
 /// # Errors
 /// As [`evict`].
 pub(crate) async fn expire(daemon: &Daemon, namespace: Option<u32>, now: Timestamp) -> Result<u64, WriteError> {
+    expire_by(daemon, namespace, now, |plan| daemon.writer.settle(plan)).await
+}
+
+/// Does that in all namespaces without being asked, as when the daemon has just started. Damage that a look meets with is an error and no
+/// more: it ends no daemon that somebody is waiting for. Whoever writes there meets with it, too.
+///
+/// # Errors
+/// As [`evict`].
+pub(crate) async fn sweep(daemon: &Daemon, now: Timestamp) -> Result<u64, WriteError> {
+    expire_by(daemon, None, now, |plan| Ok(plan?)).await
+}
+
+async fn expire_by(
+    daemon: &Daemon,
+    namespace: Option<u32>,
+    now: Timestamp,
+    settle: impl Fn(Result<Plan, StoreError>) -> Result<Plan, WriteError>,
+) -> Result<u64, WriteError> {
     let mut cursor = None;
     let mut count = 0;
     loop {
         daemon.writer.room_for_bulk().await;
         let plan = daemon.writer.with(|store| store.plan_expired(namespace, now, cursor.as_ref(), Batch::SLICE))?;
-        let plan = daemon.writer.settle(plan)?;
+        let plan = settle(plan)?;
         let removed = delete(daemon, plan.commands, |events, count| events.expired += count).await?;
         count += removed;
         // What the log brought is planned anew each time: where nothing goes (the clock was set back), nothing more will.

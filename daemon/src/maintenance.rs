@@ -48,7 +48,7 @@ pub(crate) async fn expire(daemon: Rc<Daemon>, deadlines: Deadlines) {
             .map_or(Timestamp::MAX, |noted| Timestamp::from_millis(noted.as_millis().saturating_sub(1)));
         swept = swept.min(noted).min(now);
         match next_deadline(&daemon, swept) {
-            Ok(Some(next)) if next <= now => match bulk::expire(&daemon, None, now).await {
+            Ok(Some(next)) if next <= now => match bulk::sweep(&daemon, now).await {
                 Ok(_) => {
                     swept = now;
                     sleep(SWEEP_PAUSE).await;

@@ -216,7 +216,7 @@ fn verifying_finds_nothing_in_a_sound_store_and_tells_and_mends_what_it_finds_in
     let outcome = home.run(["verify", "--json"]);
     assert_eq!(outcome.code(), 1, "{outcome:?}");
     let found: Value = serde_json::from_slice(outcome.printed()).unwrap();
-    let finding = json!({"fault": "missing-blob", "namespace": null, "key": null, "sha256": key, "repaired": false});
+    let finding = json!({"fault": "missing-blob", "namespace": null, "key": null, "sha256": key, "unread": null, "repaired": false});
     assert_eq!(found["findings"], json!([finding]));
     let told = home.run(["verify"]).told().to_owned();
     assert!(told.ends_with("findings: 1; `datacache verify --repair` mends what can be mended\n"), "{told}");
